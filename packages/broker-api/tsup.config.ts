@@ -1,0 +1,14 @@
+import { defineConfig } from "tsup";
+
+export default defineConfig({
+  entry: {
+    "index": "src/index.ts",
+    "node": "src/node.ts",
+    "cli": "src/cli.ts",
+  },
+  format: "esm",
+  target: "node20",
+  dts: true,
+  sourcemap: true,
+  clean: true,
+});

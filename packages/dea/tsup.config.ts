@@ -1,0 +1,15 @@
+import { defineConfig } from "tsup";
+
+export default defineConfig({
+  entry: {
+    "index": "src/index.ts",
+    "bus-link": "src/bus-link.ts",
+    "testing": "src/testing.ts",
+    "cli": "src/cli.ts",
+  },
+  format: "esm",
+  target: "node20",
+  dts: true,
+  sourcemap: true,
+  clean: true,
+});
