@@ -1,0 +1,96 @@
+#!/usr/bin/env node
+// `npm test`: everything, from a fresh clone, as any user. Installs what is missing, builds, checks, runs all tests,
+// and ends with one line: `N passed, N failed`. Exit code 1 when anything failed.
+//   node scripts/test.mjs                 everything
+//   node scripts/test.mjs lint layers     only these steps
+// With CI=true a missing server (NATS, PostgreSQL) is a failure; elsewhere its tests say what to install and are skipped.
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { components, findProgram, fullPath } from "./lib/components.mjs";
+import { isInstalled } from "./lib/install.mjs";
+import { runStep } from "./lib/steps.mjs";
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
+const ci = /^(1|true)$/i.test(process.env["CI"] ?? "");
+const asked = process.argv.slice(2);
+const env = {
+  ...process.env, PATH: fullPath(), TURBO_TELEMETRY_DISABLED: "1", DO_NOT_TRACK: "1", NO_UPDATE_NOTIFIER: "1",
+  npm_config_audit: "false", npm_config_fund: "false", npm_config_update_notifier: "false", FORCE_COLOR: "0",
+};
+const bin = (/** @type {string} */ name) => join(root, "node_modules", ".bin", name);
+const script = (name) => /** @type {[string, string[]]} */ ([process.execPath, [join(root, "scripts", name)]]);
+
+const began = Date.now();
+let passed = 0;
+let failed = 0;
+let skipped = 0;
+const work = await mkdtemp(join(tmpdir(), "opencf-test-"));
+
+const say = (/** @type {string} */ text) => console.log(`[${String(Math.round((Date.now() - began) / 1000)).padStart(4)} s] ${text}`);
+const wanted = (/** @type {string} */ name) => asked.length === 0 || asked.includes(name);
+
+/** A step that counts as one. @param {string} name @param {string} program @param {string[]} args @param {{ limitMs?: number }} [options] */
+async function check(name, program, args, options) {
+  if (!wanted(name)) return true;
+  const { ok, output, seconds } = await runStep(program, args, { cwd: root, env, ...options });
+  if (ok) passed++;
+  else failed++;
+  say(`${ok ? "ok    " : "FAILED"} ${name} (${seconds.toFixed(1)} s)`);
+  if (!ok) console.log(output.trim().replaceAll(/^/gm, "         "));
+  return ok;
+}
+
+/** A run of the tests below some folders; each test counts. @param {string} name @param {string[]} folders @param {{ limitMs: number }} options */
+async function tests(name, folders, { limitMs }) {
+  if (!wanted(name)) return;
+  say(`run    ${name}: tests below ${folders.join(", ")}`);
+  const report = join(work, `${name}.json`);
+  const { ok, seconds } = await runStep(bin("vitest"), ["run", ...folders, "--reporter=default", "--reporter=json", `--outputFile.json=${report}`], { cwd: root, env, live: true, limitMs });
+  const result = await readFile(report, "utf8").then(JSON.parse, () => undefined);
+  const broken = result ? result.testResults.filter((/** @type {any} */ file) => file.status === "failed" && file.assertionResults.every((/** @type {any} */ one) => one.status !== "failed")).length : 1;
+  const failures = (result?.numFailedTests ?? 0) + broken;
+  passed += result?.numPassedTests ?? 0;
+  // A run that ends badly without a failed test has lost one on the way: an unhandled error, a killed worker.
+  failed += ok ? failures : Math.max(1, failures);
+  skipped += result?.numPendingTests ?? 0;
+  say(`${ok ? "ok    " : "FAILED"} ${name}: ${result?.numPassedTests ?? 0} passed, ${ok ? failures : Math.max(1, failures)} failed, ${result?.numPendingTests ?? 0} skipped (${seconds.toFixed(1)} s)`);
+}
+
+async function everything() {
+  if (!await isInstalled(root)) {
+    say("run    install");
+    const install = await runStep("npm", ["ci", "--no-audit", "--no-fund"], { cwd: root, env });
+    const again = install.ok || ci ? install : await runStep("npm", ["install", "--no-audit", "--no-fund"], { cwd: root, env });
+    if (!again.ok) {
+      console.log(again.output);
+      failed++;
+      return;
+    }
+  }
+  for (const { programs, install, what } of components) {
+    const missing = programs.filter((program) => !findProgram(program));
+    if (missing.length === 0) continue;
+    say(`${ci ? "FAILED" : "note  "} ${missing.join(", ")} not found, so ${what} is not tested; ${install}`);
+    if (ci) failed++;
+  }
+  await check("build", bin("turbo"), ["run", "build", "--no-daemon", "--concurrency=2", "--output-logs=errors-only", "--ui=stream"]);
+  await Promise.all([check("types", bin("tsc"), ["-p", "tsconfig.json"]), check("lint", bin("eslint"), ["--max-warnings", "0", "."])]);
+  await Promise.all([check("layers", ...script("check-layers.mjs")), check("docs", ...script("check-docs.mjs")), check("packages", ...script("check-packages.mjs"))]);
+  await tests("units", ["packages", "examples"], { limitMs: 900_000 });
+  await tests("system", ["test/"], { limitMs: 900_000 });
+  if (ci || asked.includes("nodes")) await check("nodes", ...script("test-nodes.mjs"), { limitMs: 300_000 });
+}
+
+try {
+  await everything();
+} catch (error) {
+  console.error(error);
+  failed++;
+} finally {
+  await rm(work, { recursive: true, force: true });
+}
+if (skipped > 0) say(`${skipped} skipped; each says why above`);
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 ? 0 : 1;
