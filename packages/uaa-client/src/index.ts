@@ -1,0 +1,9 @@
+// Checking tokens:
+export { createValidator, type Validator, type ValidatorOptions, type ValidateOptions, type ValidatorStats } from "./validator.ts";
+export type { Principal, UserPrincipal, ClientPrincipal } from "./principal.ts";
+export { guard, bearerToken, refusalFor, type GuardOptions, type Refusal } from "./guard.ts";
+export { decodeUnverified, type DecodedToken } from "./token.ts";
+// What went wrong:
+export { UaaError, codes, type UaaErrorCode } from "./errors.ts";
+// What can be handed in:
+export type { Clock, Fetch, Logger } from "./ports.ts";

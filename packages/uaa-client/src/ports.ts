@@ -1,0 +1,32 @@
+/** Where events go. Any pino-shaped logger fits; the default is silent. */
+export interface Logger {
+  debug?(event: string, data?: object): void;
+  info(event: string, data?: object): void;
+  warn(event: string, data?: object): void;
+  error(event: string, data?: object): void;
+}
+
+/** Time, in milliseconds since 1970. */
+export interface Clock {
+  now(): number;
+  after(ms: number, run: () => void): Disposable;
+}
+
+/**
+ * How requests leave. It is called with a URL as text and plain options, never with a `Request` object,
+ * so the platform's own `fetch` and the one of any undici version both fit.
+ */
+export type Fetch = (url: string, init?: RequestInit) => Promise<Response>;
+
+export const silentLogger: Logger = { info() {}, warn() {}, error() {} };
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  after(ms, run) {
+    const timer = setTimeout(run, ms);
+    return { [Symbol.dispose]: () => clearTimeout(timer) };
+  },
+};
+
+/** Looked up at each call, so that a replaced global is seen. */
+export const globalFetch: Fetch = (url, init) => globalThis.fetch(url, init);
