@@ -57,7 +57,10 @@ export async function startBlobs(options: BlobServerOptions): Promise<BlobServer
     await door.open({ name, grant, store, request, response });
   }
 
+  let running = 0;
   const server = createServer({ requestTimeout: 0, headersTimeout: 15_000, keepAliveTimeout: 5_000 }, (request, response) => {
+    running += 1;
+    response.once("close", () => (running -= 1));
     handle(request, response).catch((thrown: unknown) => {
       const error = asBlobError(thrown);
       if (!request.destroyed || request.complete)
@@ -78,7 +81,7 @@ export async function startBlobs(options: BlobServerOptions): Promise<BlobServer
     host,
     port: bound,
     url: `http://${host.includes(":") ? `[${host}]` : host}:${bound}`,
-    [Symbol.asyncDispose]: () => (closing ??= close(server)),
+    [Symbol.asyncDispose]: () => (closing ??= close(server, () => running)),
   };
 }
 
@@ -210,10 +213,10 @@ function refuse(request: IncomingMessage, response: ServerResponse, error: BlobE
   json(response, failureRules[error.code].status, toWire(error));
 }
 
-async function close(server: Server): Promise<void> {
+/** Lets running transfers finish for two seconds; connections without one are cut at once. */
+async function close(server: Server, running: () => number): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  server.closeIdleConnections();
-  const cut = setTimeout(() => server.closeAllConnections(), 2_000);
+  for (let waitedMs = 0; running() > 0 && waitedMs < 2_000; waitedMs += 20) await new Promise((resolve) => setTimeout(resolve, 20));
+  server.closeAllConnections();
   await closed;
-  clearTimeout(cut);
 }
