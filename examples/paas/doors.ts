@@ -1,6 +1,5 @@
-import type { Bus } from "@opencf/bus";
-import { routerGreet, routerRegister, routerStart, routerUnregister, type routerRegister as RegisterMessage } from "@opencf/bus/messages";
-import type { Body } from "@opencf/bus";
+import type { Body, Bus } from "@opencf/bus";
+import { routerGreet, routerRegister, routerStart, routerUnregister } from "@opencf/bus/messages";
 
 /**
  * The public addresses of the platform, in the form in which a client came:
@@ -97,7 +96,7 @@ export interface RouteOptions {
  * Disposing unregisters them.
  */
 export function keepRegistered(bus: Bus, { host, port, uris, tags = {}, intervalMs = 20_000 }: RouteOptions): AsyncDisposable {
-  const body: Body<typeof RegisterMessage> = { host, port, uris: [...uris], tags };
+  const body: Body<typeof routerRegister> = { host, port, uris: [...uris], tags };
   const say = (): void => bus.publish(routerRegister, body);
   const started = bus.subscribe(routerStart, say);
   const back = bus.onStatus((status) => status === "connected" && say());

@@ -1,0 +1,275 @@
+import { randomUUID } from "node:crypto";
+import type { Bus, Logger, Reply } from "@opencf/bus";
+import { deaFindDroplet, deaStartInstance, deaStop, deaUpdate, desiredApps, dropletExited, hmStart, hmStop, logEnvelopes } from "@opencf/bus/messages";
+import { createActual, type SeenInstance } from "./actual.ts";
+import { choose, createPool } from "./placement.ts";
+import type { ActualInstance, DesiredProcess, DesiredSource, InstanceStats, Runtime } from "./runtime.ts";
+import { createStagers } from "./stagers.ts";
+
+export interface Crash {
+  readonly processGuid: string;
+  readonly version: string;
+  readonly index: number;
+  readonly instanceGuid: string;
+  readonly exitStatus: number;
+  readonly exitDescription: string;
+}
+
+export interface RuntimeOptions {
+  bus: Bus;
+  desired: DesiredSource;
+  /** Called once per crash over all controllers. */
+  onCrash?: (crash: Crash) => void | Promise<void>;
+  log: Logger;
+  now?: () => number;
+}
+
+/** A start that was sent counts as an instance until a heartbeat shows it, or this long. */
+const pendingMs = 60_000;
+const alive = new Set(["STARTING", "RUNNING"]);
+
+/** Carries out what the database says: compares it with what heartbeats say, and speaks to executors and stagers over the bus. */
+export function createRuntime({ bus, desired: source, onCrash, log, now = Date.now }: RuntimeOptions): Runtime & AsyncDisposable {
+  const actual = createActual(bus, { now });
+  const pool = createPool(bus, { now });
+  const stagers = createStagers(bus, { now });
+  const pending = new Map<string, number>();
+  const refusals = new Map<string, { reason: string; atMs: number }>();
+  const queued = new Set<string>();
+  let working: Promise<void> | undefined;
+  let lastNs = 0n;
+  let closed = false;
+
+  const keyOf = ({ processGuid, version }: DesiredProcess, index: number): string => `${processGuid} ${version} ${index}`;
+  const isPending = (key: string): boolean => {
+    const at = pending.get(key);
+    if (at === undefined) return false;
+    if (now() - at < pendingMs) return true;
+    pending.delete(key);
+    return false;
+  };
+
+  /** Sends one instance to an executor, another one if the first refuses. */
+  async function start(process: DesiredProcess, index: number): Promise<void> {
+    const key = keyOf(process, index);
+    if (isPending(key)) return;
+    pending.set(key, now());
+    const wish = { droplet: process.processGuid, stack: process.stack, memoryMb: process.memoryMb, diskMb: process.diskMb };
+    const command = startMessage(process, index);
+    const refusedBy = new Set<string>();
+    for (let attempt = 0; attempt < 3; attempt++) {
+      const placed = choose(pool.candidates().filter(({ id }) => !refusedBy.has(id)), wish);
+      if (!placed.ok) {
+        pending.delete(key);
+        refusals.set(key, { reason: refusedBy.size > 0 ? "insufficient resources: every executor refused" : placed.reason, atMs: now() });
+        log.warn("placement.failed", { process: process.processGuid, index, reason: placed.reason });
+        return;
+      }
+      const reservation = pool.reserve(placed.id, wish);
+      // The executor's next advertisement counts it; until then we do.
+      const release = (ms: number): void => void setTimeout(() => reservation.release(), ms).unref();
+      try {
+        const answer = await bus.request(deaStartInstance, command, { params: { id: placed.id }, timeoutMs: 3_000 });
+        release(answer.accepted ? 500 : 0);
+        if (answer.accepted) {
+          refusals.delete(key);
+          return;
+        }
+        refusedBy.add(placed.id);
+      } catch (error) {
+        const code = (error as { code?: string }).code;
+        // An executor of an older kind never answers: it has the command all the same, and its heartbeat will tell.
+        if (code === "BUS_TIMEOUT") return release(5_000);
+        release(0);
+        refusedBy.add(placed.id);
+        if (code === "BUS_NO_RESPONDERS") pool.remove(placed.id);
+        if (code === "BUS_DISCONNECTED" || code === "BUS_CLOSED") break;
+      }
+    }
+    pending.delete(key);
+    refusals.set(key, { reason: "insufficient resources: no executor took the instance", atMs: now() });
+  }
+
+  const startMessage = (process: DesiredProcess, index: number) => ({
+    droplet: process.processGuid,
+    version: process.version,
+    index,
+    name: process.name,
+    uris: [...process.uris],
+    stack: process.stack,
+    sha1: process.dropletSha1,
+    sha256: process.dropletSha256,
+    executableUri: process.dropletUrl,
+    start_command: process.startCommand,
+    limits: { mem: process.memoryMb, disk: process.diskMb, fds: 16_384 },
+    env: Object.entries(process.env).map(([name, value]) => `${name}=${value}`),
+    services: [],
+    vcap_application: { ...process.vcapApplication },
+    vcap_services: { ...process.vcapServices },
+    health_check_type: process.healthCheck.type,
+    ...(process.healthCheck.endpoint !== undefined && { health_check_http_endpoint: process.healthCheck.endpoint }),
+    ...(process.healthCheck.timeoutSeconds !== undefined && { health_check_timeout: process.healthCheck.timeoutSeconds }),
+    ...(process.healthCheck.invocationTimeoutSeconds !== undefined && { health_check_invocation_timeout: process.healthCheck.invocationTimeoutSeconds }),
+    ...(process.healthCheck.intervalSeconds !== undefined && { health_check_interval: process.healthCheck.intervalSeconds }),
+    cc_partition: "default",
+    process_guid: process.processGuid,
+    process_type: process.processType,
+    log_source: { source_id: process.appGuid, tags: logTags(process) },
+    command_id: randomUUID(),
+  });
+
+  async function converge(guids: readonly string[]): Promise<void> {
+    const wanted = new Map((await source.desired({ processGuids: guids })).map((process) => [process.processGuid, process]));
+    const starts: Promise<void>[] = [];
+    for (const guid of guids) {
+      const process = wanted.get(guid);
+      const seen = actual.of(guid);
+      if (!process || process.instances === 0) {
+        bus.publish(deaStop, { droplet: guid });
+        for (const key of pending.keys()) if (key.startsWith(`${guid} `)) pending.delete(key);
+        for (const key of refusals.keys()) if (key.startsWith(`${guid} `)) refusals.delete(key);
+        continue;
+      }
+      for (const version of new Set(seen.map((each) => each.version))) if (version !== process.version) bus.publish(deaStop, { droplet: guid, version });
+      const extra = seen.filter((each) => each.version === process.version && each.index >= process.instances);
+      if (extra.length > 0) bus.publish(deaStop, { droplet: guid, version: process.version, instances: extra.map(({ instanceGuid }) => instanceGuid) });
+      bus.publish(deaUpdate, { droplet: guid, version: process.version, uris: [...process.uris] });
+      const here = seen.filter((each) => each.version === process.version);
+      for (let index = 0; index < process.instances; index++)
+        // A crashed one waits for the health manager, which knows how often it has crashed.
+        if (!here.some((each) => each.index === index && (alive.has(each.state) || each.state === "CRASHED"))) starts.push(start(process, index));
+    }
+    await Promise.all(starts);
+  }
+
+  const work = async (): Promise<void> => {
+    while (queued.size > 0 && !closed) {
+      const guids = [...queued];
+      queued.clear();
+      await converge(guids).catch((error: unknown) => log.error("converge.failed", { reason: error instanceof Error ? error.message : String(error) }));
+    }
+    working = undefined;
+  };
+  const enqueue = (guids: readonly string[]): void => {
+    if (closed) return;
+    for (const guid of guids) queued.add(guid);
+    working ??= Promise.resolve().then(work);
+  };
+
+  const merged = (guid: string): SeenInstance[] => {
+    const best = new Map<number, SeenInstance>();
+    const rank = { RUNNING: 4, STARTING: 3, CRASHED: 2, STOPPING: 1, DOWN: 0 } as const;
+    for (const each of actual.of(guid)) {
+      const other = best.get(each.index);
+      if (!other || rank[each.state] > rank[other.state] || (rank[each.state] === rank[other.state] && each.sinceSeconds > other.sinceSeconds)) best.set(each.index, each);
+    }
+    for (const [key, { reason, atMs }] of refusals) {
+      const [process, version = "", index = "0"] = key.split(" ");
+      if (process === guid && !best.has(Number(index)))
+        best.set(Number(index), { droplet: guid, version, index: Number(index), instanceGuid: "", state: "DOWN", sinceSeconds: atMs / 1_000, deaId: "", details: reason });
+    }
+    for (const [key, atMs] of pending) {
+      const [process, version = "", index = "0"] = key.split(" ");
+      const there = best.get(Number(index));
+      if (process === guid && (!there || there.version !== version || there.state === "DOWN"))
+        best.set(Number(index), { droplet: guid, version, index: Number(index), instanceGuid: "", state: "STARTING", sinceSeconds: atMs / 1_000, deaId: "" });
+    }
+    return [...best.values()].filter(({ state }) => state !== "STOPPING").sort((a, b) => a.index - b.index);
+  };
+
+  /** The health manager's word is only a hint: the database decides (rule R5: the receiver checks again). */
+  const subscriptions = [
+    bus.subscribe(hmStart, async ({ body }) => {
+      const [process] = await source.desired({ processGuids: [body.droplet] });
+      if (!process || process.version !== body.version || body.instance_index >= process.instances) return;
+      const key = keyOf(process, body.instance_index);
+      const there = actual.of(body.droplet).some((each) => each.version === body.version && each.index === body.instance_index && alive.has(each.state));
+      if (there || (isPending(key) && !refusals.has(key))) return;
+      await start(process, body.instance_index);
+    }),
+    bus.subscribe(hmStop, async ({ body }) => {
+      const [process] = await source.desired({ processGuids: [body.droplet] });
+      const wanted = process?.version === body.version && body.instance_index < process.instances;
+      if (!wanted || body.is_duplicate) bus.publish(deaStop, { droplet: body.droplet, instances: [body.instance_guid] });
+    }),
+    bus.subscribe(desiredApps, async ({ body, respond }) => {
+      const page = await source.desired({ limit: body.limit, ...(body.after !== undefined && { afterGuid: body.after }) });
+      respond({ apps: page.map(({ processGuid, version, instances, updatedAtMs }) => ({ droplet: processGuid, version, instances, updated_at_ms: updatedAtMs })) });
+    }),
+    bus.subscribe(dropletExited, ({ body }) => {
+      pending.delete(`${String(body.droplet)} ${body.version} ${body.index}`);
+      // Stopped or driven away: where it is still wanted, its place is taken at once. A crash is the health manager's.
+      if (body.reason !== "CRASHED") return enqueue([String(body.droplet)]);
+      return onCrash?.({
+        processGuid: String(body.droplet), version: body.version, index: body.index, instanceGuid: body.instance,
+        exitStatus: body.exit_status ?? -1, exitDescription: body.exit_description ?? "cannot be determined",
+      });
+    }, { queue: "crash_event_registration" }),
+  ];
+  const settled = actual.onChange(() => {
+    for (const { droplet, version, index } of pending.size > 0 ? actual.all() : []) {
+      pending.delete(`${droplet} ${version} ${index}`);
+      refusals.delete(`${droplet} ${version} ${index}`);
+    }
+  });
+
+  return {
+    converge: enqueue,
+    instances: (guid) => merged(guid),
+    async stats(guid, { signal } = {}) {
+      const instances = merged(guid);
+      const living = instances.filter(({ state }) => state === "RUNNING" || state === "STARTING").filter(({ deaId }) => deaId !== "");
+      const found = living.length === 0 ? []
+        : await bus.gather(deaFindDroplet, { droplet: guid, include_stats: true, states: ["RUNNING", "STARTING"] },
+          { waitMs: 1_000, max: living.length, ...(signal && { signal }) }).catch(() => []);
+      const byInstance = new Map(found.map((each) => [each.instance, each]));
+      return instances.map((each) => statsOf(each, byInstance.get(each.instanceGuid), now()));
+    },
+    stopInstance(guid, index) {
+      const here = actual.of(guid).filter((each) => each.index === index && alive.has(each.state));
+      if (here.length > 0) bus.publish(deaStop, { droplet: guid, instances: here.map(({ instanceGuid }) => instanceGuid) });
+      return Promise.resolve();
+    },
+    stage: (request, options) => stagers.stage(request, options),
+    cancelStaging: (appGuid) => stagers.cancel(appGuid),
+    log(appGuid, line, { sourceType = "API", error = false } = {}) {
+      const ns = BigInt(now()) * 1_000_000n;
+      lastNs = ns > lastNs ? ns : lastNs + 1n;
+      try {
+        bus.publish(logEnvelopes, { envelopes: [{
+          source_id: appGuid, instance_id: "0", timestamp: String(lastNs), tags: { source_type: sourceType }, type: error ? "ERR" : "OUT", payload: line,
+        }] });
+      } catch {
+        // A line of a log is never worth a failed request.
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      if (closed) return;
+      closed = true;
+      settled[Symbol.dispose]();
+      for (const subscription of subscriptions) subscription[Symbol.dispose]();
+      await working;
+      actual[Symbol.dispose]();
+      pool[Symbol.dispose]();
+      stagers[Symbol.dispose]();
+    },
+  };
+}
+
+const logTags = (process: DesiredProcess): Record<string, string> => ({
+  app_id: process.appGuid, app_name: process.name, process_id: process.processGuid, process_type: process.processType,
+  space_id: process.spaceGuid, space_name: process.spaceName, organization_id: process.orgGuid, organization_name: process.orgName,
+  source_type: `APP/PROC/${process.processType.toUpperCase()}`,
+});
+
+function statsOf(instance: ActualInstance, found: Reply<typeof deaFindDroplet> | undefined, nowMs: number): InstanceStats {
+  const stats = found?.stats;
+  return {
+    ...instance,
+    uptimeSeconds: Math.max(0, Math.floor(stats?.uptime ?? nowMs / 1_000 - instance.sinceSeconds)),
+    ...(stats && {
+      memoryQuotaBytes: stats.mem_quota, diskQuotaBytes: stats.disk_quota, fdsQuota: stats.fds_quota, host: stats.host, port: stats.port,
+      usage: { time: stats.usage.time, cpu: stats.usage.cpu, mem: Math.round(stats.usage.mem), disk: Math.round(stats.usage.disk), logRate: Math.round(stats.usage.log_rate ?? 0) },
+    }),
+  };
+}
