@@ -27,23 +27,22 @@ async function filesIn(folder, wanted) {
   return nested.flat().sort();
 }
 
-/** The string literals of `export const codes = [...] as const`. @param {string} file */
+/** The codes of `export const codes = ["A", ...]`, or of an object of which it is the keys. @param {string} file */
 async function codesIn(file) {
   const source = ts.createSourceFile(file, await readFile(file, "utf8"), ts.ScriptTarget.Latest, true);
-  /** @type {string[]} */ const found = [];
-  for (const statement of source.statements) {
-    if (!ts.isVariableStatement(statement)) continue;
-    for (const declaration of statement.declarationList.declarations) {
-      if (declaration.name.getText() !== "codes" || !declaration.initializer) continue;
-      const collect = (/** @type {ts.Node} */ node) => {
-        if (ts.isArrayLiteralExpression(node)) for (const element of node.elements) if (ts.isStringLiteral(element)) found.push(element.text);
-        if (ts.isObjectLiteralExpression(node)) for (const property of node.properties) if (property.name) found.push(property.name.getText().replaceAll(/["']/g, ""));
-        if (ts.isAsExpression(node) || ts.isSatisfiesExpression(node) || ts.isParenthesizedExpression(node)) collect(node.expression);
-      };
-      collect(declaration.initializer);
-    }
-  }
-  return found;
+  const variables = new Map(source.statements.filter(ts.isVariableStatement)
+    .flatMap((statement) => statement.declarationList.declarations.map((declaration) => /** @type {const} */ ([declaration.name.getText(), declaration.initializer]))));
+  /** @param {ts.Node | undefined} node @returns {string[]} */
+  const collect = (node) => {
+    if (!node) return [];
+    if (ts.isAsExpression(node) || ts.isSatisfiesExpression(node) || ts.isParenthesizedExpression(node)) return collect(node.expression);
+    if (ts.isArrayLiteralExpression(node)) return node.elements.flatMap((element) => ts.isStringLiteral(element) ? [element.text] : ts.isSpreadElement(element) ? collect(element.expression) : []);
+    if (ts.isObjectLiteralExpression(node)) return node.properties.flatMap((property) => property.name ? [property.name.getText().replaceAll(/["']/g, "")] : []);
+    if (ts.isIdentifier(node)) return collect(variables.get(node.text));
+    if (ts.isCallExpression(node) && node.expression.getText() === "Object.keys") return collect(node.arguments[0]);
+    return [];
+  };
+  return collect(variables.get("codes"));
 }
 
 /** @param {string} root @param {boolean} write */

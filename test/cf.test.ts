@@ -1,0 +1,3 @@
+import { cfSuite } from "./support/cf-suite.ts";
+
+cfSuite("cf");
