@@ -75,7 +75,7 @@ async function everything() {
     say(`${ci ? "FAILED" : "note  "} ${missing.join(", ")} not found, so ${what} is not tested; ${install}`);
     if (ci) failed++;
   }
-  await check("build", bin("turbo"), ["run", "build", "--no-daemon", "--concurrency=2", "--output-logs=errors-only", "--ui=stream"]);
+  await check("build", bin("turbo"), ["run", "build", "--concurrency=2", "--output-logs=errors-only", "--ui=stream"]);
   await Promise.all([check("types", bin("tsc"), ["-p", "tsconfig.json"]), check("lint", bin("eslint"), ["--max-warnings", "0", "."])]);
   await Promise.all([check("layers", ...script("check-layers.mjs")), check("docs", ...script("check-docs.mjs")), check("packages", ...script("check-packages.mjs"))]);
   await tests("units", ["packages", "examples"], { limitMs: 900_000 });
