@@ -1,0 +1,180 @@
+import { execFile, spawn } from "node:child_process";
+import { accessSync, closeSync, constants, openSync, readFileSync, writeSync } from "node:fs";
+import { Socket } from "node:net";
+import { constants as os } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { DeaError, textOf } from "../errors.ts";
+import type { ExitStatus, ProcessSpec } from "./container.ts";
+
+/*
+ * Between the executor and the app stands a shell of a few lines, the keeper. It is the app's parent, so it
+ * learns how the app ended even when no executor is there to ask; and it holds every pipe open for
+ * reading and writing, so the app never meets a broken pipe, and what it printed last waits to be read.
+ *
+ *      executor --- reads --- out, err, ctl (named pipes) --- written by --- keeper and app
+ *      executor --- writes -- hold (named pipe) ------------- read by ------ keeper
+ *
+ * Nothing of the app runs before the executor has written down who the keeper is and says "go";
+ * the keeper goes only when told "bye", so its pid stays valid as the name of the process group.
+ * Signals to the group reach it too: it traps them (not ignores: that would be inherited) and waits on.
+ */
+const script = `trap : HUP INT QUIT TERM USR1 USR2 ALRM
+word=
+while [ "$word" != go ]; do read -r word <&4; [ "$word" = bye ] && exit 0; done
+status_file=$1
+ulimit -c 0 2>/dev/null
+ulimit -n "$2" 2>/dev/null
+shift 2
+"$@" 3>&- 4>&-
+status=$?
+exec </dev/null >/dev/null 2>&1
+printf '%s\\n' "$status" >"$status_file"
+printf 'exit %s\\n' "$status" >&3
+while [ "$word" != bye ]; do read -r word <&4; done
+exit 0
+`;
+
+const pipes = ["out", "err", "ctl", "hold"] as const;
+const run = promisify(execFile);
+
+/** The first of these files that can be executed. */
+const firstProgram = (paths: readonly string[]): string | undefined =>
+  paths.find((path) => {
+    try {
+      accessSync(path, constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+
+/**
+ * bash where there is one: dash drops variables whose names are no shell identifiers, and such names
+ * (`spring.datasource.url`) are common. `-p` keeps bash from running a user's BASH_ENV here.
+ */
+const shell = (): string[] => {
+  const bash = firstProgram(["/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash"]);
+  return bash ? [bash, "-p"] : ["/bin/sh"];
+};
+
+export interface Keeper {
+  readonly pid: number;
+  readonly stdout: Socket;
+  readonly stderr: Socket;
+  readonly exited: Promise<ExitStatus>;
+  /** Lets the app's first instruction run. */
+  go(): void;
+  /** Lets the keeper end: after this the output streams end as soon as nobody holds them. */
+  bye(): void;
+  /** Stops reading and leaves everything as it is. */
+  release(): void;
+}
+
+const writers = constants.O_RDWR;
+const readers = constants.O_RDONLY | constants.O_NONBLOCK;
+
+function readPipe(path: string): Socket {
+  const socket = new Socket({ fd: openSync(path, readers), readable: true, writable: false });
+  socket.on("error", () => socket.destroy());
+  return socket;
+}
+
+/** Writes one word to the keeper. False when nobody reads: it is gone. */
+function say(dir: string, word: string): boolean {
+  let fd: number;
+  try {
+    fd = openSync(join(dir, "hold"), constants.O_WRONLY | constants.O_NONBLOCK);
+  } catch {
+    return false;
+  }
+  try {
+    writeSync(fd, `${word}\n`);
+    return true;
+  } catch {
+    return false;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** A shell tells of a death by signal N as status 128+N; an app that itself exits with such a number cannot be told apart. */
+export function exitStatusOf(shellStatus: number): ExitStatus {
+  const signal = shellStatus > 128 ? Object.entries(os.signals).find(([, number]) => number === shellStatus - 128)?.[0] : undefined;
+  return signal ? { signal } : { code: shellStatus };
+}
+
+/** What the keeper wrote when the app ended. */
+export function readStatusFile(dir: string): ExitStatus | undefined {
+  try {
+    const match = /^(\d+)\n$/.exec(readFileSync(join(dir, "status"), "utf8"));
+    return match ? exitStatusOf(Number(match[1])) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Connects to the pipes of a keeper that runs already. */
+export function attachKeeper(dir: string, pid: number): Keeper {
+  const ctl = readPipe(join(dir, "ctl"));
+  const stdout = readPipe(join(dir, "out"));
+  const stderr = readPipe(join(dir, "err"));
+  let settle: (status: ExitStatus) => void = () => {};
+  const exited = new Promise<ExitStatus>((resolve) => (settle = resolve));
+  let heard = "";
+  let released = false;
+  ctl.setEncoding("latin1");
+  ctl.on("data", (text: string) => {
+    heard = (heard + text).slice(-64);
+    const match = /exit (\d+)\n/.exec(heard);
+    if (match) settle(exitStatusOf(Number(match[1])));
+  });
+  // The keeper was killed: only the file can still tell.
+  ctl.on("close", () => released || settle(readStatusFile(dir) ?? {}));
+  const earlier = readStatusFile(dir);
+  if (earlier) settle(earlier);
+  return {
+    pid,
+    stdout,
+    stderr,
+    exited,
+    go: () => void say(dir, "go"),
+    bye: () => void say(dir, "bye"),
+    release() {
+      released = true;
+      for (const socket of [ctl, stdout, stderr]) socket.destroy();
+    },
+  };
+}
+
+/** Starts a keeper in its own session and process group; the app waits for `go`. Throws DEA_CONTAINER. */
+export async function startKeeper(dir: string, cwd: string, spec: ProcessSpec, fileDescriptors: number): Promise<Keeper> {
+  const opened: number[] = [];
+  try {
+    await run("mkfifo", ["-m", "600", ...pipes.map((name) => join(dir, name))]);
+    opened.push(openSync("/dev/null", constants.O_RDONLY), ...pipes.map((name) => openSync(join(dir, name), writers)));
+    const [program = "/bin/sh", ...options] = shell();
+    const args = [...options, "-c", script, "opencf-keeper", join(dir, "status"), String(fileDescriptors), ...spec.argv];
+    const child = spawn(program, args, { cwd, env: environmentOf(spec.env), stdio: opened, detached: true });
+    const pid = await new Promise<number>((resolve, reject) => {
+      child.once("error", reject);
+      child.once("spawn", () => resolve(child.pid ?? -1));
+    });
+    child.on("error", () => {});
+    child.unref();
+    return attachKeeper(dir, pid);
+  } catch (error) {
+    throw new DeaError("DEA_CONTAINER", `cannot start a process: ${textOf(error)}`, { cause: error });
+  } finally {
+    for (const fd of opened) closeSync(fd);
+  }
+}
+
+function environmentOf(pairs: readonly string[]): Record<string, string> {
+  const environment: Record<string, string> = Object.create(null) as Record<string, string>;
+  for (const pair of pairs) {
+    const equals = pair.indexOf("=");
+    if (equals > 0) environment[pair.slice(0, equals)] = pair.slice(equals + 1);
+  }
+  return environment;
+}

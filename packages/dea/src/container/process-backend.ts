@@ -1,0 +1,141 @@
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { DeaError } from "../errors.ts";
+import { type Clock, sleep, systemClock } from "../ports.ts";
+import type { Backend, Capabilities, ContainerRecord, ContainerSpec } from "./container.ts";
+import { readStatusFile } from "./keeper.ts";
+import { createProcessContainer, type Leader, markVariable, type ProcessContainer, type Surroundings } from "./process-container.ts";
+import { createMarkReader, isAlive, type ProcessEntry, readProcesses } from "./process-table.ts";
+
+export interface ProcessBackendOptions {
+  clock?: Clock;
+}
+
+/** What plain processes cannot do, said aloud. */
+export const processCapabilities: Capabilities = {
+  memory: "polled",
+  disk: "polled",
+  cpu: "none",
+  filesystem: false,
+  network: false,
+  processes: false,
+  user: false,
+  warnings: [
+    "Apps run as the executor's own user and can read and change whatever it can: run only code you trust.",
+    "Apps see the host's files, network and processes, and each other's.",
+    "Memory and disk limits are kept by looking every second or so; an app can exceed them for a moment.",
+    "CPU time is shared as the kernel sees fit; there is no share per app.",
+    "A program that leaves its session, clears its environment and outlives its parents is not found again.",
+  ],
+};
+
+/** How long one reading of /proc serves several containers. */
+const listMaxAgeMs = 200;
+
+/**
+ * Runs each instance as a plain process group in its own folder. Linux only (it reads /proc).
+ * Throws DEA_UNSUPPORTED elsewhere.
+ */
+export function processBackend(options: ProcessBackendOptions = {}): Backend {
+  const { clock = systemClock } = options;
+  if (process.platform !== "linux") {
+    throw new DeaError("DEA_UNSUPPORTED", `the process backend needs Linux (it reads /proc); this is ${process.platform}`);
+  }
+  let place: { dir: string; owner: string } | undefined;
+  const marks = createMarkReader(markVariable);
+  let list: readonly ProcessEntry[] = [];
+  let listedAt = Number.NEGATIVE_INFINITY;
+  const around: Surroundings = {
+    clock,
+    marks,
+    processes({ fresh = false } = {}) {
+      const now = performance.now();
+      if (fresh || now - listedAt > listMaxAgeMs) {
+        list = readProcesses();
+        listedAt = now;
+        marks.keep(list);
+      }
+      return list;
+    },
+  };
+
+  const opened = (): { dir: string; owner: string } => {
+    if (!place) throw new DeaError("DEA_CONTAINER", "the backend was not opened");
+    return place;
+  };
+  const make = (spec: ContainerSpec): ProcessContainer => {
+    const { dir, owner } = opened();
+    if (!/^[a-z0-9-]{1,64}$/.test(spec.handle)) throw new DeaError("DEA_CONTAINER", `not a handle: ${JSON.stringify(spec.handle)}`);
+    return createProcessContainer(join(dir, spec.handle), owner, spec, around);
+  };
+
+  return {
+    name: "process",
+    capabilities: processCapabilities,
+    async open(where) {
+      await mkdir(where.dir, { recursive: true, mode: 0o711 });
+      place = where;
+    },
+    async create(spec) {
+      const container = make(spec);
+      const dir = join(opened().dir, spec.handle);
+      try {
+        await mkdir(dir, { mode: 0o700 });
+        await Promise.all([mkdir(join(dir, "home")), mkdir(join(dir, "run"))]);
+      } catch (error) {
+        throw new DeaError("DEA_CONTAINER", `cannot create container ${spec.handle}`, { cause: error });
+      }
+      return container;
+    },
+    async adopt(spec, record) {
+      const container = make(spec);
+      const leader = leaderOf(record);
+      // The mark proves what pid and start time suggest; after a reboot both could repeat.
+      const entry = leader && readProcesses().find(({ pid }) => pid === leader.pid);
+      const ours = leader && entry && isAlive(leader.pid, leader.startTicks) && marks.read(entry) === `${opened().owner}/${spec.handle}`;
+      const gone = { container, process: undefined, status: readStatusFile(join(opened().dir, spec.handle, "run")) ?? {} };
+      if (!ours) return gone;
+      try {
+        return { container, process: container.attach(leader), status: {} };
+      } catch {
+        return gone;
+      }
+    },
+    async sweep(keep) {
+      const { dir, owner } = opened();
+      const removed = new Set<string>();
+      const strangers = (): ProcessEntry[] =>
+        around.processes({ fresh: true }).filter((entry) => {
+          const mark = entry.pid === process.pid ? undefined : marks.read(entry);
+          if (!mark?.startsWith(`${owner}/`) || keep.has(mark.slice(owner.length + 1))) return false;
+          removed.add(mark.slice(owner.length + 1));
+          return true;
+        });
+      const deadline = clock.now() + 10_000;
+      for (let left = strangers(); left.length > 0 && clock.now() < deadline; left = strangers()) {
+        for (const { pid, startTicks } of left) {
+          try {
+            if (isAlive(pid, startTicks)) process.kill(pid, "SIGKILL");
+          } catch {
+            // It ended in between.
+          }
+        }
+        await sleep(clock, 5);
+      }
+      for (const name of await readdir(dir)) {
+        if (keep.has(name)) continue;
+        removed.add(name);
+        await rm(join(dir, name), { recursive: true, force: true, maxRetries: 3 });
+      }
+      return [...removed];
+    },
+    async [Symbol.asyncDispose]() {
+      place = undefined;
+    },
+  };
+}
+
+function leaderOf(record: ContainerRecord): Leader | undefined {
+  const { pid, startTicks } = record;
+  return typeof pid === "number" && typeof startTicks === "number" && pid > 1 ? { pid, startTicks } : undefined;
+}

@@ -1,0 +1,176 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { DeaError } from "../errors.ts";
+import { type Clock, sleep } from "../ports.ts";
+import type { Container, ContainerProcess, ContainerRecord, ContainerSpec, Usage } from "./container.ts";
+import { type DiskUsage, diskUsage } from "./disk-usage.ts";
+import { attachKeeper, type Keeper, startKeeper } from "./keeper.ts";
+import { familyOf, isAlive, type MarkReader, type ProcessEntry, readProcess, readProportionalBytes } from "./process-table.ts";
+
+/** Variable by which a process is known to be ours wherever it went. */
+export const markVariable = "OPENCF_CONTAINER";
+
+export interface Surroundings {
+  clock: Clock;
+  marks: MarkReader;
+  /** A fresh or very recent list of processes, shared by all containers. */
+  processes(options?: { fresh?: boolean }): readonly ProcessEntry[];
+}
+
+export interface Leader {
+  pid: number;
+  startTicks: number;
+}
+
+/** How long KILL may take to show: longer, and the process hangs in the kernel. */
+const killWaitMs = 10_000;
+/** How long output may trickle after the app's end while somebody unknown still holds the pipe. */
+const drainMs = 2_000;
+
+export interface ProcessContainer extends Container {
+  attach(leader: Leader): ContainerProcess;
+}
+
+/** One folder, one process group: what the `process` backend calls a container. */
+export function createProcessContainer(dir: string, owner: string, spec: ContainerSpec, around: Surroundings): ProcessContainer {
+  const { clock, marks, processes } = around;
+  const mark = `${owner}/${spec.handle}`;
+  const homeDir = join(dir, "home");
+  const runDir = join(dir, "run");
+  let leader: Leader | undefined;
+  let keeper: Keeper | undefined;
+  let cpuOfTheDeadMs = 0;
+  const cpuSeen = new Map<string, number>();
+  let disk: DiskUsage | undefined;
+  let diskUntil = 0;
+  let destroyed = false;
+
+  const family = (fresh: boolean): ProcessEntry[] => (leader ? familyOf(leader, mark, processes({ fresh }), marks) : []);
+  const appFamily = (fresh: boolean): ProcessEntry[] => family(fresh).filter((entry) => entry.pid !== leader?.pid);
+
+  const signalAll = (signal: NodeJS.Signals, entries: readonly ProcessEntry[]): void => {
+    for (const { pid, startTicks } of entries) {
+      // Looked up again right before the signal: a pid may have found a new owner since the list was made.
+      if (!isAlive(pid, startTicks)) continue;
+      try {
+        process.kill(pid, signal);
+      } catch {
+        // It ended in between.
+      }
+    }
+  };
+
+  const killApp = async (): Promise<void> => {
+    const deadline = clock.now() + killWaitMs;
+    for (let left = appFamily(true); left.length > 0; left = appFamily(true)) {
+      if (clock.now() > deadline) {
+        throw new DeaError("DEA_CONTAINER", `processes survive KILL: ${left.map(({ pid }) => pid).join(", ")}`, { retryable: true });
+      }
+      signalAll("SIGKILL", left);
+      await sleep(clock, 5);
+    }
+  };
+
+  const watch = (started: Keeper): ContainerProcess => {
+    keeper = started;
+    // The main process has ended: nothing else of the app may live on, and the pipes may end.
+    const exited = started.exited.then(async (status) => {
+      await killApp().catch(() => {});
+      started.bye();
+      const timer = clock.after(drainMs, () => {
+        started.stdout.destroy();
+        started.stderr.destroy();
+      });
+      started.stdout.once("close", () => started.stderr.destroyed && timer[Symbol.dispose]());
+      started.stderr.once("close", () => started.stdout.destroyed && timer[Symbol.dispose]());
+      return status;
+    });
+    return { stdout: started.stdout, stderr: started.stderr, exited };
+  };
+
+  const measureMemory = (entries: readonly ProcessEntry[]): number => {
+    const resident = entries.reduce((sum, entry) => sum + entry.residentBytes, 0);
+    // Resident sizes count shared pages once per process. The exact count costs more, so only a family near its limit pays.
+    if (entries.length < 2 || resident < spec.memoryBytes * 0.8) return resident;
+    return entries.reduce((sum, entry) => sum + (readProportionalBytes(entry.pid) ?? entry.residentBytes), 0);
+  };
+
+  const measureCpu = (entries: readonly ProcessEntry[]): number => {
+    const living = new Map(entries.map((entry) => [`${entry.pid}/${entry.startTicks}`, entry.cpuMs]));
+    for (const [key, ms] of cpuSeen) {
+      if (living.has(key)) continue;
+      cpuOfTheDeadMs += ms;
+      cpuSeen.delete(key);
+    }
+    let total = cpuOfTheDeadMs;
+    for (const [key, ms] of living) {
+      cpuSeen.set(key, ms);
+      total += ms;
+    }
+    return total;
+  };
+
+  /** Walking a large folder is work: the longer it takes, the more rarely it is done. */
+  const measureDisk = async (): Promise<DiskUsage> => {
+    if (disk && performance.now() < diskUntil) return disk;
+    const startedAt = performance.now();
+    disk = await diskUsage(homeDir);
+    const now = performance.now();
+    diskUntil = now + Math.max(1_000, (now - startedAt) * 20);
+    return disk;
+  };
+
+  return {
+    handle: spec.handle,
+    homeDir,
+    homeInside: homeDir,
+    containerPort: spec.hostPort,
+    record(): ContainerRecord {
+      if (!leader) throw new DeaError("DEA_CONTAINER", `container ${spec.handle} runs nothing yet`);
+      return { pid: leader.pid, startTicks: leader.startTicks };
+    },
+    async run({ argv, env }, beforeStart) {
+      if (leader || destroyed) throw new DeaError("DEA_CONTAINER", `container ${spec.handle} was used already`);
+      const started = await startKeeper(runDir, homeDir, { argv, env: [...env, `${markVariable}=${mark}`] }, spec.fileDescriptors);
+      const entry = readProcess(started.pid);
+      leader = { pid: started.pid, startTicks: entry?.startTicks ?? 0 };
+      const running = watch(started);
+      await beforeStart?.(this.record());
+      started.go();
+      return running;
+    },
+    attach(found) {
+      leader = found;
+      return watch(attachKeeper(runDir, found.pid));
+    },
+    async usage(): Promise<Usage> {
+      if (destroyed) throw new DeaError("DEA_CONTAINER", `container ${spec.handle} is destroyed`);
+      const entries = appFamily(false);
+      const used = await measureDisk();
+      return {
+        memoryBytes: measureMemory(entries),
+        cpuMs: measureCpu(entries),
+        diskBytes: used.bytes,
+        diskComplete: used.complete,
+        processes: entries.length,
+      };
+    },
+    async stop({ graceMs, signal }) {
+      const deadline = clock.now() + graceMs;
+      signalAll("SIGTERM", appFamily(true));
+      while (clock.now() < deadline && !signal?.aborted && appFamily(true).length > 0) await sleep(clock, 50, signal);
+      await killApp();
+    },
+    async destroy() {
+      destroyed = true;
+      await killApp();
+      keeper?.bye();
+      const last = family(true);
+      signalAll("SIGKILL", last);
+      await rm(dir, { recursive: true, force: true, maxRetries: 3 });
+    },
+    release() {
+      keeper?.release();
+    },
+  };
+}

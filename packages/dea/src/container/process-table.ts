@@ -1,0 +1,161 @@
+import { readFileSync, readdirSync } from "node:fs";
+
+/** Units the kernel counts in, from our own auxiliary vector (getauxval(3): 6 is AT_PAGESZ, 17 is AT_CLKTCK). */
+const readUnits = (): { pageBytes: number; ticksPerSecond: number } => {
+  const vector = new Map<number, number>();
+  try {
+    const bytes = readFileSync("/proc/self/auxv");
+    for (let at = 0; at + 16 <= bytes.length; at += 16) vector.set(Number(bytes.readBigUInt64LE(at)), Number(bytes.readBigUInt64LE(at + 8)));
+  } catch {
+    // The usual values serve.
+  }
+  return { pageBytes: vector.get(6) || 4096, ticksPerSecond: vector.get(17) || 100 };
+};
+let units: ReturnType<typeof readUnits> | undefined;
+
+export interface ProcessEntry {
+  pid: number;
+  parent: number;
+  group: number;
+  session: number;
+  /** Start time in ticks since boot: with the pid it names one process for ever. */
+  startTicks: number;
+  dead: boolean;
+  cpuMs: number;
+  residentBytes: number;
+}
+
+/** Parses one line of `/proc/PID/stat` (proc(5)). The name in parentheses may hold anything, so count from the last `)`. */
+export function parseStat(line: string): ProcessEntry | undefined {
+  const close = line.lastIndexOf(")");
+  const fields = line.slice(close + 2).split(" ");
+  const at = (index: number): number => Number(fields[index]);
+  const pid = Number.parseInt(line, 10);
+  const { pageBytes, ticksPerSecond } = (units ??= readUnits());
+  if (close < 0 || fields.length < 22 || !Number.isInteger(pid)) return undefined;
+  return {
+    pid,
+    parent: at(1),
+    group: at(2),
+    session: at(3),
+    startTicks: at(19),
+    dead: fields[0] === "Z" || fields[0] === "X",
+    cpuMs: ((at(11) + at(12)) * 1000) / ticksPerSecond,
+    residentBytes: at(21) * pageBytes,
+  };
+}
+
+export function readProcess(pid: number): ProcessEntry | undefined {
+  try {
+    return parseStat(readFileSync(`/proc/${pid}/stat`, "latin1"));
+  } catch {
+    return undefined;
+  }
+}
+
+/** True when the process with this pid is the very one that started at `startTicks`, and not a zombie. */
+export function isAlive(pid: number, startTicks: number): boolean {
+  const entry = readProcess(pid);
+  return entry !== undefined && !entry.dead && entry.startTicks === startTicks;
+}
+
+/** All living processes. Reads are synchronous: /proc is memory, and one pass must be one moment. */
+export function readProcesses(): ProcessEntry[] {
+  const entries: ProcessEntry[] = [];
+  for (const name of readdirSync("/proc")) {
+    const pid = Number(name);
+    if (!Number.isInteger(pid)) continue;
+    const entry = readProcess(pid);
+    if (entry && !entry.dead) entries.push(entry);
+  }
+  return entries;
+}
+
+/** Memory in proportional shares: pages shared by a forked family count once. Undefined when the kernel refuses. */
+export function readProportionalBytes(pid: number): number | undefined {
+  try {
+    const match = /^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "latin1"));
+    return match ? Number(match[1]) * 1024 : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+export interface MarkReader {
+  /** Value of the variable in the environment a process was started with, or undefined. */
+  read(entry: ProcessEntry): string | undefined;
+  /** Forgets processes that are gone. */
+  keep(entries: readonly ProcessEntry[]): void;
+}
+
+/**
+ * Reads a marker variable from `/proc/PID/environ` and remembers it per process.
+ * An answer "no marker" is asked again for a while: right after fork a child still shows its parent's
+ * environment, and right after exec the new one may not be in place yet.
+ */
+export function createMarkReader(variable: string): MarkReader {
+  const known = new Map<number, { startTicks: number; value: string | undefined; asked: number }>();
+  const prefix = `${variable}=`;
+  return {
+    read(entry) {
+      const seen = known.get(entry.pid);
+      const same = seen?.startTicks === entry.startTicks;
+      if (seen && same && (seen.value !== undefined || seen.asked >= 3)) return seen.value;
+      let value: string | undefined;
+      try {
+        value = readFileSync(`/proc/${entry.pid}/environ`, "utf8")
+          .split("\0")
+          .find((pair) => pair.startsWith(prefix))
+          ?.slice(prefix.length);
+      } catch {
+        // Another user's process, or gone: not ours either way.
+      }
+      known.set(entry.pid, { startTicks: entry.startTicks, value, asked: same && seen ? seen.asked + 1 : 1 });
+      return value;
+    },
+    keep(entries) {
+      const living = new Set(entries.map((entry) => entry.pid));
+      for (const pid of known.keys()) if (!living.has(pid)) known.delete(pid);
+    },
+  };
+}
+
+/**
+ * Everybody who belongs to `leader`: same process group or session, started with the same mark,
+ * or a descendant of one of those. A program that calls setsid(2) is found by its mark; one that also
+ * clears its environment is found as long as its line of parents is unbroken.
+ */
+export function familyOf(
+  leader: { pid: number; startTicks: number },
+  mark: string,
+  entries: readonly ProcessEntry[],
+  marks: MarkReader,
+): ProcessEntry[] {
+  const members = new Map<number, ProcessEntry>();
+  const byParent = new Map<number, ProcessEntry[]>();
+  for (const entry of entries) {
+    const siblings = byParent.get(entry.parent);
+    if (siblings) siblings.push(entry);
+    else byParent.set(entry.parent, [entry]);
+    // Nobody older than the leader can be its child: this is what makes a recycled group number harmless.
+    if (entry.startTicks < leader.startTicks || entry.pid === process.pid) continue;
+    if (marks.read(entry) === mark) members.set(entry.pid, entry);
+  }
+  // The group and session numbers are the leader's pid; they are ours only while somebody marked still holds them.
+  const holdsGroup = [...members.values()].some((entry) => entry.group === leader.pid || entry.session === leader.pid);
+  if (holdsGroup) {
+    for (const entry of entries) {
+      const related = entry.group === leader.pid || entry.session === leader.pid;
+      if (related && entry.startTicks >= leader.startTicks) members.set(entry.pid, entry);
+    }
+  }
+  for (const queue = [...members.values()]; queue.length > 0; ) {
+    const parent = queue.pop();
+    for (const child of byParent.get(parent?.pid ?? -1) ?? []) {
+      if (members.has(child.pid)) continue;
+      members.set(child.pid, child);
+      queue.push(child);
+    }
+  }
+  return [...members.values()];
+}

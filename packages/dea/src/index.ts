@@ -1,0 +1,20 @@
+export { createDea, type Dea, type DeaOptions, type Resumed } from "./dea.ts";
+export type { Capacity, Amount } from "./capacity.ts";
+export type { Instance, InstanceChange, StopOptions } from "./instance/instance.ts";
+export { MiB, type HealthCheckSpec, type LogSource, type StartSpec } from "./instance/spec.ts";
+export type { DropletSource } from "./droplet/source.ts";
+export type { LogLine, ReadOptions } from "./instance/log-buffer.ts";
+export type { InstanceStats } from "./instance/stats.ts";
+export type { ExitReason, InstanceExit } from "./instance/exit.ts";
+export { arcs, events, facts, next, states, type InstanceEvent, type InstanceState, type StateFacts } from "./instance/state.ts";
+export { codes, DeaError, type DeaErrorCode } from "./errors.ts";
+export type { Clock, Fetch, Logger } from "./ports.ts";
+
+// Where instances run, and what is needed to write another such place:
+export { processBackend, type ProcessBackendOptions } from "./container/process-backend.ts";
+export type {
+  Adopted, Backend, Capabilities, Container, ContainerProcess, ContainerRecord, ContainerSpec, ExitStatus, ProcessSpec, Usage,
+} from "./container/container.ts";
+
+// Useful alone:
+export { unpack, type UnpackOptions, type Unpacked } from "./droplet/unpack.ts";

@@ -1,0 +1,143 @@
+/** One line an app, or the executor about it, said. */
+export interface LogLine {
+  /** `stdout` and `stderr` of the app; `platform`: the executor's own words. */
+  stream: "stdout" | "stderr" | "platform";
+  text: string;
+  /** Nanoseconds since 1970; strictly rising within an instance, so that no two lines share one. */
+  timestampNs: bigint;
+  /** Strictly rising within an instance, also over a restart of the executor. A gap means lost lines. */
+  sequence: number;
+}
+
+export interface LogBufferOptions {
+  /** Lines kept for late readers. Default 1 000. */
+  maxLines?: number;
+  /** Bytes kept for late readers. Default 1 MiB. */
+  maxBytes?: number;
+  /** Sequence of the first line. */
+  firstSequence?: number;
+  now: () => number;
+}
+
+export interface ReadOptions {
+  signal?: AbortSignal;
+  /** Lines of the past to begin with. Default: all that are kept. */
+  tail?: number;
+  /** False: only what is there. Default true: until the instance has ended. */
+  follow?: boolean;
+}
+
+export interface LogBuffer {
+  append(stream: LogLine["stream"], text: string): LogLine;
+  read(options?: ReadOptions): AsyncGenerator<LogLine, void, undefined>;
+  /** Last lines of the app itself. */
+  tail(count: number): string[];
+  /** No more lines will come: readers end after what is there. */
+  close(): void;
+}
+
+interface Reader {
+  queue: LogLine[];
+  bytes: number;
+  dropped: number;
+  wake: () => void;
+}
+
+const weight = (line: LogLine): number => line.text.length + 64;
+
+/**
+ * Keeps the last lines and hands them to readers. A reader that is slower than the app loses the oldest
+ * lines of its queue and is told how many; it holds up neither the app nor other readers, and its queue is bounded.
+ */
+export function createLogBuffer(options: LogBufferOptions): LogBuffer {
+  const { maxLines = 1_000, maxBytes = 1024 ** 2, firstSequence = 0, now } = options;
+  const readers = new Set<Reader>();
+  let kept: LogLine[] = [];
+  let head = 0;
+  let bytes = 0;
+  let released = 0;
+  let lastNs = 0n;
+  let sequence = firstSequence;
+  let closed = false;
+
+  const trim = (lines: LogLine[], from: number, held: number): { from: number; held: number } => {
+    let at = from;
+    let left = held;
+    while (lines.length - at > maxLines || (left > maxBytes && lines.length - at > 1)) {
+      left -= weight(lines[at] as LogLine);
+      at += 1;
+    }
+    return { from: at, held: left };
+  };
+
+  return {
+    append(stream, text) {
+      const clock = BigInt(Math.round(now() * 1000)) * 1000n;
+      lastNs = clock > lastNs ? clock : lastNs + 1n;
+      const line: LogLine = { stream, text, timestampNs: lastNs, sequence: sequence++ };
+      if (closed) return line;
+      kept.push(line);
+      released += bytes + weight(line);
+      ({ from: head, held: bytes } = trim(kept, head, bytes + weight(line)));
+      released -= bytes;
+      // Dropping from the front one by one would move the array each time; waiting for ever would keep what was dropped.
+      if (head > maxLines || released > maxBytes) {
+        kept = kept.slice(head);
+        head = 0;
+        released = 0;
+      }
+      for (const reader of readers) {
+        reader.queue.push(line);
+        reader.bytes += weight(line);
+        const { from, held } = trim(reader.queue, 0, reader.bytes);
+        if (from > 0) {
+          reader.queue.splice(0, from);
+          reader.bytes = held;
+          reader.dropped += from;
+        }
+        reader.wake();
+      }
+      return line;
+    },
+    async *read({ signal, tail = Number.POSITIVE_INFINITY, follow = true } = {}) {
+      const past = tail <= 0 ? [] : kept.slice(Math.max(head, kept.length - tail));
+      const reader: Reader = { queue: past, bytes: past.reduce((sum, line) => sum + weight(line), 0), dropped: 0, wake: () => {} };
+      if (follow && !closed) readers.add(reader);
+      const abort = (): void => reader.wake();
+      signal?.addEventListener("abort", abort);
+      try {
+        while (!signal?.aborted) {
+          if (reader.queue.length > 0) {
+            const lines = reader.queue;
+            const { dropped } = reader;
+            reader.queue = [];
+            reader.bytes = 0;
+            reader.dropped = 0;
+            const first = lines[0] as LogLine;
+            if (dropped > 0) yield { ...first, stream: "platform", text: `${dropped} log lines dropped: the reader was too slow` };
+            for (const line of lines) {
+              if (signal?.aborted) return;
+              yield line;
+            }
+            continue;
+          }
+          if (!follow || closed) return;
+          await new Promise<void>((resolve) => (reader.wake = resolve));
+        }
+      } finally {
+        readers.delete(reader);
+        signal?.removeEventListener("abort", abort);
+      }
+    },
+    tail: (count) =>
+      kept
+        .slice(head)
+        .filter(({ stream }) => stream !== "platform")
+        .slice(-count)
+        .map(({ text }) => text),
+    close() {
+      closed = true;
+      for (const reader of readers) reader.wake();
+    },
+  };
+}
