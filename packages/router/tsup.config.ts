@@ -4,6 +4,7 @@ export default defineConfig({
   entry: {
     "index": "src/index.ts",
     "bus-link": "src/bus-link.ts",
+    "routes-file": "src/routes-file.ts",
     "cli": "src/cli.ts",
   },
   format: "esm",

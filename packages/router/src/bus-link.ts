@@ -1,0 +1,136 @@
+import { networkInterfaces } from "node:os";
+import type { Bus, Body } from "@opencf/bus";
+import { routerGreet, routerRegister, routerStart, routerUnregister } from "@opencf/bus/messages/route";
+import type { EndpointInit } from "./endpoint.ts";
+import { RouterError } from "./errors.ts";
+import { loadBalancings, type LoadBalancing, type RouteOptions } from "./pool.ts";
+import type { RouteSource, SourceContext } from "./source.ts";
+import { createPruner } from "./table/pruner.ts";
+
+type Registration = Body<typeof routerRegister>;
+
+export interface BusRoutesOptions {
+  /** Without another registration an endpoint leaves the table after this time. Default 120 000 ms. */
+  staleAfterMs?: number;
+  /** Time between sweeps for such endpoints. Default 30 000 ms. */
+  sweepIntervalMs?: number;
+  /** How often registrants are told to repeat themselves. Default 20 000 ms. */
+  registerIntervalMs?: number;
+  /** Addresses of this router, told to registrants. Default those of this machine's interfaces. */
+  hosts?: readonly string[];
+  /** Whether endpoints that fall silent while the bus is away are kept. Default true. */
+  keepWhileDisconnected?: boolean;
+  /** Isolation segments this router serves. Default none. */
+  isolationSegments?: readonly string[];
+  /** Which registrations are taken: all, those without a segment and those listed, or only those listed. Default `all`. */
+  sharding?: "all" | "shared-and-segments" | "segments";
+  /** Told apart from other sources of the same table by this. Default `bus`. */
+  name?: string;
+}
+
+/**
+ * Routes from `router.register` and `router.unregister`. Says `router.start` when it begins and whenever the bus is back,
+ * since everybody answers that with their registrations, and answers `router.greet`.
+ * A message or a route that makes no sense changes nothing and is logged.
+ * @throws {RouterError} ROUTER_BAD_OPTION
+ */
+export function routesFromBus(bus: Bus, options: BusRoutesOptions = {}): RouteSource {
+  const {
+    staleAfterMs = 120_000, sweepIntervalMs = 30_000, registerIntervalMs = 20_000, hosts = ownAddresses(), keepWhileDisconnected = true,
+    isolationSegments = [], sharding = "all", name = "bus",
+  } = options;
+  if (sharding === "segments" && isolationSegments.length === 0) {
+    throw new RouterError("ROUTER_BAD_OPTION", "sharding \"segments\" needs isolationSegments: without any this router would take no route at all");
+  }
+  const admits = ({ isolation_segment: segment = "" }: Registration): boolean =>
+    sharding === "all" || isolationSegments.includes(segment) || (sharding === "shared-and-segments" && segment === "");
+
+  return {
+    name,
+    start({ table, routerId, log, clock }: SourceContext): AsyncDisposable {
+      const self = {
+        id: routerId,
+        hosts: [...hosts],
+        minimumRegisterIntervalInSeconds: Math.round(registerIntervalMs / 1_000),
+        pruneThresholdInSeconds: Math.round(staleAfterMs / 1_000),
+      };
+      const held: Disposable[] = [];
+
+      /** Each route by itself: one that is malformed does not cost the message its others. */
+      const forEachRoute = (body: Registration, act: (uri: string) => void): void => {
+        if (!admits(body)) return;
+        for (const uri of body.uris) {
+          try { act(uri); } catch (cause) {
+            if (!(cause instanceof RouterError)) throw cause;
+            log.warn("router.registration.refused", { uri, code: cause.code, error: cause.message });
+          }
+        }
+      };
+
+      held.push(bus.subscribe(routerRegister, ({ body }) => {
+        const endpoint = endpointOf(body, { staleAfterMs, source: name });
+        const { options: routeOptions, refused } = optionsOf(body);
+        if (refused !== undefined) log.warn("router.registration.option", { uris: body.uris, loadbalancing: refused });
+        forEachRoute(body, (uri) => void table.register(uri, endpoint, routeOptions));
+      }));
+      held.push(bus.subscribe(routerUnregister, ({ body }) => {
+        const { host, port = 0, tls_port: tlsPort = 0 } = body;
+        forEachRoute(body, (uri) => void table.unregister(uri, { host, port, tlsPort }));
+      }));
+      held.push(bus.subscribe(routerGreet, ({ respond }) => void respond(self)));
+      const start = (): void => {
+        try { bus.publish(routerStart, self); } catch (cause) { log.warn("router.start.unsaid", { error: String(cause) }); }
+      };
+      held.push(bus.onStatus((status) => {
+        log.info(`router.bus.${status}`, { source: name });
+        if (status === "connected") start();
+      }));
+      held.push(createPruner(table, { sweepIntervalMs, source: name, suspended: () => keepWhileDisconnected && !bus.connected, clock, log }));
+      start();
+      return {
+        async [Symbol.asyncDispose]() {
+          for (const one of held.splice(0).reverse()) one[Symbol.dispose]();
+        },
+      };
+    },
+  };
+}
+
+function endpointOf(body: Registration, { staleAfterMs, source }: { staleAfterMs: number; source: string }): EndpointInit {
+  const ownMs = (body.stale_threshold_in_seconds ?? 0) * 1_000;
+  return {
+    host: body.host,
+    port: body.port ?? 0,
+    tlsPort: body.tls_port ?? 0,
+    app: body.app ?? "",
+    instanceId: body.private_instance_id ?? "",
+    instanceIndex: body.private_instance_index ?? "",
+    tags: body.tags ?? {},
+    // A registrant may be stricter than the router, never laxer.
+    staleAfterMs: ownMs === 0 || ownMs > staleAfterMs ? staleAfterMs : ownMs,
+    serverCertDomainSan: body.server_cert_domain_san ?? "",
+    availabilityZone: body.availability_zone ?? "",
+    isolationSegment: body.isolation_segment ?? "",
+    protocol: body.protocol === "http2" ? "http2" : "http1",
+    source,
+  };
+}
+
+/** Always an object: an option that is not said any more returns to its default. */
+function optionsOf(body: Registration): { options: RouteOptions; refused?: string } {
+  const options: RouteOptions = {};
+  const { loadbalancing = "", hash_header: hashHeader = "", hash_balance: hashBalance = 0 } = body.options ?? {};
+  const wanted = loadbalancing === "least-connection" ? "least-connections" : loadbalancing;
+  if (body.route_service_url) options.routeServiceUrl = body.route_service_url;
+  if (wanted === "") return { options };
+  if (!loadBalancings.includes(wanted as LoadBalancing) || (wanted === "hash" && hashHeader === "")) return { options, refused: loadbalancing };
+  options.loadBalancing = wanted as LoadBalancing;
+  if (wanted === "hash") Object.assign(options, { hashHeader, hashBalance });
+  return { options };
+}
+
+function ownAddresses(): string[] {
+  const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  const outside = all.filter(({ internal, family }) => !internal && family === "IPv4").map(({ address }) => address);
+  return outside.length > 0 ? outside : ["127.0.0.1"];
+}

@@ -1,0 +1,25 @@
+export { createRouter, type DrainOptions, type Router, type RouterEvents, type RouterState } from "./router.ts";
+export type { RouterOptions } from "./options.ts";
+export { codes, RouterError, type RouterErrorCode } from "./errors.ts";
+export type { Clock, Logger } from "./ports.ts";
+
+// The way of a request, for those who change it.
+export { assignRequestId, defaultSteps, findRoute, forwardWithRetry, limitHeaders, pickEndpoint, rewriteHeaders } from "./proxy/steps.ts";
+export type { Step } from "./proxy/pipeline.ts";
+export type { Exchange } from "./proxy/exchange.ts";
+export { faults, type ErrorPage, type Fault } from "./proxy/fault.ts";
+export { respondFault } from "./proxy/respond.ts";
+export type { Engine } from "./proxy/forward.ts";
+
+// What it tells of requests.
+export type { RequestRecord } from "./proxy/record.ts";
+export { accessLogLine, type AccessLogOptions, type AccessLogSink } from "./proxy/access-log.ts";
+export type { RouterNumbers } from "./numbers.ts";
+
+// For those who bring their own source of routes.
+export type { RouteSource, SourceContext } from "./source.ts";
+export { createRouteTable, type RegisterResult, type RouteSnapshot, type RouteTable, type RouteTableOptions, type TableChange } from "./table/route-table.ts";
+export { createPruner, type PrunerOptions } from "./table/pruner.ts";
+export type { Endpoint, EndpointInit, ModificationTag } from "./endpoint.ts";
+export type { LoadBalancing, Pool, RouteOptions } from "./pool.ts";
+export { routeKey } from "./uri.ts";

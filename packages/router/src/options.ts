@@ -1,0 +1,141 @@
+import { BlockList, isIP } from "node:net";
+import { RouterError } from "./errors.ts";
+import { loadBalancings, type LoadBalancing } from "./pool.ts";
+import type { Clock, Logger } from "./ports.ts";
+import type { AccessLogOptions, AccessLogSink } from "./proxy/access-log.ts";
+import { plainErrorPage, type ErrorPage } from "./proxy/fault.ts";
+import type { Engine } from "./proxy/forward.ts";
+import type { Step } from "./proxy/pipeline.ts";
+import type { ProxySettings } from "./proxy/settings.ts";
+import type { RouteSource } from "./source.ts";
+import type { StatusOptions } from "./status.ts";
+import type { RouteTable } from "./table/route-table.ts";
+
+export interface RouterOptions {
+  /** Port for traffic. Default 8080; 0 = any free one. */
+  port?: number;
+  /** Interface for traffic. Default `127.0.0.1`; `0.0.0.0` or `::` to be reached from elsewhere. */
+  host?: string;
+  /** The way of a request. Default `defaultSteps`; write `[mine, ...defaultSteps]` to put yours first. */
+  steps?: readonly Step[];
+  /** What fills the table. Default nothing: `router.table` is yours. */
+  sources?: readonly RouteSource[];
+  /** A table made elsewhere. Default a new one. */
+  table?: RouteTable;
+  /** Where access lines go, e.g. `process.stdout`. Default nowhere. */
+  accessLog?: AccessLogSink;
+  /** What the lines hold besides the fixed fields. */
+  accessLogFormat?: AccessLogOptions;
+  /** Opens a second port with `/health`, `/healthz`, `/varz`, `/routes`. Default none. */
+  status?: StatusOptions;
+  /** Name of this router. Default a new UUID. */
+  id?: string;
+  /** Between the start of the sources and the opening of the port, while routes come in. Default 0 ms. */
+  startDelayMs?: number;
+  /** How long a disposed router lets requests finish. Default 10 000 ms. */
+  drainTimeoutMs?: number;
+
+  /** How pools choose unless their registration says otherwise. Default `round-robin`. */
+  loadBalancing?: LoadBalancing;
+  /** Endpoints a request may be tried on. Default 3. */
+  maxAttempts?: number;
+  /** One attempt, the whole body included. Default 900 000 ms. Tunnels are not bound by it. */
+  endpointTimeoutMs?: number;
+  /** Connecting to an endpoint, TLS included. Default 5 000 ms. */
+  dialTimeoutMs?: number;
+  /** How long an idle connection to an endpoint is kept. Default 4 000 ms: shorter than what any common server grants, so that none is closed just as it is used. */
+  backendIdleMs?: number;
+  /** How long the balancer avoids an address that failed. Default 30 000 ms. */
+  failureMarkMs?: number;
+  /** Requests and tunnels per address at a time. Default 0: no limit. */
+  maxConnectionsPerEndpoint?: number;
+  /** See `RouteTableOptions.emptyPoolTimeoutMs`. Default 0. */
+  emptyPoolTimeoutMs?: number;
+  /** See `RouteTableOptions.pathCase`. Default `sensitive`. */
+  pathCase?: "sensitive" | "insensitive";
+
+  /** Request line and headers of a request. Default 1 MiB. */
+  maxRequestHeaderBytes?: number;
+  /** Number of a request's headers. Default 0: only their size counts. */
+  maxRequestHeaders?: number;
+  /** Headers of an answer. Default 1 MiB. */
+  maxResponseHeaderBytes?: number;
+  /** For a client to send its request's headers. Default 60 000 ms. */
+  headersTimeoutMs?: number;
+  /** How long an idle client connection is kept. Default 900 000 ms: longer than the balancer before us. */
+  clientIdleMs?: number;
+
+  /** Session cookies of apps that tie a client to an instance. Default `["JSESSIONID"]`. */
+  stickyCookieNames?: readonly string[];
+  /** Whether the affinity cookie is always `Secure`. Default false: like the app's. */
+  secureCookies?: boolean;
+  /** `X-Forwarded-Proto` of the client: kept, overwritten by the truth, or always `https`. Default `keep`. */
+  forwardedProto?: "keep" | "overwrite" | "https";
+  /** `X-Forwarded-Client-Cert` of the client: passed on, or (the other two) removed, since this router asks for no client certificates. Default `always-forward`. */
+  forwardedClientCert?: "always-forward" | "forward" | "sanitize";
+  /** Addresses or CIDR ranges whose `X-Forwarded-*` are believed. Default: everybody's, as behind a balancer. */
+  trustedProxies?: readonly string[];
+  /** Availability zone of this router. Default none. */
+  zone?: string;
+  /** Whether the first attempt prefers endpoints of the same zone. Default false. */
+  preferZone?: boolean;
+  /** Requests with this value in `X-Vcap-Trace` are told which endpoint answered. Default off. */
+  traceKey?: string;
+  /** Makes the bodies of the router's own answers. Default one line of text. */
+  errorPage?: ErrorPage;
+  /** For TLS to endpoints, PEM: whom to trust instead of the system's authorities, and what to show. */
+  backendCa?: string | readonly string[];
+  backendCert?: string;
+  backendKey?: string;
+
+  /** Another HTTP client towards the endpoints. Default undici. */
+  engine?: (settings: ProxySettings) => Engine;
+  log?: Logger;
+  clock?: Clock;
+}
+
+/** Checks the options that concern the proxy and fills in the defaults.
+ * @throws {RouterError} ROUTER_BAD_OPTION */
+export function resolveSettings(options: RouterOptions): ProxySettings {
+  const {
+    loadBalancing = "round-robin", maxAttempts = 3, endpointTimeoutMs = 900_000, dialTimeoutMs = 5_000, backendIdleMs = 4_000, failureMarkMs = 30_000,
+    maxConnectionsPerEndpoint = 0, maxRequestHeaderBytes = 1_048_576, maxRequestHeaders = 0, maxResponseHeaderBytes = 1_048_576,
+    stickyCookieNames = ["JSESSIONID"], secureCookies = false, forwardedProto = "keep", forwardedClientCert = "always-forward",
+    trustedProxies, zone = "", preferZone = false, traceKey = "", errorPage = plainErrorPage, backendCa, backendCert, backendKey,
+  } = options;
+  for (const [name, value, least] of [
+    ["maxAttempts", maxAttempts, 1], ["endpointTimeoutMs", endpointTimeoutMs, 1], ["dialTimeoutMs", dialTimeoutMs, 1], ["backendIdleMs", backendIdleMs, 1],
+    ["failureMarkMs", failureMarkMs, 0], ["maxConnectionsPerEndpoint", maxConnectionsPerEndpoint, 0], ["maxRequestHeaderBytes", maxRequestHeaderBytes, 1],
+    ["maxRequestHeaders", maxRequestHeaders, 0], ["maxResponseHeaderBytes", maxResponseHeaderBytes, 1], ["port", options.port ?? 8080, 0],
+  ] as const) {
+    // 2^31 - 1 is where timers wrap to "at once".
+    if (!Number.isInteger(value) || value < least || value > 0x7fffffff) throw badOption(`${name}: ${String(value)} is no whole number from ${least} on`);
+  }
+  if ((options.port ?? 0) > 65_535) throw badOption(`port: ${options.port} is above 65535`);
+  if (!loadBalancings.includes(loadBalancing)) throw badOption(`loadBalancing ${JSON.stringify(loadBalancing)}: expected one of ${loadBalancings.join(", ")}`);
+  return {
+    loadBalancing, maxAttempts, endpointTimeoutMs, dialTimeoutMs, backendIdleMs, failureMarkMs, maxConnectionsPerEndpoint,
+    maxRequestHeaderBytes, maxRequestHeaders, maxResponseHeaderBytes, stickyCookieNames, secureCookies, forwardedProto, forwardedClientCert,
+    trustedProxies: trustedProxies === undefined ? undefined : blockListOf(trustedProxies), zone, preferZone, traceKey, errorPage,
+    backendTls: {
+      ...(backendCa === undefined ? {} : { ca: backendCa }), ...(backendCert === undefined ? {} : { cert: backendCert }), ...(backendKey === undefined ? {} : { key: backendKey }),
+    },
+  };
+}
+
+function blockListOf(ranges: readonly string[]): BlockList {
+  const list = new BlockList();
+  for (const range of ranges) {
+    const [address = "", bits] = range.split("/");
+    const family = isIP(address) === 6 ? "ipv6" : "ipv4";
+    try {
+      if (bits === undefined) list.addAddress(address, family);
+      else list.addSubnet(address, Number(bits), family);
+    } catch (cause) {
+      throw badOption(`trustedProxies: ${JSON.stringify(range)} is neither an address nor a CIDR range`, cause);
+    }
+  }
+  return list;
+}
+
+const badOption = (message: string, cause?: unknown): RouterError => new RouterError("ROUTER_BAD_OPTION", message, { cause });

@@ -1,0 +1,40 @@
+import type { Endpoint } from "../endpoint.ts";
+import type { Exchange } from "./exchange.ts";
+import { buildResponseHeaders } from "./headers.ts";
+import { affinitySetCookie } from "./sticky.ts";
+
+/** An answer's head as it came from the endpoint; headers flat, in their order and spelling. */
+export interface AnswerHead {
+  readonly status: number;
+  readonly reason: string;
+  readonly headers: readonly string[];
+}
+
+/** The head the client gets to see. `mayTrail`: the body is chunked on both sides, so trailers can follow it. */
+export function clientHead(exchange: Exchange, endpoint: Endpoint, head: AnswerHead, mayTrail: boolean): string[] {
+  const { headers, setCookies } = buildResponseHeaders(exchange, head.headers, mayTrail);
+  const cookie = affinitySetCookie(exchange, endpoint, setCookies);
+  if (cookie !== undefined) headers.push("Set-Cookie", cookie);
+  const { traceKey } = exchange.context.settings;
+  if (traceKey !== "" && exchange.request.headers["x-vcap-trace"] === traceKey) {
+    headers.push("X-Vcap-Router", exchange.context.id, "X-Vcap-Backend", endpoint.address, "X-Cf-RouteEndpoint", endpoint.address);
+  }
+  return headers;
+}
+
+/** Sends the head of an endpoint's answer to the client. Throws when no HTTP response can be made of it. */
+export function beginAnswer(exchange: Exchange, endpoint: Endpoint, head: AnswerHead): void {
+  const chunked = exchange.request.httpVersionMinor > 0 && exchange.method !== "HEAD"
+    && head.status !== 204 && head.status !== 304 && isChunked(head.headers);
+  exchange.appHeadersMs = performance.now();
+  exchange.response.writeHead(head.status, head.reason, clientHead(exchange, endpoint, head, chunked));
+  exchange.status = head.status;
+}
+
+function isChunked(headers: readonly string[]): boolean {
+  for (let at = 0; at < headers.length; at += 2) {
+    const name = headers[at] as string;
+    if (name.length === 17 && name.toLowerCase() === "transfer-encoding") return true;
+  }
+  return false;
+}

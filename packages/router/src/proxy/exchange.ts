@@ -1,0 +1,168 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import type { Endpoint } from "../endpoint.ts";
+import type { Pool } from "../pool.ts";
+import type { Clock, Logger } from "../ports.ts";
+import type { RouteTable } from "../table/route-table.ts";
+import type { Engine } from "./forward.ts";
+import type { Fault } from "./fault.ts";
+import type { ProxySettings } from "./settings.ts";
+
+/** What the steps of all requests share. */
+export interface ProxyContext {
+  readonly table: RouteTable;
+  readonly settings: ProxySettings;
+  readonly log: Logger;
+  readonly clock: Clock;
+  /** Name of this router, for the trace headers. */
+  readonly id: string;
+  /** True from the first moment of a drain: connections are closed after their current answer. */
+  draining: boolean;
+  /** Connections that left HTTP, to be cut when a drain is over. */
+  readonly tunnels: Set<Duplex>;
+  readonly engine: Engine;
+}
+
+/**
+ * One request and its answer, on their way through the steps.
+ * A class, so that every exchange has the same shape; all fields may be read by any step, the mutable ones may be set.
+ */
+export class Exchange {
+  readonly request: IncomingMessage;
+  /** Stands also for upgrade requests, until the tunnel is open. */
+  readonly response: ServerResponse;
+  readonly context: ProxyContext;
+  /** The client's socket, when it asks to leave HTTP (`Upgrade`), and what it has sent already. */
+  readonly upgrade: { readonly socket: Duplex; readonly head: Buffer } | undefined;
+  readonly method: string;
+  /** `Host` as the client sent it (or the authority of an absolute target); this is what the app sees. */
+  readonly host: string;
+  /** Address of the peer, without port; an IPv4 address in IPv6 clothes is undressed. */
+  readonly peerAddress: string;
+  readonly peerPort: number;
+  readonly secure: boolean;
+
+  /** Under this name the route is looked up. A step before `findRoute` may change it; `Host` stays as it is. */
+  lookupHost: string;
+  /** What stands in the request line, and goes to the app byte by byte. A step before `findRoute` may change it. */
+  target: string;
+  /** Name, value, name, value … as received. A step before `rewriteHeaders` may replace it; what is here reaches the app. */
+  requestHeaders: string[];
+  /** What goes to the endpoint: made by `rewriteHeaders`, without the headers that depend on the endpoint. */
+  outboundHeaders: string[] = [];
+  requestId = "";
+  route: Pool | undefined = undefined;
+  endpoint: Endpoint | undefined = undefined;
+  /** A further condition on the endpoint; set by `pickEndpoint` for instance headers, or by a step of yours. */
+  eligible: ((endpoint: Endpoint) => boolean) | undefined = undefined;
+  /** Instance the request's affinity cookie names; empty without one. */
+  stickyInstance = "";
+  /** The router's own answer, if it made one. */
+  fault: Fault | undefined = undefined;
+  forwardedFor = "";
+  forwardedProto = "";
+  idempotencyKey = false;
+  expectContinue = false;
+
+  status = 0;
+  /** Whether the client can tell a complete answer from a cut one without looking at the connection. */
+  framed = true;
+  bytesIn = 0;
+  bytesOut = 0;
+  attempts = 0;
+  failedAttempts = 0;
+  /** Why the answer of the app was cut short; undefined when it was complete. */
+  truncated: string | undefined = undefined;
+  /** Whether the connection became a tunnel. */
+  upgraded = false;
+  /** Milliseconds since the epoch at which the request's headers were read. */
+  readonly receivedAtMs: number;
+  /** Monotonic, milliseconds: see `timings` of the record. 0 = did not happen. */
+  readonly startedMs: number;
+  failedMs = 0;
+  appStartedMs = 0;
+  appHeadersMs = 0;
+  appFinishedMs = 0;
+
+  /** True when the client's connection is gone or the answer is complete. */
+  closed = false;
+  #onClose: (() => void) | undefined = undefined;
+
+  constructor(context: ProxyContext, request: IncomingMessage, response: ServerResponse, upgrade?: { socket: Duplex; head: Buffer }) {
+    this.context = context;
+    this.request = request;
+    this.response = response;
+    this.upgrade = upgrade;
+    this.method = request.method as string;
+    this.target = request.url as string;
+    this.requestHeaders = request.rawHeaders;
+    this.host = authorityOf(this.target) ?? request.headers.host ?? "";
+    this.lookupHost = this.host;
+    const socket = request.socket;
+    const peer = socket.remoteAddress ?? "";
+    this.peerAddress = peer.startsWith("::ffff:") ? peer.slice(7) : peer;
+    this.peerPort = socket.remotePort ?? 0;
+    this.secure = (socket as { encrypted?: boolean }).encrypted === true;
+    this.receivedAtMs = context.clock.now();
+    this.startedMs = performance.now();
+    response.on("close", () => this.markClosed());
+  }
+
+  get hasBody(): boolean {
+    const headers = this.request.headers;
+    const length = headers["content-length"];
+    return headers["transfer-encoding"] !== undefined || (length !== undefined && length !== "0");
+  }
+
+  /** Value of a request header as it stands now; the first one of several. `name` in lower case. */
+  header(name: string): string | undefined {
+    const headers = this.requestHeaders;
+    for (let at = 0; at < headers.length; at += 2) {
+      const given = headers[at] as string;
+      if (given.length === name.length && given.toLowerCase() === name) return headers[at + 1];
+    }
+    return undefined;
+  }
+
+  /** Sets a header the app will see, in place of any the client sent. */
+  setHeader(name: string, value: string): void {
+    const lower = name.toLowerCase();
+    const kept: string[] = [];
+    for (let at = 0; at < this.requestHeaders.length; at += 2) {
+      const given = this.requestHeaders[at] as string;
+      if (given.toLowerCase() !== lower) kept.push(given, this.requestHeaders[at + 1] as string);
+    }
+    kept.push(name, value);
+    this.requestHeaders = kept;
+  }
+
+  /** Runs once, when the exchange closes for whatever reason; at most one waits at a time, the last one set. */
+  whenClosed(run: (() => void) | undefined): void {
+    if (this.closed && run !== undefined) run();
+    else this.#onClose = run;
+  }
+
+  markClosed(): void {
+    if (this.closed) return;
+    this.closed = true;
+    const run = this.#onClose;
+    this.#onClose = undefined;
+    run?.();
+  }
+}
+
+/** The authority of an absolute-form target, which then counts instead of `Host` (RFC 9112, 3.2.2). */
+export function authorityOf(target: string): string | undefined {
+  if (target.charCodeAt(0) === 0x2f /* / */) return undefined;
+  const match = /^https?:\/\/([^/?#]*)/i.exec(target);
+  return match?.[1];
+}
+
+/** The path of a target for look-up: of an absolute target what follows the authority. */
+export function originOf(target: string): string {
+  if (target.charCodeAt(0) === 0x2f) return target;
+  const match = /^https?:\/\/[^/?#]*/i.exec(target);
+  if (match === null) return target;
+  const rest = target.slice(match[0].length);
+  return rest.startsWith("/") ? rest : `/${rest}`;
+}

@@ -1,0 +1,161 @@
+import type { Endpoint } from "../endpoint.ts";
+import type { Exchange } from "./exchange.ts";
+
+/** What the router does with a request header of the client; everything not listed passes as it is. */
+const requestRules = new Map<string, "drop" | "forwardedFor" | "forwardedProto" | "requestStart" | "te" | "clientCert">([
+  // Hop by hop (RFC 9110, 7.6.1): they speak of the connection, and there are two.
+  ["connection", "drop"], ["keep-alive", "drop"], ["proxy-connection", "drop"], ["proxy-authenticate", "drop"],
+  ["proxy-authorization", "drop"], ["trailer", "drop"], ["transfer-encoding", "drop"], ["upgrade", "drop"], ["te", "te"],
+  // Set by the router itself.
+  ["host", "drop"], ["expect", "drop"], ["http2-settings", "drop"],
+  ["x-vcap-request-id", "drop"], ["x-cf-applicationid", "drop"], ["x-cf-instanceid", "drop"], ["x-cf-instanceindex", "drop"],
+  ["x-cf-app-instance", "drop"], ["x-cf-process-instance", "drop"],
+  ["x-forwarded-for", "forwardedFor"], ["x-forwarded-proto", "forwardedProto"], ["x-request-start", "requestStart"],
+  ["x-forwarded-client-cert", "clientCert"],
+]);
+
+/**
+ * A client must not make the router drop these by naming them in `Connection`: apps trust them.
+ * (gorouter leaves the list to the operator.)
+ */
+const protectedNames = /^(x-forwarded-|x-cf-|x-vcap-|x-b3-|b3$|traceparent$|tracestate$|x-request-start$|host$|content-length$|cookie$|authorization$)/;
+
+/**
+ * Headers for the app, but for those that depend on the endpoint: hop-by-hop headers out, forwarding headers in.
+ * The result is flat (name, value, name, value), since that is what both ends of the proxy speak.
+ */
+export function buildRequestHeaders(exchange: Exchange): string[] {
+  const { requestHeaders: given, context: { settings } } = exchange;
+  const out: string[] = ["Host", exchange.host];
+  const listed = connectionTokens(given);
+  const trusted = settings.trustedProxies === undefined || isTrusted(exchange);
+  let forwardedFor = "";
+  let forwardedProto = "";
+  let requestStart = "";
+  for (let at = 0; at < given.length; at += 2) {
+    const name = given[at] as string;
+    const value = given[at + 1] as string;
+    const lower = name.toLowerCase();
+    const rule = requestRules.get(lower);
+    if (rule === undefined) {
+      if (listed !== undefined && listed.has(lower) && !protectedNames.test(lower)) continue;
+      // CGI-style apps read X_Forwarded_Proto as X-Forwarded-Proto: a way around everything above.
+      if (lower.includes("_") && isDisguised(lower)) continue;
+      if (lower === "idempotency-key" || lower === "x-idempotency-key") exchange.idempotencyKey = true;
+      out.push(name, value);
+      continue;
+    }
+    switch (rule) {
+      case "drop": break;
+      case "forwardedFor": if (trusted) forwardedFor = forwardedFor === "" ? value : `${forwardedFor}, ${value}`; break;
+      case "forwardedProto": if (trusted) forwardedProto = value; break;
+      case "requestStart": requestStart = value; break;
+      case "te": if (/(^|,)\s*trailers\s*(,|$)/i.test(value)) out.push("TE", "trailers"); break;
+      case "clientCert": if (settings.forwardedClientCert === "always-forward" && trusted) out.push(name, value); break;
+    }
+  }
+  exchange.forwardedFor = forwardedFor === "" ? exchange.peerAddress : `${forwardedFor}, ${exchange.peerAddress}`;
+  exchange.forwardedProto = settings.forwardedProto === "https" ? "https"
+    : forwardedProto !== "" && settings.forwardedProto === "keep" ? forwardedProto
+    : exchange.secure ? "https" : "http";
+  out.push(
+    "X-Forwarded-For", exchange.forwardedFor,
+    "X-Forwarded-Proto", exchange.forwardedProto,
+    "X-Request-Start", requestStart === "" ? String(exchange.receivedAtMs) : requestStart,
+    "X-Vcap-Request-Id", exchange.requestId,
+  );
+  return out;
+}
+
+/** The three headers that name the instance; for each attempt anew. */
+export function withEndpointHeaders(headers: readonly string[], endpoint: Endpoint): string[] {
+  const out = headers.slice();
+  if (endpoint.app !== "") out.push("X-CF-ApplicationID", endpoint.app);
+  if (endpoint.instanceIndex !== "") out.push("X-CF-InstanceIndex", endpoint.instanceIndex);
+  out.push("X-CF-InstanceID", endpoint.instanceId === "" ? endpoint.address : endpoint.instanceId);
+  return out;
+}
+
+/** What the router must know of an answer's headers besides passing them on. */
+export interface ResponseHead {
+  readonly headers: string[];
+  readonly setCookies: readonly string[] | undefined;
+}
+
+const noCookies = undefined;
+
+/** Headers for the client: hop-by-hop headers out, the request id in. `chunked` tells whether trailers may follow. */
+export function buildResponseHeaders(exchange: Exchange, given: readonly string[], mayTrail: boolean): ResponseHead {
+  const out: string[] = [];
+  let setCookies: string[] | undefined = noCookies;
+  let requestId = false;
+  let length = false;
+  let listed: Set<string> | undefined;
+  for (let at = 0; at < given.length; at += 2) {
+    const name = given[at] as string;
+    const value = given[at + 1] as string;
+    switch (name.length) {
+      case 2: if (name.toLowerCase() === "te") continue; break;
+      case 7: {
+        const lower = name.toLowerCase();
+        if (lower === "upgrade" || (lower === "trailer" && !mayTrail)) continue;
+        break;
+      }
+      case 10: {
+        const lower = name.toLowerCase();
+        if (lower === "connection") { listed ??= connectionTokens(given); continue; }
+        if (lower === "keep-alive") continue;
+        if (lower === "set-cookie") (setCookies ??= []).push(value);
+        break;
+      }
+      case 14: if (name.toLowerCase() === "content-length") length = true; break;
+      case 16: if (name.toLowerCase() === "proxy-connection") continue; break;
+      case 17: {
+        const lower = name.toLowerCase();
+        if (lower === "transfer-encoding") continue;
+        if (lower === "x-vcap-request-id") requestId = true;
+        break;
+      }
+      case 20: if (name.toLowerCase() === "x-cf-proxy-signature") continue; break;
+      default: break;
+    }
+    out.push(name, value);
+  }
+  if (!requestId) out.push("X-Vcap-Request-Id", exchange.requestId);
+  if (exchange.context.draining) out.push("Connection", "close");
+  exchange.framed = length || exchange.request.httpVersionMinor > 0;
+  return { headers: listed === undefined ? out : without(out, listed), setCookies };
+}
+
+function without(headers: string[], listed: ReadonlySet<string>): string[] {
+  const out: string[] = [];
+  for (let at = 0; at < headers.length; at += 2) {
+    const lower = (headers[at] as string).toLowerCase();
+    if (listed.has(lower) && !protectedNames.test(lower) && lower !== "connection") continue;
+    out.push(headers[at] as string, headers[at + 1] as string);
+  }
+  return out;
+}
+
+/** The names `Connection` lists, beyond the two that everybody sends; undefined when there are none. */
+function connectionTokens(headers: readonly string[]): Set<string> | undefined {
+  let tokens: Set<string> | undefined;
+  for (let at = 0; at < headers.length; at += 2) {
+    const name = headers[at] as string;
+    if (name.length !== 10 || name.toLowerCase() !== "connection") continue;
+    for (const part of (headers[at + 1] as string).split(",")) {
+      const token = part.trim().toLowerCase();
+      if (token !== "" && token !== "keep-alive" && token !== "close" && token !== "upgrade") (tokens ??= new Set()).add(token);
+    }
+  }
+  return tokens;
+}
+
+function isDisguised(lower: string): boolean {
+  const plain = lower.replaceAll("_", "-");
+  return requestRules.has(plain) || protectedNames.test(plain);
+}
+
+function isTrusted({ context: { settings }, peerAddress }: Exchange): boolean {
+  return settings.trustedProxies?.check(peerAddress, peerAddress.includes(":") ? "ipv6" : "ipv4") === true;
+}

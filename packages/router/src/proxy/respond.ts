@@ -1,0 +1,44 @@
+import type { Exchange } from "./exchange.ts";
+import type { Fault } from "./fault.ts";
+
+/** Sends a router-made answer, and gives a promise for its end. When the answer has begun already, the connection is cut. */
+export function respondFault(exchange: Exchange, fault: Fault): Promise<void> {
+  const { response, context, request } = exchange;
+  exchange.fault = fault;
+  exchange.status = fault.status;
+  if (exchange.closed) return Promise.resolve();
+  if (response.headersSent) {
+    cut(exchange);
+    return ended(exchange);
+  }
+  const { contentType, body } = context.settings.errorPage(fault);
+  const bytes = Buffer.from(body);
+  const headers = [
+    "Content-Type", contentType,
+    "Content-Length", String(bytes.length),
+    "X-Content-Type-Options", "nosniff",
+    "X-Cf-RouterError", fault.code,
+  ];
+  if (fault.cacheControl !== undefined) headers.push("Cache-Control", fault.cacheControl);
+  if (exchange.requestId !== "") headers.push("X-Vcap-Request-Id", exchange.requestId);
+  // A client that still holds its body back (Expect) has not been asked for it: it could only be told by closing.
+  if (context.draining || (exchange.expectContinue && !request.complete)) headers.push("Connection", "close");
+  response.writeHead(fault.status, headers);
+  if (exchange.method !== "HEAD") exchange.bytesOut = bytes.length;
+  response.end(bytes);
+  return ended(exchange);
+}
+
+/** Resolves when the last byte is handed over, or the client is gone. */
+export function ended(exchange: Exchange): Promise<void> {
+  return exchange.closed ? Promise.resolve() : new Promise((resolve) => exchange.whenClosed(resolve));
+}
+
+/**
+ * Ends an answer that cannot be completed so that the client notices. What was sent is still delivered where the framing
+ * shows that something is missing; where the end of the connection is the end of the body, only a reset can tell.
+ */
+export function cut({ request, framed }: Exchange): void {
+  if (framed) request.socket.destroySoon();
+  else request.socket.resetAndDestroy();
+}

@@ -1,0 +1,27 @@
+import type { BlockList } from "node:net";
+import type { LoadBalancing } from "../pool.ts";
+import type { ErrorPage } from "./fault.ts";
+
+/** What governs a request on its way, resolved once when the router is made. */
+export interface ProxySettings {
+  readonly loadBalancing: LoadBalancing;
+  readonly maxAttempts: number;
+  readonly endpointTimeoutMs: number;
+  readonly dialTimeoutMs: number;
+  readonly backendIdleMs: number;
+  readonly failureMarkMs: number;
+  readonly maxConnectionsPerEndpoint: number;
+  readonly maxRequestHeaderBytes: number;
+  readonly maxRequestHeaders: number;
+  readonly maxResponseHeaderBytes: number;
+  readonly stickyCookieNames: readonly string[];
+  readonly secureCookies: boolean;
+  readonly forwardedProto: "keep" | "overwrite" | "https";
+  readonly forwardedClientCert: "always-forward" | "forward" | "sanitize";
+  readonly trustedProxies: BlockList | undefined;
+  readonly zone: string;
+  readonly preferZone: boolean;
+  readonly traceKey: string;
+  readonly errorPage: ErrorPage;
+  readonly backendTls: { readonly ca?: string | readonly string[]; readonly cert?: string; readonly key?: string };
+}

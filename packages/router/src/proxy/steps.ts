@@ -1,0 +1,173 @@
+import { randomUUID } from "node:crypto";
+import { choose, type Choice } from "../balance.ts";
+import type { Endpoint } from "../endpoint.ts";
+import { endpointOfInstance, type Pool } from "../pool.ts";
+import { hostOf, isHost, pathOf } from "../uri.ts";
+import { originOf, type Exchange } from "./exchange.ts";
+import { classify, isIdempotent, mayRetry, type FailedAttempt } from "./failure.ts";
+import { faults, type Fault } from "./fault.ts";
+import { buildRequestHeaders, withEndpointHeaders } from "./headers.ts";
+import { instanceTarget } from "./instance.ts";
+import type { Step } from "./pipeline.ts";
+import { respondFault } from "./respond.ts";
+import { stickyInstanceOf } from "./sticky.ts";
+import { forwardUpgrade } from "./upgrade.ts";
+
+/** Gives the request its id. What the client sent under that name is not believed. */
+export const assignRequestId: Step = (exchange, next) => {
+  exchange.requestId = randomUUID();
+  return next();
+};
+
+/** Finds the route by `lookupHost` and the path of `target`. */
+export const findRoute: Step = (exchange, next) => {
+  const { table } = exchange.context;
+  const host = hostOf(exchange.lookupHost);
+  if (host === "") return respondFault(exchange, faults.emptyHost());
+  if (!isHost(host) || severalHosts(exchange)) return respondFault(exchange, faults.badHost());
+  const path = pathOf(originOf(exchange.target));
+  if (/%(?![0-9a-fA-F]{2})/.test(path)) return respondFault(exchange, faults.badTarget());
+  const route = table.lookup(host, path);
+  if (route === undefined) {
+    // Probes that use our own address as a name: a fault of the request, not a missing app.
+    if (host === exchange.peerAddress) return respondFault(exchange, faults.emptyHost());
+    return respondFault(exchange, unknownRoute(exchange, host));
+  }
+  exchange.route = route;
+  if (route.options.routeServiceUrl !== undefined && route.options.routeServiceUrl !== "") return respondFault(exchange, faults.routeService());
+  return next();
+};
+
+/** A request for an instance is answered as such even where the whole route is unknown. */
+function unknownRoute(exchange: Exchange, host: string): Fault {
+  const target = instanceTarget(exchange);
+  if (target === undefined) return faults.unknownRoute(host);
+  return "status" in target ? target : faults.unknownInstance(target.what, host);
+}
+
+/** Refuses requests with more headers than allowed; after the route is known, so that the log can name the app. */
+export const limitHeaders: Step = (exchange, next) => {
+  const { maxRequestHeaderBytes, maxRequestHeaders } = exchange.context.settings;
+  const headers = exchange.requestHeaders;
+  if (maxRequestHeaders > 0 && headers.length / 2 > maxRequestHeaders) return respondFault(exchange, faults.headersTooLarge());
+  // Request line, and for each header its name, its value and `: ` and CR LF.
+  let bytes = exchange.method.length + exchange.target.length + 12 + headers.length * 2;
+  for (const part of headers) bytes += part.length;
+  if (bytes > maxRequestHeaderBytes) return respondFault(exchange, faults.headersTooLarge());
+  return next();
+};
+
+/** Chooses the first endpoint: the instance asked for by header, the one the cookie names, or the balancer's. */
+export const pickEndpoint: Step = (exchange, next) => {
+  const route = exchange.route as Pool;
+  const target = instanceTarget(exchange);
+  if (target !== undefined) {
+    if ("status" in target) return respondFault(exchange, target);
+    if (!route.endpoints.some(target.matches)) return respondFault(exchange, faults.unknownInstance(target.what, hostOf(exchange.lookupHost)));
+    const before = exchange.eligible;
+    exchange.eligible = before === undefined ? target.matches : (endpoint) => before(endpoint) && target.matches(endpoint);
+  }
+  exchange.stickyInstance = stickyInstanceOf(exchange.request.headers.cookie, exchange.context.settings.stickyCookieNames);
+  const chosen = nextEndpoint(exchange, []);
+  if (typeof chosen === "string") {
+    const host = hostOf(exchange.lookupHost);
+    return respondFault(exchange, chosen === "overloaded" ? faults.overloaded(host) : faults.noEndpoints(host));
+  }
+  exchange.endpoint = chosen;
+  return next();
+};
+
+/** Makes the headers for the app, but for those that name the instance. */
+export const rewriteHeaders: Step = (exchange, next) => {
+  exchange.outboundHeaders = buildRequestHeaders(exchange);
+  return next();
+};
+
+/** Sends the request to the chosen endpoint, and to others while the failure table allows it. */
+export const forwardWithRetry: Step = async (exchange) => {
+  const { context } = exchange;
+  const { settings } = context;
+  const tried: Endpoint[] = [];
+  let last: FailedAttempt | undefined;
+  for (let endpoint: Endpoint | string = exchange.endpoint as Endpoint; typeof endpoint === "object"; endpoint = nextEndpoint(exchange, tried)) {
+    exchange.endpoint = endpoint;
+    exchange.attempts += 1;
+    const begun = performance.now();
+    const failed = await attempt(exchange, endpoint);
+    if (failed === undefined) return;
+    last = failed;
+    exchange.failedAttempts += 1;
+    exchange.failedMs += performance.now() - begun;
+    tried.push(endpoint);
+    const rule = classify(failed);
+    if (failed.code !== "CLIENT_GONE") {
+      context.log.warn("router.attempt.failed", {
+        endpoint: endpoint.address, route: exchange.route?.key, requestId: exchange.requestId, attempt: exchange.attempts, code: failed.code, error: failed.message, cause: rule.cause,
+      });
+    }
+    if (rule.mark) endpoint.backend.failedUntil = context.clock.now() + settings.failureMarkMs;
+    if (rule.eject && endpoint.backend.tls) context.table.eject(exchange.route as Pool, endpoint);
+    if (exchange.closed || exchange.attempts >= settings.maxAttempts) break;
+    if (!mayRetry(rule, failed, isIdempotent(exchange.method, exchange.hasBody, exchange.idempotencyKey))) break;
+    if (bodyIsGone(exchange)) break;
+  }
+  const { status, cause } = classify(last as FailedAttempt);
+  await respondFault(exchange, faults.endpointFailure(status, cause));
+};
+
+async function attempt(exchange: Exchange, endpoint: Endpoint): Promise<FailedAttempt | undefined> {
+  const headers = withEndpointHeaders(exchange.outboundHeaders, endpoint);
+  const { backend } = endpoint;
+  backend.inFlight += 1;
+  try {
+    if (exchange.upgrade === undefined) return await exchange.context.engine.forward(exchange, endpoint, headers);
+    headers.push("Connection", "Upgrade", "Upgrade", exchange.request.headers.upgrade ?? "websocket");
+    return await forwardUpgrade(exchange, endpoint, headers);
+  } finally {
+    backend.inFlight -= 1;
+  }
+}
+
+/** Bytes taken from the client by an attempt cannot be given to another. */
+const bodyIsGone = (exchange: Exchange): boolean => exchange.bytesIn > 0 || (exchange.hasBody && exchange.request.readableFlowing !== null);
+
+function nextEndpoint(exchange: Exchange, tried: readonly Endpoint[]): Endpoint | "none" | "overloaded" {
+  const route = exchange.route as Pool;
+  const { settings, clock } = exchange.context;
+  const { eligible } = exchange;
+  const first = tried.length === 0;
+  if (first && exchange.stickyInstance !== "") {
+    const held = endpointOfInstance(route, exchange.stickyInstance);
+    const full = settings.maxConnectionsPerEndpoint > 0 && held !== undefined && held.backend.inFlight >= settings.maxConnectionsPerEndpoint;
+    if (held !== undefined && !full && (eligible === undefined || eligible(held))) return held;
+  }
+  const choice: Choice = {
+    nowMs: clock.now(),
+    algorithm: route.options.loadBalancing ?? settings.loadBalancing,
+    maxPerEndpoint: settings.maxConnectionsPerEndpoint,
+    tried,
+    eligible,
+    hashKey: route.options.hashHeader === undefined ? undefined : exchange.header(route.options.hashHeader.toLowerCase()),
+    hashBalance: route.options.hashBalance,
+  };
+  if (first && settings.preferZone) {
+    const near = (endpoint: Endpoint): boolean => endpoint.availabilityZone === settings.zone && endpoint.backend.failedUntil <= choice.nowMs && (eligible === undefined || eligible(endpoint));
+    const local = choose(route, { ...choice, eligible: near });
+    if (typeof local === "object") return local;
+  }
+  return choose(route, choice);
+}
+
+/** Two `Host` headers are two opinions about where the request goes (RFC 9112, 3.2). */
+function severalHosts({ request }: Exchange): boolean {
+  let hosts = 0;
+  const headers = request.rawHeaders;
+  for (let at = 0; at < headers.length; at += 2) {
+    const name = headers[at] as string;
+    if (name.length === 4 && name.toLowerCase() === "host") hosts += 1;
+  }
+  return hosts > 1;
+}
+
+/** The whole way of a request, in order. Steps of yours stand before, between or instead of these. */
+export const defaultSteps: readonly Step[] = [assignRequestId, findRoute, limitHeaders, pickEndpoint, rewriteHeaders, forwardWithRetry];

@@ -1,0 +1,140 @@
+import { request as httpRequest, type ClientRequest, type IncomingMessage } from "node:http";
+import { request as httpsRequest } from "node:https";
+import type { Duplex } from "node:stream";
+import type { Endpoint } from "../endpoint.ts";
+import { beginAnswer, clientHead } from "./answer.ts";
+import type { Exchange } from "./exchange.ts";
+import type { FailedAttempt, Progress } from "./failure.ts";
+import { cut, ended } from "./respond.ts";
+
+/**
+ * One attempt to upgrade: a connection of its own, since nobody else will ever use it again.
+ * 101 joins the two sockets until either side ends; any other answer goes back as an ordinary response.
+ * Resolves like `Engine.forward`.
+ */
+export function forwardUpgrade(exchange: Exchange, endpoint: Endpoint, headers: string[]): Promise<FailedAttempt | undefined> {
+  const { backend } = endpoint;
+  const { settings } = exchange.context;
+  return new Promise((resolve) => {
+    let progress: Progress = "unsent";
+    let stopped: string | undefined;
+    let answered = false;
+    const attempt = open();
+    const stop = (code: string): void => {
+      stopped ??= code;
+      attempt.destroy(new Error(code));
+    };
+    let timer = setTimeout(() => stop("DIAL_TIMEOUT"), settings.dialTimeoutMs);
+
+    function open(): ClientRequest {
+      const common = { host: backend.host.replace(/^\[|\]$/g, ""), port: backend.port, path: exchange.target, method: exchange.method, headers, agent: false as const, maxHeaderSize: settings.maxResponseHeaderBytes };
+      return backend.tls
+        ? httpsRequest({ ...common, servername: backend.serverName || backend.host, ca: settings.backendTls.ca as string | string[], cert: settings.backendTls.cert, key: settings.backendTls.key })
+        : httpRequest(common);
+    }
+
+    function finish(failure: FailedAttempt | undefined): void {
+      clearTimeout(timer);
+      exchange.whenClosed(undefined);
+      resolve(failure);
+    }
+
+    exchange.whenClosed(() => stop("CLIENT_GONE"));
+    attempt.on("socket", (socket) => {
+      socket.once(backend.tls ? "secureConnect" : "connect", () => {
+        clearTimeout(timer);
+        timer = setTimeout(() => stop("ENDPOINT_TIMEOUT"), settings.endpointTimeoutMs);
+        progress = "sent";
+        exchange.appStartedMs = performance.now();
+      });
+    });
+    attempt.on("upgrade", (answer, socket, head) => {
+      clearTimeout(timer);
+      exchange.whenClosed(undefined);
+      answered = true;
+      void tunnel(exchange, endpoint, answer, { socket, head }).then(() => finish(undefined));
+    });
+    attempt.on("response", (answer) => {
+      answered = true;
+      relay(exchange, endpoint, answer).then(() => finish(undefined), (cause: Error) => finish({ code: "BAD_RESPONSE", message: cause.message, progress }));
+    });
+    attempt.on("error", (error: NodeJS.ErrnoException) => {
+      if (answered) return;
+      const code = stopped ?? (error.code === "ECONNRESET" && error.message === "socket hang up" ? "EOF" : error.code?.startsWith("HPE_") === true ? "BAD_RESPONSE" : error.code ?? "");
+      finish({ code, message: error.message, progress });
+    });
+    attempt.end();
+  });
+}
+
+/** An answer that is not 101, streamed to the client over its still ordinary connection. */
+async function relay(exchange: Exchange, endpoint: Endpoint, answer: IncomingMessage): Promise<void> {
+  const { response } = exchange;
+  beginAnswer(exchange, endpoint, { status: answer.statusCode as number, reason: answer.statusMessage ?? "", headers: answer.rawHeaders });
+  exchange.whenClosed(() => answer.destroy());
+  answer.on("data", (chunk: Buffer) => {
+    exchange.bytesOut += chunk.length;
+    if (response.write(chunk)) return;
+    answer.pause();
+    response.once("drain", () => answer.resume());
+  });
+  const complete = await new Promise<boolean>((resolve) => {
+    answer.on("end", () => resolve(answer.complete));
+    answer.on("error", () => resolve(false));
+    answer.on("close", () => resolve(false));
+  });
+  exchange.appFinishedMs = performance.now();
+  if (complete) response.end();
+  else if (!exchange.closed) {
+    exchange.truncated = "EOF";
+    cut(exchange);
+  }
+  await ended(exchange);
+}
+
+/** Joins the sockets. Either side's end is passed on; either side's death is the other's. */
+async function tunnel(exchange: Exchange, endpoint: Endpoint, answer: IncomingMessage, backend: { socket: Duplex; head: Buffer }): Promise<void> {
+  const client = exchange.upgrade as { socket: Duplex; head: Buffer };
+  exchange.upgraded = true;
+  exchange.status = 101;
+  exchange.appHeadersMs = performance.now();
+  const headers = clientHead(exchange, endpoint, { status: 101, reason: "", headers: answer.rawHeaders }, false);
+  headers.push("Connection", "Upgrade", "Upgrade", answer.headers.upgrade ?? exchange.request.headers.upgrade ?? "websocket");
+  let head = `HTTP/1.1 101 ${answer.statusMessage || "Switching Protocols"}\r\n`;
+  for (let at = 0; at < headers.length; at += 2) head += `${headers[at]}: ${headers[at + 1]}\r\n`;
+  exchange.response.detachSocket(client.socket as never);
+  client.socket.write(`${head}\r\n`, "latin1");
+  exchange.context.tunnels.add(client.socket);
+  await joinSockets(exchange, client, backend);
+  exchange.context.tunnels.delete(client.socket);
+  exchange.appFinishedMs = performance.now();
+  exchange.markClosed();
+}
+
+function joinSockets(exchange: Exchange, client: { socket: Duplex; head: Buffer }, backend: { socket: Duplex; head: Buffer }): Promise<void> {
+  return new Promise((resolve) => {
+    let open = 2;
+    const count = (into: "bytesIn" | "bytesOut") => (chunk: Buffer): void => { exchange[into] += chunk.length; };
+    const closed = (other: Duplex & { destroySoon?: () => void }) => (failed: boolean): void => {
+      // What is written already is still delivered, unless this side broke.
+      if (failed || other.destroySoon === undefined) other.destroy();
+      else other.destroySoon();
+      open -= 1;
+      if (open === 0) resolve();
+    };
+    for (const { socket } of [client, backend]) {
+      (socket as { setTimeout?: (ms: number) => void }).setTimeout?.(0);
+      (socket as { setNoDelay?: (on: boolean) => void }).setNoDelay?.(true);
+      socket.on("error", () => undefined);
+    }
+    // What either side sent along with its half of the handshake goes first.
+    if (backend.head.length > 0) { exchange.bytesOut += backend.head.length; client.socket.write(backend.head); }
+    if (client.head.length > 0) { exchange.bytesIn += client.head.length; backend.socket.write(client.head); }
+    client.socket.on("data", count("bytesIn"));
+    backend.socket.on("data", count("bytesOut"));
+    client.socket.pipe(backend.socket);
+    backend.socket.pipe(client.socket);
+    client.socket.on("close", closed(backend.socket));
+    backend.socket.on("close", closed(client.socket));
+  });
+}

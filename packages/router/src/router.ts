@@ -1,0 +1,228 @@
+import { randomUUID } from "node:crypto";
+import type { Duplex } from "node:stream";
+import { RouterError } from "./errors.ts";
+import { createFront } from "./front.ts";
+import { listenOn, type Address } from "./listen.ts";
+import { createNumbers, type RouterNumbers } from "./numbers.ts";
+import { resolveSettings, type RouterOptions } from "./options.ts";
+import { silentLogger, systemClock } from "./ports.ts";
+import { accessLogLine } from "./proxy/access-log.ts";
+import type { Exchange, ProxyContext } from "./proxy/exchange.ts";
+import { faults } from "./proxy/fault.ts";
+import { runSteps } from "./proxy/pipeline.ts";
+import { recordOf, type RequestRecord } from "./proxy/record.ts";
+import { ended, respondFault } from "./proxy/respond.ts";
+import { defaultSteps } from "./proxy/steps.ts";
+import { createUndiciEngine } from "./proxy/undici-engine.ts";
+import { createStatusListener, type StatusListener } from "./status.ts";
+import { createRouteTable, type RouteTable } from "./table/route-table.ts";
+
+export interface RouterEvents {
+  /** A request is over: answered, failed or left. */
+  request: RequestRecord;
+  /** The state changed. */
+  state: RouterState;
+}
+
+/** `draining`: still answering what came in, with `/health` at 503. */
+export type RouterState = "new" | "starting" | "healthy" | "draining" | "stopped";
+
+export interface DrainOptions {
+  /** How long to go on accepting requests while `/health` says 503, so that balancers can look elsewhere. Default 0. */
+  waitMs?: number;
+  /** How long requests may take to finish after that. Default the router's `drainTimeoutMs`. */
+  timeoutMs?: number;
+}
+
+export interface Router extends AsyncDisposable {
+  readonly table: RouteTable;
+  readonly id: string;
+  readonly state: RouterState;
+  /** Where it listens; undefined before `listen`. */
+  readonly address: Address | undefined;
+  /** Where the status listener listens, if there is one. */
+  readonly statusAddress: Address | undefined;
+  /**
+   * Starts the sources, waits `startDelayMs`, opens the port.
+   * @throws {RouterError} ROUTER_PORT_TAKEN, ROUTER_PORT_FORBIDDEN, ROUTER_LISTEN_FAILED, ROUTER_SOURCE_FAILED, ROUTER_CLOSED
+   */
+  listen(): Promise<Address>;
+  /** Subscribes to an event. A listener that throws harms nobody. */
+  on<K extends keyof RouterEvents>(event: K, listener: (value: RouterEvents[K]) => void): Disposable;
+  numbers(): RouterNumbers;
+  /** Requests and tunnels under way. */
+  readonly inFlight: number;
+  /** Stops accepting, lets requests finish, then stops for good. A second call waits for the first. */
+  drain(options?: DrainOptions): Promise<void>;
+}
+
+/** Lines kept for a log that does not take them; beyond that they are dropped and counted. */
+const maxLogBacklogBytes = 1_048_576;
+
+/**
+ * Makes a router. Nothing listens before `listen`; disposing it drains it.
+ * @throws {RouterError} ROUTER_BAD_OPTION
+ */
+export function createRouter(options: RouterOptions = {}): Router {
+  const settings = resolveSettings(options);
+  const {
+    port = 8080, host = "127.0.0.1", steps = defaultSteps, sources = [], accessLog, accessLogFormat, status, id = randomUUID(), startDelayMs = 0,
+    drainTimeoutMs = 10_000, headersTimeoutMs = 60_000, clientIdleMs = 900_000, log = silentLogger, clock = systemClock,
+    emptyPoolTimeoutMs = 0, pathCase = "sensitive", engine: createEngine = createUndiciEngine,
+  } = options;
+  const table = options.table ?? createRouteTable({ emptyPoolTimeoutMs, pathCase, log, clock });
+  const engine = createEngine(settings);
+  const released = table.onIdleBackend((backend) => engine.release(backend));
+  const numbers = createNumbers(() => clock.now());
+  const context: ProxyContext = { table, settings, log, clock, id, engine, draining: false, tunnels: new Set<Duplex>() };
+  const listeners: { [K in keyof RouterEvents]: Set<(value: RouterEvents[K]) => void> } = { request: new Set(), state: new Set() };
+  const started: AsyncDisposable[] = [];
+  const underWay = new Set<Exchange>();
+  const aborter = new AbortController();
+  let idle: (() => void) | undefined;
+  let state: RouterState = "new";
+  let address: Address | undefined;
+  let statusListener: StatusListener | undefined;
+  let ending: Promise<void> | undefined;
+  let droppedLines = 0;
+  const startedAtMs = clock.now();
+
+  const front = createFront({ context, headersTimeoutMs, clientIdleMs, maxHeaderBytes: settings.maxRequestHeaderBytes, handle });
+
+  async function handle(exchange: Exchange): Promise<void> {
+    underWay.add(exchange);
+    try {
+      await runSteps(steps, exchange);
+      // A step may have answered without waiting for the end of its answer.
+      if (exchange.response.headersSent) await ended(exchange);
+      else if (!exchange.closed) throw new Error("no step answered the request");
+    } catch (cause) {
+      log.error("router.step.failed", { requestId: exchange.requestId, error: cause instanceof Error ? cause.stack : String(cause) });
+      await respondFault(exchange, faults.unknownFailure()).catch(() => exchange.request.socket.destroy());
+    }
+    underWay.delete(exchange);
+    record(exchange);
+    if (underWay.size <= context.tunnels.size) idle?.();
+  }
+
+  function record(exchange: Exchange): void {
+    if (exchange.status === 0 && exchange.response.headersSent) exchange.status = exchange.response.statusCode;
+    const taken = recordOf(exchange);
+    numbers.count(taken);
+    emit("request", taken);
+    if (accessLog === undefined) return;
+    if ((accessLog.writableLength ?? 0) > maxLogBacklogBytes) {
+      droppedLines += 1;
+      return;
+    }
+    try { accessLog.write(accessLogLine(taken, accessLogFormat)); } catch (cause) { log.error("router.access-log.failed", { error: String(cause) }); }
+  }
+
+  function emit<K extends keyof RouterEvents>(event: K, value: RouterEvents[K]): void {
+    for (const listener of listeners[event]) {
+      try { listener(value); } catch (cause) { log.error("router.listener.failed", { event, error: String(cause) }); }
+    }
+  }
+
+  function enter(next: RouterState): void {
+    state = next;
+    emit("state", next);
+    log.info(`router.${next}`, { id, address });
+  }
+
+  async function listen(): Promise<Address> {
+    if (state !== "new") throw new RouterError("ROUTER_CLOSED", state === "stopped" || state === "draining" ? "this router has been stopped: make another one" : "listen was called already");
+    enter("starting");
+    try {
+      if (status !== undefined) statusListener = await createStatusListener(status, { table, healthy: () => state === "healthy", varz });
+      for (const source of sources) {
+        try {
+          started.push(await source.start({ table, routerId: id, log, clock }));
+        } catch (cause) {
+          throw new RouterError("ROUTER_SOURCE_FAILED", `the source of routes ${JSON.stringify(source.name)} did not start: ${cause instanceof Error ? cause.message : String(cause)}`, { cause, retryable: true });
+        }
+      }
+      if (sources.length > 0 && startDelayMs > 0) await pause(startDelayMs);
+      if (ending !== undefined) throw new RouterError("ROUTER_CLOSED", "the router was stopped while it started");
+      address = await listenOn(front, { host, port });
+    } catch (cause) {
+      await stop();
+      throw cause;
+    }
+    front.on("error", (error) => log.error("router.front.failed", { error: error.message }));
+    enter("healthy");
+    return address;
+  }
+
+  function pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      aborter.signal.addEventListener("abort", () => { clearTimeout(timer); resolve(); }, { once: true });
+    });
+  }
+
+  async function drainOnce({ waitMs = 0, timeoutMs = drainTimeoutMs }: DrainOptions): Promise<void> {
+    const wasListening = front.listening;
+    if (state !== "stopped") enter("draining");
+    if (wasListening) {
+      if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
+      context.draining = true;
+      front.close();
+      const limit = setTimeout(() => idle?.(), timeoutMs);
+      // Tunnels do not end by themselves, and their clients reconnect: they are cut when the last ordinary request is answered.
+      if (underWay.size > context.tunnels.size) await new Promise<void>((resolve) => { idle = resolve; });
+      clearTimeout(limit);
+    }
+    await stop();
+  }
+
+  async function stop(): Promise<void> {
+    context.draining = true;
+    aborter.abort();
+    for (const socket of context.tunnels) socket.destroy();
+    if (front.listening) front.close();
+    front.closeAllConnections();
+    for (const exchange of underWay) exchange.request.socket.destroy();
+    for (const source of started.splice(0).reverse()) {
+      try { await source[Symbol.asyncDispose](); } catch (cause) { log.warn("router.source.stop", { error: String(cause) }); }
+    }
+    released[Symbol.dispose]();
+    await engine.close();
+    await statusListener?.[Symbol.asyncDispose]();
+    if (state !== "stopped") enter("stopped");
+  }
+
+  function varz(): object {
+    const uptimeMs = clock.now() - startedAtMs;
+    return {
+      type: "Router", index: 0, uuid: id, host: address === undefined ? "" : `${address.host}:${address.port}`, state,
+      start: new Date(startedAtMs).toISOString(), uptime: uptimeOf(uptimeMs), mem: Math.round(process.memoryUsage.rss() / 1024),
+      urls: table.routeCount, droplets: table.addressCount,
+      ms_since_last_registry_update: table.lastUpdateMs === undefined ? -1 : clock.now() - table.lastUpdateMs,
+      active_requests: underWay.size, active_tunnels: context.tunnels.size, dropped_access_log_lines: droppedLines,
+      ...numbers.snapshot(),
+    };
+  }
+
+  const drain = (drainOptions: DrainOptions = {}): Promise<void> => ending ??= drainOnce(drainOptions);
+  return {
+    table, id, listen, drain,
+    get state() { return state; },
+    get address() { return address; },
+    get statusAddress() { return statusListener?.address; },
+    get inFlight() { return underWay.size; },
+    numbers: () => numbers.snapshot(),
+    on(event, listener) {
+      const held = listeners[event];
+      held.add(listener);
+      return { [Symbol.dispose]: () => void held.delete(listener) };
+    },
+    [Symbol.asyncDispose]: () => drain(),
+  };
+}
+
+/** `1d:2h:3m:4s`, as other components write it. */
+function uptimeOf(ms: number): string {
+  const seconds = Math.floor(ms / 1_000);
+  return `${Math.floor(seconds / 86_400)}d:${Math.floor(seconds / 3_600) % 24}h:${Math.floor(seconds / 60) % 60}m:${seconds % 60}s`;
+}

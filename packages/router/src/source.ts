@@ -1,0 +1,20 @@
+import type { Clock, Logger } from "./ports.ts";
+import type { RouteTable } from "./table/route-table.ts";
+
+/** What a source of routes is given when the router starts. */
+export interface SourceContext {
+  readonly table: RouteTable;
+  /** Name of this router, unique in its cluster. */
+  readonly routerId: string;
+  readonly log: Logger;
+  readonly clock: Clock;
+}
+
+/**
+ * Whatever fills the table: a bus, a file, a service registry. It is started before the router accepts requests
+ * and stopped after the last one is answered.
+ */
+export interface RouteSource {
+  readonly name: string;
+  start(context: SourceContext): Promise<AsyncDisposable> | AsyncDisposable;
+}
