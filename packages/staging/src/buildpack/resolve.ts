@@ -1,0 +1,225 @@
+import { randomUUID } from "node:crypto";
+import { chmod, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
+import { join, resolve as absolute } from "node:path";
+import { fileURLToPath } from "node:url";
+import { StagingError, toStagingError } from "../errors.ts";
+import { download } from "../http.ts";
+import { maskSecrets } from "../mask.ts";
+import { unpackZip } from "../package/unpack.ts";
+import type { Fetch } from "../ports.ts";
+import { removeTree } from "../remove-tree.ts";
+import { type Buildpack, cacheName, describeBuildpack } from "./buildpack.ts";
+import { cloneRepository } from "./git.ts";
+import type { CatalogEntry } from "./system.ts";
+
+export interface ResolveOptions {
+  catalog: readonly CatalogEntry[];
+  /** Folder of this task for whatever is fetched. */
+  folder: string;
+  /** Folder that outlives the task: catalog buildpacks with a URL are fetched once, by key. Default: fetched each time. */
+  sharedDir?: string | undefined;
+  /** Accept folders, zip files and `file:` or `ssh:` URLs, which reach into this machine. */
+  allowLocal: boolean;
+  stack: string;
+  env: Readonly<Record<string, string>>;
+  signal: AbortSignal;
+  onLine: (text: string, stream: "out" | "err") => void;
+  onStart?: (pid: number) => void;
+  fetch?: Fetch | undefined;
+}
+
+/** The ways to name a buildpack. */
+export type BuildpackSource =
+  | { readonly kind: "catalog"; readonly entry: CatalogEntry }
+  | { readonly kind: "git"; readonly url: string; readonly ref: string | undefined; readonly local: boolean }
+  | { readonly kind: "zip-url"; readonly url: string }
+  | { readonly kind: "path"; readonly path: string };
+
+const limits = { maxEntries: 250_000, maxBytes: 8 * 1024 ** 3, maxRatio: 1_000 } as const;
+
+const refuse = (code: "STAGING_BUILDPACK_UNKNOWN" | "STAGING_BUILDPACK_INVALID" | "STAGING_BUILDPACK_NOT_ALLOWED" | "STAGING_STACK_UNSUPPORTED", name: string, text: string): StagingError =>
+  new StagingError(code, text, { phase: "buildpack", buildpack: maskSecrets(name) });
+
+/** Entries that may be used at all, a stack's own before those for any stack, otherwise in their order. */
+export const usableEntries = (catalog: readonly CatalogEntry[], stack: string): readonly CatalogEntry[] =>
+  catalog.filter((entry) => entry.enabled !== false && (!entry.stack || entry.stack === stack)
+    // Of two with one name the one made for this stack counts.
+    && (entry.stack === stack || !catalog.some((other) => other !== entry && other.name === entry.name && other.stack === stack && other.enabled !== false)));
+
+/**
+ * Reads a name as an app gives it: catalog name, URL (of a zip when its path ends in `.zip`, else of a git repository, with `#ref`), folder or zip.
+ * @throws StagingError `STAGING_BUILDPACK_UNKNOWN`, `STAGING_BUILDPACK_NOT_ALLOWED`, `STAGING_STACK_UNSUPPORTED`
+ */
+export function readSource(name: string, { catalog, allowLocal, stack }: Pick<ResolveOptions, "catalog" | "allowLocal" | "stack">): BuildpackSource {
+  const isNamed = (entry: CatalogEntry): boolean => entry.name === name || entry.key === name || (entry.aliases?.includes(name) ?? false);
+  const entry = usableEntries(catalog, stack).find(isNamed);
+  if (entry) return { kind: "catalog", entry };
+  const hidden = catalog.find(isNamed);
+  if (hidden?.enabled === false) throw refuse("STAGING_BUILDPACK_NOT_ALLOWED", name, `the buildpack ${name} is disabled; ask for another one, or let an operator enable it`);
+  if (hidden) throw refuse("STAGING_STACK_UNSUPPORTED", name, `the buildpack ${name} is for the stack ${hidden.stack}, and this app is staged on ${stack}; choose another stack or buildpack`);
+
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(name)?.[1]?.toLowerCase();
+  const local = (): void => {
+    if (!allowLocal) throw refuse("STAGING_BUILDPACK_NOT_ALLOWED", name, `${maskSecrets(name)} reaches into the machine that stages; give a name or an http(s) URL`);
+  };
+  if (scheme === "http" || scheme === "https") {
+    const url = parseUrl(name);
+    if (/\.zip$/i.test(url.pathname)) return { kind: "zip-url", url: name };
+    const ref = url.hash === "" ? undefined : decodeURIComponent(url.hash.slice(1));
+    url.hash = "";
+    return { kind: "git", url: url.href, ref, local: false };
+  }
+  if (scheme === "git") return { kind: "git", ...splitRef(name), local: false };
+  if (scheme === "ssh" || scheme === "file" || /^[\w.-]+@[\w.-]+:/.test(name)) {
+    local();
+    if (scheme === "file" && /\.zip$/i.test(name)) return { kind: "path", path: fileURLToPath(name) };
+    return { kind: "git", ...splitRef(name), local: true };
+  }
+  if (scheme !== undefined) throw refuse("STAGING_BUILDPACK_UNKNOWN", name, `a buildpack cannot be fetched by ${scheme}:; use https`);
+  if (/[/\\]|^\.|\.zip$/.test(name)) {
+    local();
+    return { kind: "path", path: absolute(name) };
+  }
+  const known = usableEntries(catalog, stack).map((each) => each.name).join(", ");
+  throw refuse("STAGING_BUILDPACK_UNKNOWN", name, `there is no buildpack named ${JSON.stringify(name)}; known are ${known || "none"}; a URL works too`);
+}
+
+/**
+ * Brings the buildpack of that name to this machine and describes it.
+ * @throws StagingError `STAGING_BUILDPACK_*`, `STAGING_STACK_UNSUPPORTED`
+ */
+export async function resolveBuildpack(name: string, options: ResolveOptions): Promise<Buildpack> {
+  const source = readSource(name, options);
+  const label = maskSecrets(source.kind === "catalog" ? source.entry.name : name);
+  const buildpack = await bring(source, name, label, options);
+  if (buildpack.stack !== undefined && buildpack.stack !== options.stack)
+    throw refuse("STAGING_STACK_UNSUPPORTED", label, `the buildpack ${label} is for the stack ${buildpack.stack}, and this app is staged on ${options.stack}; choose another stack or buildpack`);
+  return buildpack;
+}
+
+async function bring(source: BuildpackSource, name: string, label: string, options: ResolveOptions): Promise<Buildpack> {
+  const { folder, signal, onLine } = options;
+  const target = join(folder, cacheName(name));
+  switch (source.kind) {
+    case "git": {
+      onLine(`-----> Cloning ${label}`, "out");
+      const protocols = options.allowLocal ? ["https", "http", "git", "ssh", "file"] : ["https", "http", "git"];
+      await cloneRepository(source.url, target, { ...options, ref: source.ref, home: join(folder, "git-home"), protocols });
+      return describeBuildpack(label, label, await findTop(target, label));
+    }
+    case "zip-url":
+      onLine(`-----> Downloading ${label}`, "out");
+      return describeBuildpack(label, label, await fetchZip(source.url, target, label, options));
+    case "path":
+      return describeBuildpack(source.path, label, await openLocal(source.path, target, label, signal));
+    case "catalog": {
+      const { entry } = source;
+      const key = entry.key ?? entry.name;
+      if (entry.path !== undefined) return describeBuildpack(key, label, await openLocal(entry.path, target, label, signal));
+      if (entry.url === undefined) throw refuse("STAGING_BUILDPACK_INVALID", label, `the buildpack ${label} has neither a path nor a URL; upload its bits`);
+      return describeBuildpack(key, label, await fetchShared(entry.url, key, entry.sha256, target, label, options));
+    }
+  }
+}
+
+async function openLocal(path: string, target: string, label: string, signal: AbortSignal): Promise<string> {
+  const status = await stat(path).catch(() => undefined);
+  if (status?.isDirectory()) return findTop(path, label);
+  if (!status?.isFile()) throw refuse("STAGING_BUILDPACK_UNKNOWN", label, `there is no buildpack at ${path}`);
+  return unpack(path, target, label, signal);
+}
+
+async function fetchZip(url: string, target: string, label: string, { signal, fetch }: ResolveOptions, sha256?: string): Promise<string> {
+  const file = `${target}.zip`;
+  await mkdir(join(target, ".."), { recursive: true });
+  try {
+    await download(url, file, {
+      signal, sha256, fetch, maxBytes: 2 * 1024 ** 3, code: "STAGING_BUILDPACK_DOWNLOAD_FAILED", mismatch: "STAGING_BUILDPACK_DIGEST_MISMATCH", what: `the buildpack ${label}`,
+    });
+    return await unpack(file, target, label, signal);
+  } finally {
+    await rm(file, { force: true });
+  }
+}
+
+const fetching = new Map<string, Promise<unknown>>();
+
+/** One copy per key for all tasks; it appears by rename, so nobody ever sees half of it. */
+async function fetchShared(url: string, key: string, sha256: string | undefined, target: string, label: string, options: ResolveOptions): Promise<string> {
+  const { sharedDir } = options;
+  if (sharedDir === undefined) return fetchZip(url, target, label, options, sha256);
+  const home = join(sharedDir, cacheName(key));
+  // Two tasks that want the same one at once: the second waits for the first and then looks again.
+  await fetching.get(home)?.catch(() => {});
+  if (!(await exists(home))) {
+    const work = (async () => {
+      await mkdir(sharedDir, { recursive: true });
+      const fresh = join(sharedDir, `new-${randomUUID()}`);
+      try {
+        await fetchZip(url, fresh, label, options, sha256);
+        await rename(fresh, home).catch(async (error: unknown) => {
+          if (!(await exists(home))) throw error;
+        });
+      } finally {
+        await removeTree(fresh);
+      }
+    })();
+    fetching.set(home, work);
+    try {
+      await work;
+    } finally {
+      if (fetching.get(home) === work) fetching.delete(home);
+    }
+  }
+  return findTop(home, label);
+}
+
+async function unpack(zip: string, target: string, label: string, signal: AbortSignal): Promise<string> {
+  try {
+    const summary = await unpackZip(zip, target, { ...limits, symlinks: "inside", signal });
+    if (summary.files === 0) throw refuse("STAGING_BUILDPACK_INVALID", label, `the buildpack ${label} is an empty zip`);
+  } catch (error) {
+    if (signal.aborted) throw signal.reason;
+    const { code, message } = toStagingError(error);
+    if (!code.startsWith("STAGING_PACKAGE_")) throw error;
+    throw new StagingError("STAGING_BUILDPACK_INVALID", `the zip of the buildpack ${label} cannot be used: ${message}`, { cause: error, phase: "buildpack", buildpack: label });
+  }
+  const top = await findTop(target, label);
+  // Many zip tools lose the x bits, which then looks like a broken buildpack; and scripts may run as another user.
+  await makeReadable(target);
+  for (const name of await readdir(join(top, "bin"))) await chmod(join(top, "bin", name), 0o755);
+  return top;
+}
+
+/** `bin/` at the top, or in the one folder at the top (as archives of code hosts have it). */
+async function findTop(folder: string, label: string): Promise<string> {
+  if (await exists(join(folder, "bin"))) return folder;
+  const names = (await readdir(folder)).filter((name) => name !== ".git");
+  const [only] = names;
+  if (names.length === 1 && only !== undefined && (await exists(join(folder, only, "bin")))) return join(folder, only);
+  throw refuse("STAGING_BUILDPACK_INVALID", label, `the buildpack ${label} has no bin folder at its top, nor in a single folder at its top`);
+}
+
+const exists = (path: string): Promise<boolean> => stat(path).then((status) => status.isDirectory(), () => false);
+
+async function makeReadable(folder: string): Promise<void> {
+  for (const item of await readdir(folder, { withFileTypes: true, recursive: true })) {
+    if (item.isSymbolicLink()) continue;
+    const path = join(item.parentPath, item.name);
+    const { mode } = await stat(path);
+    await chmod(path, mode | (item.isDirectory() || mode & 0o100 ? 0o555 : 0o444));
+  }
+}
+
+const splitRef = (name: string): { url: string; ref: string | undefined } => {
+  const at = name.indexOf("#");
+  return at === -1 ? { url: name, ref: undefined } : { url: name.slice(0, at), ref: name.slice(at + 1) };
+};
+
+function parseUrl(name: string): URL {
+  try {
+    return new URL(name);
+  } catch (error) {
+    throw new StagingError("STAGING_BUILDPACK_UNKNOWN", `${maskSecrets(name)} is not a valid URL`, { cause: error, phase: "buildpack" });
+  }
+}
