@@ -23,7 +23,7 @@ describe.skipIf(reason)(`distributed${reason ? `: ${reason}` : ""}`, () => {
   let pushed: Pushed;
 
   const part = async (name: string, roles: string, args: string[] = []) => {
-    const started = await startPlatform({ dataDir: join(folder.path, name), args: ["--roles", roles, "--nats", nats.url, "--no-demo", ...args] });
+    const started = await startPlatform({ dataDir: join(folder.path, name), args: ["--roles", roles, "--nats", nats.url, "--no-demo", "--backend", "process", ...args] });
     parts.set(name, started);
     return started;
   };

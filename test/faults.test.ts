@@ -36,7 +36,7 @@ describe("the platform's process dies at each step of a push", () => {
   let temp: string;
 
   const start = async (port?: number) => {
-    platform = await startPlatform({ dataDir, args: ["--no-demo"], env: { TMPDIR: temp }, ...(port ? { port } : {}) });
+    platform = await startPlatform({ dataDir, args: ["--no-demo", "--backend", "process"], env: { TMPDIR: temp }, ...(port ? { port } : {}) });
     cf = await createCfClient(platform.ready as { api: string; user: string; password: string });
     await cf.target("acme", "dev");
   };
