@@ -21,7 +21,7 @@ interface Resource { guid: string; state?: string; error?: string | null; url?: 
 /** Pushes an app as `cf push` does, request by request, through the public API. An app that is there already is waited for, not pushed. */
 export async function pushDemo({ api, user, password, appDir, name, progress, signal }: DemoOptions): Promise<{ route: string; pushed: boolean }> {
   let token = "";
-  const call = async <T = Resource>(method: string, path: string, body?: unknown, raw?: { body: BodyInit; headers: Record<string, string> }): Promise<{ body: T; location: string | null }> => {
+  const call = async <T = Resource>(method: string, path: string, body?: unknown, raw?: { body: string | FormData; headers: Record<string, string> }): Promise<{ body: T; location: string | null }> => {
     const response = await fetch(path.startsWith("http") ? path : api + path, {
       method,
       headers: { authorization: `bearer ${token}`, accept: "application/json", ...(raw?.headers ?? (body === undefined ? {} : { "content-type": "application/json" })) },

@@ -18,6 +18,8 @@ export interface Crash {
 export interface RuntimeOptions {
   bus: Bus;
   desired: DesiredSource;
+  /** A link under which an executor fetches a droplet. */
+  dropletUrl: (dropletGuid: string) => Promise<string>;
   /** Called once per crash over all controllers. */
   onCrash?: (crash: Crash) => void | Promise<void>;
   log: Logger;
@@ -29,7 +31,7 @@ const pendingMs = 60_000;
 const alive = new Set(["STARTING", "RUNNING"]);
 
 /** Carries out what the database says: compares it with what heartbeats say, and speaks to executors and stagers over the bus. */
-export function createRuntime({ bus, desired: source, onCrash, log, now = Date.now }: RuntimeOptions): Runtime & AsyncDisposable {
+export function createRuntime({ bus, desired: source, dropletUrl, onCrash, log, now = Date.now }: RuntimeOptions): Runtime & AsyncDisposable {
   const actual = createActual(bus, { now });
   const pool = createPool(bus, { now });
   const stagers = createStagers(bus, { now });
@@ -55,8 +57,14 @@ export function createRuntime({ bus, desired: source, onCrash, log, now = Date.n
     if (isPending(key)) return;
     pending.set(key, now());
     const wish = { droplet: process.processGuid, stack: process.stack, memoryMb: process.memoryMb, diskMb: process.diskMb };
-    const command = startMessage(process, index);
     const refusedBy = new Set<string>();
+    const url = await dropletUrl(process.dropletGuid).catch(() => undefined);
+    if (url === undefined) {
+      pending.delete(key);
+      refusals.set(key, { reason: "the blobstore cannot be reached", atMs: now() });
+      return;
+    }
+    const command = startMessage(process, index, url);
     for (let attempt = 0; attempt < 3; attempt++) {
       const placed = choose(pool.candidates().filter(({ id }) => !refusedBy.has(id)), wish);
       if (!placed.ok) {
@@ -90,7 +98,7 @@ export function createRuntime({ bus, desired: source, onCrash, log, now = Date.n
     refusals.set(key, { reason: "insufficient resources: no executor took the instance", atMs: now() });
   }
 
-  const startMessage = (process: DesiredProcess, index: number) => ({
+  const startMessage = (process: DesiredProcess, index: number, url: string) => ({
     droplet: process.processGuid,
     version: process.version,
     index,
@@ -99,7 +107,7 @@ export function createRuntime({ bus, desired: source, onCrash, log, now = Date.n
     stack: process.stack,
     sha1: process.dropletSha1,
     sha256: process.dropletSha256,
-    executableUri: process.dropletUrl,
+    executableUri: url,
     start_command: process.startCommand,
     limits: { mem: process.memoryMb, disk: process.diskMb, fds: 16_384 },
     env: Object.entries(process.env).map(([name, value]) => `${name}=${value}`),

@@ -12,8 +12,6 @@ export interface DesiredProcess {
   readonly dropletGuid: string;
   readonly dropletSha256: string | null;
   readonly dropletSha1: string | null;
-  /** Where an executor fetches the droplet; signed, never logged. */
-  readonly dropletUrl: string;
   readonly stack: string;
   readonly name: string;
   readonly uris: readonly string[];

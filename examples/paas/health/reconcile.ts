@@ -81,7 +81,7 @@ export function reconcile(
       const key = `${app.droplet} ${app.version} ${index}`;
       const here = seen.filter((each) => each.index === index);
       const living = here.filter(({ state }) => alive.has(state));
-      forgive(memory, key, living, nowMs, backoff);
+      if (provenGood(living, nowMs, backoff)) memory.crashes.delete(key);
       if (living.length > 0) {
         memory.nudged.delete(`start ${key}`);
         continue;
@@ -99,7 +99,7 @@ export function reconcile(
       }
     }
     for (const each of seen) if (each.index >= app.instances && alive.has(each.state) && !young) stop(each, "extra");
-    if (!starting) duplicates(app, seen, memory, nowMs, duplicateGraceMs, stop);
+    if (!starting) for (const each of surplus(app, seen, memory, { nowMs, graceMs: duplicateGraceMs })) stop(each, "duplicate");
   }
 
   const wanted = new Map(desired.map((app) => [app.droplet, app]));
@@ -123,13 +123,12 @@ function remember(memory: Memory, key: string, { instance, sinceMs }: SeenInstan
   return crash;
 }
 
-function forgive(memory: Memory, key: string, living: readonly SeenInstance[], nowMs: number, { forgiveAfterMs }: BackoffPolicy): void {
-  if (living.some(({ state, sinceMs }) => state === "RUNNING" && nowMs - sinceMs > forgiveAfterMs)) memory.crashes.delete(key);
-}
+const provenGood = (living: readonly SeenInstance[], nowMs: number, { forgiveAfterMs }: BackoffPolicy): boolean =>
+  living.some(({ state, sinceMs }) => state === "RUNNING" && nowMs - sinceMs > forgiveAfterMs);
 
-function duplicates(
-  app: DesiredApp, seen: readonly SeenInstance[], memory: Memory, nowMs: number, graceMs: number, stop: (each: SeenInstance, why: "duplicate") => void,
-): void {
+/** Second instances at an index, once they have been there for a while. */
+function surplus(app: DesiredApp, seen: readonly SeenInstance[], memory: Memory, { nowMs, graceMs }: { nowMs: number; graceMs: number }): SeenInstance[] {
+  const found: SeenInstance[] = [];
   for (let index = 0; index < app.instances; index++) {
     const key = `${app.droplet} ${app.version} ${index}`;
     const here = seen.filter((each) => each.index === index && alive.has(each.state));
@@ -139,11 +138,11 @@ function duplicates(
     }
     const since = memory.doubled.get(key) ?? nowMs;
     memory.doubled.set(key, since);
-    if (nowMs - since < graceMs) continue;
     // The oldest running one stays: it has proved itself, and routers know it.
-    const [, ...surplus] = [...here].sort((a, b) => Number(b.state === "RUNNING") - Number(a.state === "RUNNING") || a.sinceMs - b.sinceMs);
-    for (const each of surplus) stop(each, "duplicate");
+    if (nowMs - since >= graceMs)
+      found.push(...[...here].sort((a, b) => Number(b.state === "RUNNING") - Number(a.state === "RUNNING") || a.sinceMs - b.sinceMs).slice(1));
   }
+  return found;
 }
 
 function prune(memory: Memory, wanted: ReadonlyMap<string, DesiredApp>, nowMs: number): void {

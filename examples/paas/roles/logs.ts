@@ -1,0 +1,20 @@
+import { announce } from "@opencf/bus";
+import { keepRegistered } from "../doors.ts";
+import { startLogs } from "../logs/start.ts";
+import { assemble } from "../parts.ts";
+import type { RoleContext } from "./context.ts";
+
+/** Keeps what apps print; who may read it is the controller's to say. */
+export const logsRole = ({ config, bus, directory, log }: RoleContext): Promise<AsyncDisposable> => assemble(async (parts) => {
+  const mayRead = async (sourceId: string, token: string): Promise<boolean> => {
+    const answer = await directory.fetch("CloudController", `/internal/v4/log_access/${encodeURIComponent(sourceId)}`, {
+      headers: { authorization: `bearer ${token}` }, signal: AbortSignal.timeout(5_000),
+    });
+    await answer.arrayBuffer();
+    return answer.ok;
+  };
+  const logs = parts.use(await startLogs({ bus, mayRead, dataDir: config.dataDir, host: config.internalHost, logger: log("logs") }));
+  parts.use(await announce(bus, { type: "LogCache", host: config.internalHost, address: logs }));
+  parts.use(keepRegistered(bus, { host: logs.host, port: logs.port, uris: [`log-cache.${config.domain}`], tags: { component: "log-cache" } }));
+  return {};
+});
