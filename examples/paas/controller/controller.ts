@@ -1,0 +1,75 @@
+import type { AddressInfo } from "node:net";
+import { migrate, type Database } from "../database.ts";
+import type { Context, Hooks, RouteModule, SystemBuildpack } from "./context.ts";
+import { createFeatureFlags } from "./flags.ts";
+import { createApi, type Api } from "./http.ts";
+import { createJobs } from "./jobs.ts";
+import { controllerMigrations } from "./migrations.ts";
+import { silentLogger, systemClock, type Clock, type Identities, type Logger, type TokenValidator, type UrlsOf } from "./ports.ts";
+import type { ControllerTables } from "./schema.ts";
+import { seed } from "./seed.ts";
+
+export interface ControllerOptions {
+  /** Stays open when the controller ends. */
+  db: Database<ControllerTables>;
+  /** Checks access tokens; audience `cloud_controller`. */
+  validator: TokenValidator;
+  /** Names of users, from the UAA. */
+  identities: Identities;
+  /** The shared domain that the platform makes at its first start. */
+  domain: string;
+  /** Public addresses in the form in which a client came. */
+  urlsOf: UrlsOf;
+  /** Every module of routes, in order. */
+  modules: readonly RouteModule[];
+  hooks?: Partial<Hooks>;
+  /** What the stager brings along, in the order of detection. Default none. */
+  systemBuildpacks?: readonly SystemBuildpack[];
+  /** Name of this controller among those that share a database; it must be the same after a restart. Default `controller`. */
+  name?: string;
+  log?: Logger;
+  clock?: Clock;
+}
+
+export interface Controller extends AsyncDisposable {
+  readonly api: Api;
+  readonly context: Context;
+  /** Port 0, the default, is any free one. */
+  listen(options?: { host?: string; port?: number }): Promise<{ host: string; port: number }>;
+}
+
+/** Brings the tables up to date, fails jobs that a crash cut off, seeds what every platform has, and declares the routes. */
+export async function createController(options: ControllerOptions): Promise<Controller> {
+  const { db, validator, identities, domain, urlsOf, modules, hooks = {}, systemBuildpacks = [], name = "controller", log = silentLogger, clock = systemClock } = options;
+  await migrate(db as never, "controller", controllerMigrations);
+  await seed(db, { domain, systemBuildpacks });
+  const context: Context = {
+    db, identities, domain, urlsOf, systemBuildpacks, log, clock,
+    jobs: await createJobs({ db, owner: name, log, clock }),
+    flags: createFeatureFlags(db),
+    hooks: {
+      deleteApp: async ({ guid }) => void (await db.deleteFrom("apps").where("guid", "=", guid).execute()),
+      deleteSpaceServices: () => Promise.resolve(),
+      onRoutesChanged: () => undefined,
+      ...hooks,
+    },
+  };
+  const api = createApi({ db, validator, urlsOf, log });
+  for (const declare of modules) declare(api, context);
+  await api.fastify.ready();
+
+  let closed: Promise<void> | undefined;
+  return {
+    api,
+    context,
+    async listen({ host = "127.0.0.1", port = 0 } = {}) {
+      await api.fastify.listen({ host, port });
+      return { host, port: (api.fastify.server.address() as AddressInfo).port };
+    },
+    [Symbol.asyncDispose]() {
+      closed ??= api.fastify.close().then(() => context.jobs[Symbol.asyncDispose]());
+      return closed;
+    },
+  };
+}
+

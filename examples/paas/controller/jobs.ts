@@ -1,0 +1,128 @@
+import { randomUUID } from "node:crypto";
+import { EventEmitter } from "node:events";
+import { detached, type Database } from "../database.ts";
+import { bodiesOf, CfError } from "./errors.ts";
+import type { Clock, Logger } from "./ports.ts";
+import { json, type ControllerTables, type RowOf } from "./schema.ts";
+
+export interface JobRequest {
+  /** `app.delete`, `space.apply_manifest`, ... */
+  operation: string;
+  /** Becomes a link of the job. */
+  resource?: { type: string; guid: string };
+  work: (job: RunningJob) => Promise<void>;
+}
+
+export interface RunningJob {
+  readonly guid: string;
+  readonly signal: AbortSignal;
+  /** Shown by the command line beside the answer. */
+  warn(detail: string): void;
+  /** A service broker works on it: the client goes on polling. */
+  polling(): Promise<void>;
+}
+
+/** Long work, whose state clients poll. What is under way when the process dies is FAILED at its next start. */
+export interface Jobs extends AsyncDisposable {
+  /** Writes the job and starts it; returns its guid. Call it after the transaction that prepared the work. */
+  run(job: JobRequest): Promise<string>;
+  find(guid: string): Promise<RowOf<"jobs"> | undefined>;
+  /** As `find`, but waits up to `waitMs` for an unfinished job to end: a client that asks every three seconds hears sooner. */
+  wait(guid: string, waitMs: number, signal?: AbortSignal): Promise<RowOf<"jobs"> | undefined>;
+  /** Waits until all that is under way has ended. */
+  idle(): Promise<void>;
+}
+
+export interface JobsOptions {
+  db: Database<ControllerTables>;
+  /** Name of this controller: of the jobs of a database shared by several, only its own are failed at its start. */
+  owner: string;
+  log: Logger;
+  clock: Clock;
+}
+
+/** Fails what a crash left behind, then takes new work. */
+export async function createJobs({ db, owner, log, clock }: JobsOptions): Promise<Jobs> {
+  const interrupted = new CfError("UnknownError", "The platform was restarted while the job was running. Try again.").toBodies();
+  await db.updateTable("jobs").set({ state: "FAILED", errors: json(interrupted), updated_at: new Date(clock.now()) })
+    .where("state", "in", ["PROCESSING", "POLLING"]).where("owner", "=", owner).execute();
+
+  const running = new Map<string, Promise<void>>();
+  const ended = new EventEmitter().setMaxListeners(0);
+  const stopping = new AbortController();
+
+  const perform = async (guid: string, { operation, work }: JobRequest): Promise<void> => {
+    const warnings: { detail: string }[] = [];
+    const finish = async (state: "COMPLETE" | "FAILED", errors: object[]): Promise<void> => {
+      await db.updateTable("jobs").set({ state, errors: json(errors), warnings: json(warnings), updated_at: new Date(clock.now()) }).where("guid", "=", guid).execute();
+    };
+    try {
+      await work({
+        guid,
+        signal: stopping.signal,
+        warn: (detail) => void warnings.push({ detail }),
+        polling: async () => {
+          await db.updateTable("jobs").set({ state: "POLLING", updated_at: new Date(clock.now()) }).where("guid", "=", guid).execute();
+          ended.emit(guid);
+        },
+      });
+      await finish("COMPLETE", []);
+    } catch (error) {
+      if (!(error instanceof CfError)) log.error("job failed", { job: guid, operation, error: String(error) });
+      // A failed job without an error crashes the command line: there is always one.
+      await finish("FAILED", bodiesOf(error)).catch((cause: unknown) => log.error("job's end was not written", { job: guid, operation, error: String(cause) }));
+    } finally {
+      running.delete(guid);
+      ended.emit(guid);
+    }
+  };
+
+  const find = (guid: string): Promise<RowOf<"jobs"> | undefined> => db.selectFrom("jobs").selectAll().where("guid", "=", guid).executeTakeFirst();
+  const unfinished = (job: RowOf<"jobs"> | undefined): boolean => job?.state === "PROCESSING";
+  const idle = async (): Promise<void> => {
+    while (running.size > 0) await Promise.all(running.values());
+  };
+
+  return {
+    async run(request) {
+      if (stopping.signal.aborted) throw new CfError("ServiceUnavailable", "The platform is stopping.");
+      const guid = randomUUID();
+      await db.insertInto("jobs").values({
+        guid, operation: request.operation, state: "PROCESSING", owner,
+        resource_type: request.resource?.type ?? null, resource_guid: request.resource?.guid ?? null,
+      }).execute();
+      running.set(guid, detached(() => Promise.resolve().then(() => perform(guid, request))));
+      return guid;
+    },
+    find,
+    async wait(guid, waitMs, signal) {
+      const untilMs = clock.now() + waitMs;
+      let job = await find(guid);
+      while (unfinished(job) && clock.now() < untilMs && !signal?.aborted) {
+        // Another controller's job is not heard ending; it is looked at now and then.
+        await sleep(Math.min(untilMs - clock.now(), running.has(guid) ? waitMs : 250), guid, signal);
+        job = await find(guid);
+      }
+      return job;
+    },
+    idle,
+    async [Symbol.asyncDispose]() {
+      stopping.abort(new CfError("ServiceUnavailable", "The platform was stopped while the job was running. Try again."));
+      await idle();
+    },
+  };
+
+  function sleep(ms: number, guid: string, signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        timer[Symbol.dispose]();
+        ended.off(guid, done);
+        signal?.removeEventListener("abort", done);
+        resolve();
+      };
+      const timer = clock.after(ms, done);
+      ended.once(guid, done);
+      signal?.addEventListener("abort", done, { once: true });
+    });
+  }
+}
