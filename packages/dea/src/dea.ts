@@ -68,6 +68,8 @@ export interface Dea extends AsyncDisposable {
   readonly host: string;
   readonly backend: { readonly name: string; readonly capabilities: Capabilities };
   readonly resumed: Resumed;
+  /** What disposing does with instances. */
+  readonly onClose: "stop" | "keep";
   /** False once closing or evacuating has begun. */
   readonly accepting: boolean;
   /** Accepts an instance and begins to start it. Throws DEA_INVALID_SPEC, DEA_NO_CAPACITY, DEA_CLOSED. */
@@ -77,6 +79,8 @@ export interface Dea extends AsyncDisposable {
   capacity(): Capacity;
   /** Changes the routes or the generation of a living instance. */
   update(instance: Instance, change: { uris?: readonly string[]; version?: string }): void;
+  /** Drops a crashed instance from the list; false when it is not one. */
+  forget(instance: Instance): boolean;
   /** Calls `listener` at each change of state, line and end. One that throws is logged and harms nobody. */
   on(listener: (change: InstanceChange) => void): Disposable;
   /** Accepts nothing more and marks every instance as leaving; settles when none is left or the time is over. */
@@ -200,6 +204,7 @@ export async function createDea(options: DeaOptions = {}): Promise<Dea> {
       host,
       backend: { name: backend.name, capabilities: backend.capabilities },
       resumed,
+      onClose,
       get accepting() { return accepting; },
       async start(given) {
         if (!accepting) throw new DeaError("DEA_CLOSED", "the executor accepts no more instances", { retryable: true });
@@ -215,6 +220,11 @@ export async function createDea(options: DeaOptions = {}): Promise<Dea> {
       capacity: () => measureCapacity(limits, instances.values()),
       update(instance, change) {
         instances.get(instance.id)?.update(change);
+      },
+      forget(instance) {
+        const known = instances.get(instance.id);
+        if (!known || known.present || !facts[known.state].final) return false;
+        return instances.delete(instance.id);
       },
       on(listener) {
         listeners.add(listener);

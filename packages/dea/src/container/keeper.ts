@@ -18,6 +18,7 @@ import type { ExitStatus, ProcessSpec } from "./container.ts";
  * Nothing of the app runs before the executor has written down who the keeper is and says "go";
  * the keeper goes only when told "bye", so its pid stays valid as the name of the process group.
  * Signals to the group reach it too: it traps them (not ignores: that would be inherited) and waits on.
+ * Its own standard output and error go nowhere: a shell remarks on children that are killed.
  */
 const script = `trap : HUP INT QUIT TERM USR1 USR2 ALRM
 word=
@@ -26,9 +27,9 @@ status_file=$1
 ulimit -c 0 2>/dev/null
 ulimit -n "$2" 2>/dev/null
 shift 2
-"$@" 3>&- 4>&-
+exec 5>&1 6>&2 >/dev/null 2>/dev/null
+"$@" >&5 2>&6 3>&- 4>&- 5>&- 6>&-
 status=$?
-exec </dev/null >/dev/null 2>&1
 printf '%s\\n' "$status" >"$status_file"
 printf 'exit %s\\n' "$status" >&3
 while [ "$word" != bye ]; do read -r word <&4; done

@@ -1,0 +1,207 @@
+import type { Body, Bus } from "@opencf/bus";
+import {
+  deaAdvertise, deaFindDroplet, deaHeartbeat, deaLocate, deaShutdown, deaStart, deaStartInstance, deaStatus, deaStop, deaUpdate,
+  dropletExited, healthStart, logEnvelopes, routerRegister, routerStart, routerUnregister,
+} from "@opencf/bus/messages";
+import { createCommandLedger } from "./bus/command-ledger.ts";
+import { advertisement, countByApp, exited, found, heartbeat, type Identity, matchesFilter, registration, status, version } from "./bus/fields.ts";
+import { createLogRelay } from "./bus/log-relay.ts";
+import { specOfMessage, type StartMessage } from "./bus/start-message.ts";
+import type { Dea } from "./dea.ts";
+import { textOf } from "./errors.ts";
+import type { Instance } from "./instance/instance.ts";
+import { facts } from "./instance/state.ts";
+import { type Clock, every, type Logger, silentLogger, systemClock } from "./ports.ts";
+
+export interface JoinOptions {
+  /** Name on the bus. Default: the executor's own, which survives restarts. */
+  id?: string;
+  /** Placement zone. Default `default`. */
+  zone?: string;
+  /** Stacks whose apps may run here. Default `["cflinuxfs4"]`. */
+  stacks?: readonly string[];
+  /** Address told in announcements. Default: the executor's. */
+  host?: string;
+  /** Default 10 000 ms. */
+  heartbeatIntervalMs?: number;
+  /** Default 5 000 ms. */
+  advertiseIntervalMs?: number;
+  /** Default 20 000 ms; must stay well below the router's pruning threshold of 120 s. */
+  registerIntervalMs?: number;
+  /** Default 100 ms. */
+  logFlushIntervalMs?: number;
+  clock?: Clock;
+  log?: Logger;
+}
+
+export interface Membership extends AsyncDisposable {
+  readonly id: string;
+  /**
+   * Says goodbye and leaves. With `stop` (the default where the executor was made so) the executor is closed while
+   * the bus still hears it: routes are withdrawn and every end is reported. With `keep` nothing is withdrawn.
+   */
+  leave(options?: { instances?: "stop" | "keep" }): Promise<void>;
+}
+
+type AnyMessage = Parameters<Bus["publish"]>[0];
+type Ack = { accepted: boolean; reason?: string };
+
+/** Makes an executor a member of a Cloud Foundry: hears commands, tells facts. Disposing leaves, as `leave()` does. */
+export async function joinBus(dea: Dea, bus: Bus, options: JoinOptions = {}): Promise<Membership> {
+  const { id = dea.id, zone = "default", stacks = ["cflinuxfs4"], host = dea.host, clock = systemClock, log = silentLogger } = options;
+  const { heartbeatIntervalMs = 10_000, advertiseIntervalMs = 5_000, registerIntervalMs = 20_000, logFlushIntervalMs = 100 } = options;
+  const self: Identity = { id, host, zone, stacks };
+  const open = new AbortController();
+  const parts: Disposable[] = [];
+  const ledger = createCommandLedger<Ack>(clock);
+  /** What the router was told, so that exactly that can be withdrawn. */
+  const registered = new Map<Instance, Body<typeof routerRegister>>();
+  let saidGoodbye = false;
+  let leaving: Promise<void> | undefined;
+
+  const say = <M extends AnyMessage>(message: M, body: Body<M>): void => {
+    try {
+      bus.publish(message, body);
+    } catch (error) {
+      log.error("bus.publish", { subject: message.subject, error: textOf(error) });
+    }
+  };
+  const relay = createLogRelay({ publish: (envelopes) => say(logEnvelopes, { envelopes }) });
+
+  const beat = (): void => say(deaHeartbeat, heartbeat(self, dea.instances()));
+  const goodbye = (): void => {
+    if (saidGoodbye) return;
+    saidGoodbye = true;
+    say(deaShutdown, { id, ip: host, version, app_id_to_count: countByApp(dea.instances()) });
+  };
+  const advertise = (): void => {
+    if (dea.accepting) say(deaAdvertise, advertisement(self, dea));
+    else goodbye();
+  };
+  // Several changes in one turn are one advertisement.
+  let advertisesSoon = false;
+  const advertiseSoon = (): void => {
+    if (advertisesSoon || open.signal.aborted) return;
+    advertisesSoon = true;
+    queueMicrotask(() => {
+      advertisesSoon = false;
+      if (!open.signal.aborted) advertise();
+    });
+  };
+
+  const register = (instance: Instance): void => {
+    if (!facts[instance.state].routed || instance.spec.uris.length === 0) return;
+    const body = registration(self, instance);
+    registered.set(instance, body);
+    say(routerRegister, body);
+  };
+  const registerAll = (): void => dea.instances().forEach(register);
+  const unregister = (instance: Instance): void => {
+    const body = registered.get(instance);
+    registered.delete(instance);
+    if (body) say(routerUnregister, body);
+  };
+
+  const startInstance = async (body: StartMessage): Promise<Ack> => {
+    try {
+      const instance = await dea.start(specOfMessage(body, stacks));
+      log.info("command.start", { app: instance.spec.appId, index: instance.spec.index, instance: instance.id });
+      return { accepted: true };
+    } catch (error) {
+      log.warn("command.start.rejected", { droplet: String(body.droplet), reason: textOf(error) });
+      return { accepted: false, reason: textOf(error) };
+    }
+  };
+  /** A command is carried out once, also when it is repeated while the first is on its way, or after a restart. */
+  const startOnce = async (body: StartMessage): Promise<Ack> => {
+    const { command_id: command } = body;
+    if (command === undefined) return await startInstance(body);
+    const before = ledger.known(command) ?? (dea.instances().some(({ spec }) => spec.commandId === command) ? { accepted: true } : undefined);
+    if (before) return before;
+    const answer = await startInstance(body);
+    // A refusal for lack of room may be another answer tomorrow.
+    if (answer.accepted) ledger.remember(command, answer);
+    return answer;
+  };
+
+  const update = ({ droplet, uris, version: generation }: Body<typeof deaUpdate>): void => {
+    for (const instance of dea.instances()) {
+      if (instance.spec.processGuid !== String(droplet) || facts[instance.state].final) continue;
+      const old = registered.get(instance);
+      const gone = old?.uris.filter((uri) => !uris.includes(uri)) ?? [];
+      const renewed = generation !== undefined && generation !== instance.spec.version;
+      dea.update(instance, { uris, ...(renewed ? { version: generation } : {}) });
+      if (old && gone.length > 0) say(routerUnregister, { ...old, uris: gone });
+      if (uris.length === 0) registered.delete(instance);
+      register(instance);
+      if (renewed) beat();
+    }
+  };
+
+  const statsOf = async (instance: Instance): Promise<Awaited<ReturnType<Instance["stats"]>> | undefined> =>
+    await instance.stats().catch(() => undefined);
+
+  const subscriptions = { signal: open.signal };
+  parts.push(
+    bus.subscribe(deaStartInstance, async ({ body, respond }) => respond(await startOnce(body)), { ...subscriptions, params: { id } }),
+    bus.subscribe(deaStop, ({ body }) => {
+      for (const instance of dea.instances().filter((one) => matchesFilter(body, one))) {
+        if (facts[instance.state].final) dea.forget(instance);
+        else void instance.stop();
+      }
+    }, subscriptions),
+    bus.subscribe(deaUpdate, ({ body }) => update(body), subscriptions),
+    bus.subscribe(deaFindDroplet, async ({ body, respond }) => {
+      await Promise.all(dea.instances().filter((one) => matchesFilter(body, one)).map(async (instance) => {
+        const stats = body.include_stats && facts[instance.state].routed ? await statsOf(instance) : undefined;
+        respond(found(self, instance, stats, clock.now()));
+      }));
+    }, subscriptions),
+    bus.subscribe(deaStatus, async ({ respond }) => {
+      const used = await Promise.all(dea.instances().map(async (instance) => (await statsOf(instance))?.memoryBytes ?? 0));
+      respond(status(self, dea, used.reduce((sum, bytes) => sum + bytes, 0)));
+    }, subscriptions),
+    bus.subscribe(deaLocate, advertise, subscriptions),
+    bus.subscribe(healthStart, beat, subscriptions),
+    bus.subscribe(routerStart, registerAll, subscriptions),
+    bus.onStatus((now) => {
+      if (now !== "connected") return;
+      // Whatever was said meanwhile is lost: say all of it again.
+      advertise();
+      beat();
+      registerAll();
+    }),
+    dea.on((change) => {
+      const { instance } = change;
+      if (change.type === "log") return relay.add(instance, change.line);
+      if (change.type === "exit") say(dropletExited, exited(self, instance, !dea.accepting));
+      if (change.type === "state") {
+        if (facts[change.to].routed) register(instance);
+        else unregister(instance);
+        if (change.to === "RUNNING" || change.to === "EVACUATING" || change.to === "CRASHED") beat();
+      }
+      advertiseSoon();
+    }),
+    every(clock, heartbeatIntervalMs, beat, () => {}),
+    every(clock, advertiseIntervalMs, advertise, () => {}),
+    every(clock, registerIntervalMs, registerAll, () => {}),
+    every(clock, logFlushIntervalMs, () => { if (bus.connected) relay.flush(); }, (error) => log.error("log.flush", { error: textOf(error) })),
+  );
+
+  say(deaStart, { id, ip: host, version });
+  advertise();
+  beat();
+  registerAll();
+  for (const instance of dea.resumed.exited) say(dropletExited, exited(self, instance, false));
+
+  const depart = async (instances: "stop" | "keep"): Promise<void> => {
+    goodbye();
+    if (instances === "stop") await dea.close({ instances });
+    open.abort();
+    for (const part of parts) part[Symbol.dispose]();
+    relay.flush();
+    await bus.flush().catch(() => {});
+  };
+  const leave: Membership["leave"] = ({ instances = dea.onClose } = {}) => (leaving ??= depart(instances));
+  return { id, leave, [Symbol.asyncDispose]: () => leave() };
+}

@@ -1,0 +1,140 @@
+import type { Body, Reply } from "@opencf/bus";
+import type { deaAdvertise, deaFindDroplet, deaHeartbeat, deaStatus, deaStop, dropletExited, routerRegister } from "@opencf/bus/messages";
+import type { Dea } from "../dea.ts";
+import type { Instance } from "../instance/instance.ts";
+import { MiB } from "../instance/spec.ts";
+import { facts } from "../instance/state.ts";
+import type { InstanceStats } from "../instance/stats.ts";
+
+/** Who speaks: the same in all messages. */
+export interface Identity {
+  id: string;
+  host: string;
+  zone: string;
+  stacks: readonly string[];
+}
+
+export const version = "0.1.0";
+
+/** Present, non-empty parts of a filter are ANDed; `instances` and `instance_ids` are one list. States compare without case. */
+export function matchesFilter(filter: Body<typeof deaStop>, instance: Instance): boolean {
+  const { spec } = instance;
+  if (String(filter.droplet) !== spec.processGuid) return false;
+  if (filter.version !== undefined && filter.version !== spec.version) return false;
+  const ids = [...(filter.instances ?? []), ...(filter.instance_ids ?? [])];
+  if (ids.length > 0 && !ids.includes(instance.id)) return false;
+  if (filter.indices?.length && !filter.indices.includes(spec.index)) return false;
+  return !filter.states?.length || filter.states.some((state) => state.toUpperCase() === instance.state);
+}
+
+export function heartbeat({ id }: Identity, instances: readonly Instance[]): Body<typeof deaHeartbeat> {
+  return {
+    dea: id,
+    droplets: instances
+      .filter((instance) => facts[instance.state].inHeartbeat)
+      .map((instance) => ({
+        droplet: instance.spec.processGuid,
+        version: instance.spec.version,
+        instance: instance.id,
+        index: instance.spec.index,
+        state: instance.state,
+        state_timestamp: instance.stateSince / 1000,
+        ...(instance.spec.partition === undefined ? {} : { cc_partition: instance.spec.partition }),
+        ...(facts[instance.state].routed ? instance.address : {}),
+        ...(instance.exit ? { details: instance.exit.description } : {}),
+      })),
+  };
+}
+
+/** Instances per app, for spreading. */
+export function countByApp(instances: readonly Instance[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { spec, state } of instances) if (!facts[state].final) counts[spec.processGuid] = (counts[spec.processGuid] ?? 0) + 1;
+  return counts;
+}
+
+const wholeMb = (bytes: number): number => Math.floor(bytes / MiB);
+
+export function advertisement({ id, zone, stacks }: Identity, dea: Dea): Body<typeof deaAdvertise> {
+  const { memory, disk, instances } = dea.capacity();
+  const full = instances.present >= instances.limit;
+  return {
+    id,
+    stacks: [...stacks],
+    available_memory: full ? 0 : wholeMb(memory.freeBytes),
+    available_disk: full ? 0 : wholeMb(disk.freeBytes),
+    app_id_to_count: countByApp(dea.instances()),
+    placement_properties: { zone },
+  };
+}
+
+export function status({ id, host }: Identity, dea: Dea, usedBytes: number): Reply<typeof deaStatus> {
+  const { memory } = dea.capacity();
+  return {
+    id,
+    ip: host,
+    version,
+    max_memory: wholeMb(memory.totalBytes),
+    reserved_memory: wholeMb(memory.reservedBytes),
+    used_memory: wholeMb(usedBytes),
+    num_clients: null,
+  };
+}
+
+export function registration({ id, zone }: Identity, instance: Instance): Body<typeof routerRegister> {
+  const { spec, privateId, address } = instance;
+  return {
+    host: address.host,
+    port: address.port,
+    uris: [...spec.uris],
+    app: spec.appId,
+    dea: id,
+    tags: { component: "dea", instance_id: String(spec.index), process_type: spec.processType, ...spec.routeTags },
+    private_instance_id: privateId,
+    private_instance_index: String(spec.index),
+    availability_zone: zone,
+  };
+}
+
+export function exited({ id }: Identity, instance: Instance, leaving: boolean): Body<typeof dropletExited> {
+  const { spec, exit } = instance;
+  const stopped = exit?.reason === "stopped";
+  return {
+    droplet: spec.processGuid,
+    version: spec.version,
+    instance: instance.id,
+    index: spec.index,
+    reason: !stopped ? "CRASHED" : leaving ? "DEA_SHUTDOWN" : "STOPPED",
+    ...(spec.partition === undefined ? {} : { cc_partition: spec.partition }),
+    exit_status: exit?.status ?? -1,
+    exit_description: exit ? (stopped ? exit.description : `${exit.description} (${exit.reason})`) : "cannot be determined",
+    ...(stopped ? {} : { crash_timestamp: Math.floor((exit?.at ?? instance.stateSince) / 1000) }),
+    dea: id,
+    log_tail: [...(exit?.logTail ?? [])],
+  };
+}
+
+export function found({ id }: Identity, instance: Instance, stats: InstanceStats | undefined, nowMs: number): Reply<typeof deaFindDroplet> {
+  const { spec } = instance;
+  return {
+    dea: id,
+    droplet: spec.processGuid,
+    version: spec.version,
+    instance: instance.id,
+    index: spec.index,
+    state: instance.state,
+    state_timestamp: instance.stateSince / 1000,
+    ...(stats && {
+      stats: {
+        name: spec.name,
+        uris: [...spec.uris],
+        ...instance.address,
+        uptime: Math.floor(stats.uptimeMs / 1000),
+        mem_quota: stats.memoryQuotaBytes,
+        disk_quota: stats.diskQuotaBytes,
+        fds_quota: stats.fileDescriptorQuota,
+        usage: { time: new Date(nowMs).toISOString(), cpu: stats.cpu, mem: stats.memoryBytes, disk: stats.diskBytes },
+      },
+    }),
+  };
+}

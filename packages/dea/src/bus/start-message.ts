@@ -1,0 +1,63 @@
+import type { Body } from "@opencf/bus";
+import type { deaStartInstance } from "@opencf/bus/messages";
+import { DeaError } from "../errors.ts";
+import { MiB, type HealthCheckSpec, type StartSpec } from "../instance/spec.ts";
+
+export type StartMessage = Body<typeof deaStartInstance>;
+
+/** Longest start-up time a sender can ask for: the Cloud Controller's own bound is below it. */
+const maxHealthTimeoutMs = 600_000;
+
+function healthCheckOf(body: StartMessage): HealthCheckSpec {
+  // An app nobody can reach has nothing to answer on.
+  const type = body.health_check_type ?? ((body.uris ?? []).length > 0 ? "port" : "process");
+  const check: HealthCheckSpec = { type };
+  if (body.health_check_http_endpoint) check.path = body.health_check_http_endpoint;
+  if (body.health_check_timeout) check.timeoutMs = Math.min(body.health_check_timeout * 1000, maxHealthTimeoutMs);
+  if (body.health_check_interval) check.intervalMs = body.health_check_interval * 1000;
+  if (body.health_check_invocation_timeout) check.invocationTimeoutMs = body.health_check_invocation_timeout * 1000;
+  return check;
+}
+
+/**
+ * What a `dea.<id>.start` asks for. Throws DEA_INVALID_SPEC when the droplet cannot be fetched and verified,
+ * or the stack is none of ours.
+ */
+export function specOfMessage(body: StartMessage, stacks: readonly string[]): StartSpec {
+  if (body.stack && !stacks.includes(body.stack)) throw new DeaError("DEA_INVALID_SPEC", `The requested stack "${body.stack}" does not exist here.`);
+  if (!body.executableUri) throw new DeaError("DEA_INVALID_SPEC", "the message names no droplet to download");
+  if (!body.sha1 && !body.sha256) throw new DeaError("DEA_INVALID_SPEC", "the message gives no digest of the droplet");
+  const application = body.vcap_application ?? {};
+  const processGuid = String(body.droplet);
+  const appId = typeof application["application_id"] === "string" ? application["application_id"] : processGuid;
+  const processType = body.process_type ?? "web";
+  return {
+    droplet: {
+      url: body.executableUri,
+      ...(body.sha1 ? { sha1: body.sha1 } : {}),
+      ...(body.sha256 ? { sha256: body.sha256 } : {}),
+    },
+    ...(body.start_command ? { command: body.start_command } : {}),
+    memoryBytes: body.limits.mem * MiB,
+    diskBytes: body.limits.disk * MiB,
+    fileDescriptors: body.limits.fds,
+    env: body.env ?? [],
+    healthCheck: healthCheckOf(body),
+    appId,
+    version: body.version,
+    index: body.index,
+    name: body.name,
+    uris: body.uris ?? [],
+    processType,
+    processGuid,
+    application,
+    services: body.vcap_services ?? body.services ?? [],
+    logSource: {
+      sourceId: body.log_source?.source_id ?? appId,
+      tags: { source_type: `APP/PROC/${processType.toUpperCase()}`, ...body.log_source?.tags },
+    },
+    routeTags: body.log_source?.tags ?? {},
+    ...(body.command_id ? { commandId: body.command_id } : {}),
+    ...(body.cc_partition ? { partition: body.cc_partition } : {}),
+  };
+}

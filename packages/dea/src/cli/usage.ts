@@ -1,0 +1,50 @@
+import { isIP } from "node:net";
+import type { HealthCheckSpec } from "../instance/spec.ts";
+
+/** The user asked for something that cannot be meant: exit code 2. */
+export class UsageError extends Error {}
+
+const units: Readonly<Record<string, number>> = { "": 1, B: 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3, T: 1024 ** 4 };
+
+/** `128M`, `2G`, `1.5GB`, `1048576` to bytes. */
+export function parseBytes(text: string, option: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*([BKMGT]?)(?:i?B)?$/i.exec(text.trim());
+  const bytes = match ? Number(match[1]) * (units[(match[2] ?? "").toUpperCase()] ?? Number.NaN) : Number.NaN;
+  if (!(bytes > 0)) throw new UsageError(`--${option} must be a size such as 128M, not ${JSON.stringify(text)}`);
+  return Math.floor(bytes);
+}
+
+export function parseSeconds(text: string, option: string): number {
+  const seconds = Number(text);
+  if (text.trim() === "" || !Number.isFinite(seconds) || seconds < 0) throw new UsageError(`--${option} must be a number of seconds, not ${JSON.stringify(text)}`);
+  return seconds * 1000;
+}
+
+export function parsePort(text: string): number {
+  const port = Number(text);
+  if (!/^\d+$/.test(text) || port < 1 || port > 65_535) throw new UsageError(`--port must be between 1 and 65535, not ${JSON.stringify(text)}`);
+  return port;
+}
+
+export function parseHost(text: string): string {
+  if (isIP(text) === 0) throw new UsageError(`--host must be an IP address, not ${JSON.stringify(text)}`);
+  return text;
+}
+
+/** `port`, `process`, `none`, `http`, `http:/path` */
+export function parseHealth(text: string): HealthCheckSpec {
+  if (text === "port" || text === "process" || text === "none" || text === "http") return { type: text };
+  if (text.startsWith("http:/")) return { type: "http", path: text.slice("http:".length) };
+  throw new UsageError(`--health must be port, http:/path, process or none, not ${JSON.stringify(text)}`);
+}
+
+export function parsePairs(pairs: readonly string[]): string[] {
+  for (const pair of pairs) if (pair.indexOf("=") < 1) throw new UsageError(`--env must be NAME=VALUE, not ${JSON.stringify(pair)}`);
+  return [...pairs];
+}
+
+export function parseBackend(name: string): "process" {
+  if (name === "process") return name;
+  if (name === "linux") throw new UsageError("--backend linux does not exist yet: this version runs plain processes only (--backend process)");
+  throw new UsageError(`--backend must be process, not ${JSON.stringify(name)}`);
+}
