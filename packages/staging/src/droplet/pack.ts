@@ -5,7 +5,7 @@ import { dirname, join, posix, relative, resolve } from "node:path";
 import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
-import { type Header, pack as createPack, type Pack } from "tar-stream";
+import { pack as createPack, type Pack } from "tar-stream";
 import { StagingError, toStagingError } from "../errors.ts";
 
 export interface PackOptions {
@@ -27,6 +27,17 @@ export interface PackedArchive {
   readonly sizeBytes: number;
   /** Sum of the files in it. */
   readonly contentBytes: number;
+}
+
+interface Header {
+  name: string;
+  type: "file" | "directory" | "symlink";
+  mode: number;
+  size?: number;
+  linkname?: string;
+  uid: number;
+  gid: number;
+  mtime: Date;
 }
 
 /** 1980-01-01: the oldest time that every archive format can hold. */
@@ -57,7 +68,7 @@ export async function packFolder(root: string, out: string, { signal, onWarning 
   });
   const pack = createPack();
 
-  const header = (name: string, rest: Omit<Header, "name">): Header => ({ name, uid: owner, gid: owner, mtime: fixedTime, ...rest });
+  const header = (name: string, rest: Omit<Header, "name" | "uid" | "gid" | "mtime">): Header => ({ name, uid: owner, gid: owner, mtime: fixedTime, ...rest });
   const walk = async (folder: string): Promise<void> => {
     const names = await readdir(join(root, folder));
     names.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
