@@ -244,7 +244,8 @@ export const backendCases: readonly ConformanceCase[] = [
       assert.deepEqual(await backend.sweep(new Set([spec.handle])), []);
       const { container, process: found } = await backend.adopt(spec, record);
       assert.ok(found, "the process is found");
-      const [rest, status] = await Promise.all([textOf(found.stdout), found.exited, found.stderr.resume()]);
+      found.stderr.resume();
+      const [rest, status] = await Promise.all([textOf(found.stdout), found.exited]);
       assert.deepEqual({ rest, status }, { rest: "two\n", status: { code: 5 } });
       await container.destroy();
     },

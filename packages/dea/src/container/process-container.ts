@@ -45,7 +45,8 @@ export function createProcessContainer(dir: string, owner: string, spec: Contain
   let diskUntil = 0;
   let destroyed = false;
 
-  const family = (fresh: boolean): ProcessEntry[] => (leader ? familyOf(leader, mark, processes({ fresh }), marks) : []);
+  // Without a leader too: what an earlier executor started carries our mark.
+  const family = (fresh: boolean): ProcessEntry[] => familyOf(mark, processes({ fresh }), marks, leader);
   const appFamily = (fresh: boolean): ProcessEntry[] => family(fresh).filter((entry) => entry.pid !== leader?.pid);
 
   const signalAll = (signal: NodeJS.Signals, entries: readonly ProcessEntry[]): void => {

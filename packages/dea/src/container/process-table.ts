@@ -121,15 +121,15 @@ export function createMarkReader(variable: string): MarkReader {
 }
 
 /**
- * Everybody who belongs to `leader`: same process group or session, started with the same mark,
- * or a descendant of one of those. A program that calls setsid(2) is found by its mark; one that also
- * clears its environment is found as long as its line of parents is unbroken.
+ * Everybody started with this mark, and whoever is related: same process group or session as `leader`, or a
+ * descendant. A program that calls setsid(2) is found by its mark; one that also clears its environment is found
+ * as long as its line of parents is unbroken.
  */
 export function familyOf(
-  leader: { pid: number; startTicks: number },
   mark: string,
   entries: readonly ProcessEntry[],
   marks: MarkReader,
+  leader?: { pid: number; startTicks: number },
 ): ProcessEntry[] {
   const members = new Map<number, ProcessEntry>();
   const byParent = new Map<number, ProcessEntry[]>();
@@ -137,17 +137,12 @@ export function familyOf(
     const siblings = byParent.get(entry.parent);
     if (siblings) siblings.push(entry);
     else byParent.set(entry.parent, [entry]);
-    // Nobody older than the leader can be its child: this is what makes a recycled group number harmless.
-    if (entry.startTicks < leader.startTicks || entry.pid === process.pid) continue;
-    if (marks.read(entry) === mark) members.set(entry.pid, entry);
+    if (entry.pid !== process.pid && marks.read(entry) === mark) members.set(entry.pid, entry);
   }
   // The group and session numbers are the leader's pid; they are ours only while somebody marked still holds them.
-  const holdsGroup = [...members.values()].some((entry) => entry.group === leader.pid || entry.session === leader.pid);
-  if (holdsGroup) {
-    for (const entry of entries) {
-      const related = entry.group === leader.pid || entry.session === leader.pid;
-      if (related && entry.startTicks >= leader.startTicks) members.set(entry.pid, entry);
-    }
+  const inGroup = (entry: ProcessEntry): boolean => entry.group === leader?.pid || entry.session === leader?.pid;
+  if (leader && [...members.values()].some(inGroup)) {
+    for (const entry of entries) if (inGroup(entry) && entry.startTicks >= leader.startTicks) members.set(entry.pid, entry);
   }
   for (const queue = [...members.values()]; queue.length > 0; ) {
     const parent = queue.pop();

@@ -32,22 +32,27 @@ export interface StateFacts {
   final: boolean;
 }
 
-const fact = (holdsMemory: boolean, holdsDisk: boolean, inHeartbeat: boolean, routed: boolean, final: boolean): StateFacts =>
-  ({ holdsMemory, holdsDisk, inHeartbeat, routed, final });
+const flags = (marks: string): StateFacts => ({
+  holdsMemory: marks.includes("M"),
+  holdsDisk: marks.includes("D"),
+  inHeartbeat: marks.includes("H"),
+  routed: marks.includes("R"),
+  final: marks.includes("F"),
+});
 
 /**
- * What each state means for others. Unlike the first executor, an evacuating instance still counts (it does use
- * the memory), and a crashed one holds no disk: its folder is gone.
+ * What each state means for others, one letter per fact: M memory, D disk, H heartbeat, R routed, F final.
+ * Unlike the first executor, an evacuating instance still counts (it does use the memory), and a crashed one
+ * holds no disk: its folder is gone.
  */
 export const facts: Readonly<Record<InstanceState, StateFacts>> = {
-  //               memory disk   heart. routed final
-  BORN:       fact(true,  true,  false, false, false),
-  STARTING:   fact(true,  true,  true,  false, false),
-  RUNNING:    fact(true,  true,  true,  true,  false),
-  EVACUATING: fact(true,  true,  true,  true,  false),
-  STOPPING:   fact(true,  true,  false, false, false),
-  STOPPED:    fact(false, false, false, false, true),
-  CRASHED:    fact(false, false, true,  false, true),
+  BORN: flags("MD"),
+  STARTING: flags("MDH"),
+  RUNNING: flags("MDHR"),
+  EVACUATING: flags("MDHR"),
+  STOPPING: flags("MD"),
+  STOPPED: flags("F"),
+  CRASHED: flags("HF"),
 };
 
 export const states = Object.keys(arcs) as readonly InstanceState[];

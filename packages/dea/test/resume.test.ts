@@ -1,0 +1,262 @@
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, readFile, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { isAlive, readProcesses } from "../src/container/process-table.ts";
+import { createDea, type Dea, type Instance, type StartSpec } from "../src/index.ts";
+import { bundle } from "./fixtures/bundle.ts";
+import { temporaryFolder, webServer, writeDroplet } from "./fixtures/droplet.ts";
+import { until } from "./fixtures/until.ts";
+
+let programs: Awaited<ReturnType<typeof bundle>>;
+beforeAll(async () => {
+  programs = await bundle({ executor: "test/fixtures/executor.ts" });
+});
+afterAll(() => programs[Symbol.asyncDispose]());
+
+type Fact = Record<string, unknown> & { event: string };
+
+/** An executor in another process. */
+async function executor(dataDir: string): Promise<{ tell(spec: StartSpec): void; next(event: string): Promise<Fact>; kill(): Promise<void> } & AsyncDisposable> {
+  const child: ChildProcessWithoutNullStreams = spawn(process.execPath, [programs.path("executor"), dataDir], { stdio: ["pipe", "pipe", "pipe"] });
+  const facts: Fact[] = [];
+  let errors = "";
+  child.stderr.on("data", (chunk: Buffer) => (errors += chunk.toString()));
+  createInterface({ input: child.stdout }).on("line", (line) => facts.push(JSON.parse(line) as Fact));
+  const kill = async (): Promise<void> => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill("SIGKILL");
+    await once(child, "exit");
+  };
+  return {
+    tell: (spec) => void child.stdin.write(`${JSON.stringify({ spec })}\n`),
+    async next(event) {
+      return await until(() => {
+        if (child.exitCode !== null) throw new Error(`the executor died: ${errors}`);
+        const at = facts.findIndex((fact) => fact.event === event);
+        return at < 0 ? undefined : facts.splice(at, 1)[0];
+      });
+    },
+    kill,
+    [Symbol.asyncDispose]: kill,
+  };
+}
+
+const processesOf = async (mark: string): Promise<number[]> => {
+  const found: number[] = [];
+  for (const { pid } of readProcesses()) if ((await readFile(`/proc/${pid}/environ`, "utf8").catch(() => "")).includes(mark)) found.push(pid);
+  return found;
+};
+
+/** Starts one instance in a child executor, kills the child, and hands over the folder. */
+async function orphan(command: string, spec: Partial<StartSpec> = {}, files: Record<string, string> = { "server.js": webServer }) {
+  const folder = await temporaryFolder();
+  const droplet = await writeDroplet(join(folder.path, "app.tgz"), files, command);
+  const dataDir = join(folder.path, "dea");
+  await using child = await executor(dataDir);
+  const { id: deaId } = await child.next("up");
+  child.tell({ droplet, graceMs: 1_000, env: { SECRET: "very-secret-value" }, ...spec });
+  const fact = await child.next("ready");
+  await child.kill();
+  return {
+    dataDir, deaId: deaId as string, id: fact["id"] as string, address: fact["address"] as { host: string; port: number },
+    appDir: join(dataDir, "instances", fact["id"] as string, "home", "app"),
+    resume: (options = {}): Promise<Dea> => createDea({ dataDir, samplingMs: 200, ...options }),
+    [Symbol.asyncDispose]: async () => {
+      // Whatever the test did, nothing of it may stay.
+      for (const pid of await processesOf(`OPENCF_CONTAINER=${deaId as string}/`)) process.kill(pid, "SIGKILL");
+      await folder[Symbol.asyncDispose]();
+    },
+  };
+}
+
+const textsUntil = async (instance: Instance, last: string): Promise<string[]> => {
+  const texts: string[] = [];
+  for await (const { stream, text } of instance.logs()) {
+    if (stream !== "platform") texts.push(text);
+    if (text === last) break;
+  }
+  return texts;
+};
+
+test("an app outlives kill -9 of its executor; the next one takes it over with its output, health and routes", async () => {
+  await using old = await orphan("exec node server.js", { uris: ["shop.example.com"], commandId: "c-1", healthCheck: { type: "http", intervalMs: 200 } });
+  const answer = async (path: string): Promise<string> => await (await fetch(`http://127.0.0.1:${old.address.port}${path}`)).text();
+  // Nobody reads what it prints now, and it does not mind.
+  for (let i = 0; i < 20; i++) expect(await answer(`/away-${i}`)).toContain("hello");
+  await using dea = await old.resume();
+  expect(dea.id).toBe(old.deaId);
+  expect(dea.resumed).toMatchObject({ exited: [], removed: [] });
+  const [instance] = dea.resumed.adopted;
+  expect(instance).toMatchObject({ id: old.id, state: "RUNNING", address: old.address });
+  expect(instance?.spec).toMatchObject({ uris: ["shop.example.com"], commandId: "c-1" });
+  await instance!.ready;
+  await answer("/back");
+  const texts = (await textsUntil(instance!, "GET /back")).filter((text) => text.startsWith("GET /away") || text === "GET /back");
+  expect(texts).toEqual([...Array.from({ length: 20 }, (_, i) => `GET /away-${i}`), "GET /back"]);
+  expect((await instance!.stats()).processes).toBe(1);
+  expect(dea.capacity().memory.reservedBytes).toBe(512 * 1024 ** 2);
+  const other = await dea.start({ droplet: "/none", healthCheck: { type: "none" } });
+  await other.exited;
+  expect((await instance!.stop()).reason).toBe("stopped");
+  expect(await processesOf(old.deaId)).toEqual([]);
+  await expect(answer("/")).rejects.toThrow();
+});
+
+test("how an app ended while nobody was there is known, with its last words", async () => {
+  await using old = await orphan("echo up; while [ ! -e go ]; do sleep 0.02; done; echo last words; exit 9", { healthCheck: { type: "process" } });
+  await writeFile(join(old.appDir, "go"), "");
+  await until(async () => (await readFile(join(old.dataDir, "instances", old.id, "run", "status"), "utf8").catch(() => "")) === "9\n");
+  await using dea = await old.resume();
+  expect(dea.resumed.adopted).toEqual([]);
+  const [instance] = dea.resumed.exited;
+  expect(instance?.state).toBe("CRASHED");
+  expect(await instance!.exited).toMatchObject({ reason: "exit:9", status: 9, logTail: expect.arrayContaining(["last words"]) });
+  expect(await processesOf(old.deaId)).toEqual([]);
+});
+
+test("how an app ended is known even when its keeper is gone too, as after a reboot", async () => {
+  await using old = await orphan("while [ ! -e go ]; do sleep 0.02; done; exit 9", { healthCheck: { type: "process" } });
+  await writeFile(join(old.appDir, "go"), "");
+  await until(async () => (await readFile(join(old.dataDir, "instances", old.id, "run", "status"), "utf8").catch(() => "")) === "9\n");
+  for (const pid of await processesOf(old.deaId)) process.kill(pid, "SIGKILL");
+  await until(async () => (await processesOf(old.deaId)).length === 0);
+  await using dea = await old.resume();
+  expect(dea.resumed.exited[0]?.exit?.reason).toBe("exit:9");
+});
+
+test("an app that was killed together with its keeper is lost, and said to be", async () => {
+  await using old = await orphan("exec node server.js");
+  for (const pid of await processesOf(old.deaId)) process.kill(pid, "SIGKILL");
+  await until(async () => (await processesOf(old.deaId)).length === 0);
+  await using dea = await old.resume();
+  expect(dea.resumed.exited[0]?.exit).toMatchObject({ reason: "lost", status: -1 });
+});
+
+test("an app whose keeper alone was killed is ended: nobody could tell how it ends", async () => {
+  await using old = await orphan("exec node server.js");
+  const record = JSON.parse((await readFile(join(old.dataDir, "snapshot.jsonl"), "utf8")).split("\n")[1] ?? "") as { container: { pid: number } };
+  process.kill(record.container.pid, "SIGKILL");
+  await until(() => !readProcesses().some(({ pid }) => pid === record.container.pid));
+  await using dea = await old.resume();
+  expect(dea.resumed.exited[0]?.exit?.reason).toBe("lost");
+  await until(async () => (await processesOf(old.deaId)).length === 0);
+});
+
+test("onResume: stop ends what was left running", async () => {
+  await using old = await orphan("exec node server.js");
+  await using dea = await old.resume({ onResume: "stop" });
+  expect(dea.resumed.adopted).toEqual([]);
+  expect(await processesOf(old.deaId)).toEqual([]);
+});
+
+test("a pid that belongs to somebody else now is left alone", async () => {
+  await using old = await orphan("exec node server.js");
+  const stranger = spawn("sleep", ["1000"], { detached: true });
+  try {
+    const path = join(old.dataDir, "snapshot.jsonl");
+    const lines = (await readFile(path, "utf8")).trimEnd().split("\n");
+    const record = JSON.parse(lines[1] ?? "") as { container: { pid: number; startTicks: number } };
+    const entry = readProcesses().find(({ pid }) => pid === stranger.pid)!;
+    // Even with the right start time: the mark is missing.
+    record.container = { pid: entry.pid, startTicks: entry.startTicks };
+    await writeFile(path, `${lines[0]}\n${JSON.stringify(record)}\n`);
+    await using dea = await old.resume();
+    expect(dea.resumed.exited.map(({ id }) => id)).toEqual([old.id]);
+    await until(async () => (await processesOf(old.deaId)).length === 0);
+    expect(isAlive(entry.pid, entry.startTicks)).toBe(true);
+  } finally {
+    stranger.kill("SIGKILL");
+  }
+});
+
+test("what no snapshot knows is killed and removed", async () => {
+  await using old = await orphan("setsid sleep 1000 & exec node server.js");
+  await rm(join(old.dataDir, "snapshot.jsonl"));
+  await mkdir(join(old.dataDir, "tmp", "half-done"), { recursive: true });
+  await using dea = await old.resume();
+  expect(dea.resumed).toMatchObject({ adopted: [], exited: [], removed: [old.id] });
+  expect(await processesOf(old.deaId)).toEqual([]);
+  expect(await readdir(join(old.dataDir, "instances"))).toEqual([]);
+  expect(await readdir(join(old.dataDir, "tmp"))).toEqual([]);
+});
+
+test.each([
+  ["a damaged tail costs nothing before it", (text: string) => `${text}{"id":"cut off in the mid`, 1],
+  ["garbage costs everything, but not the start", () => "garbage\n", 0],
+  ["an empty file likewise", () => "", 0],
+  ["a line that is no instance costs itself", (text: string) => `${text}{"id":7}\nnull\n[]\n`, 1],
+])("a snapshot with damage: %s", async (_name, damage, adopted) => {
+  await using old = await orphan("exec node server.js");
+  const path = join(old.dataDir, "snapshot.jsonl");
+  await writeFile(path, damage(await readFile(path, "utf8")));
+  await using dea = await old.resume();
+  expect(dea.resumed.adopted).toHaveLength(adopted);
+  expect(dea.resumed.removed).toHaveLength(1 - adopted);
+});
+
+test("the snapshot holds no secrets and is for its owner only", async () => {
+  await using old = await orphan("exec node server.js", { services: [{ label: "db", credentials: { uri: "postgres://u:pass-word@h/d" } }] });
+  const text = await readFile(join(old.dataDir, "snapshot.jsonl"), "utf8");
+  expect(text).toContain(old.id);
+  expect(text).not.toContain("very-secret-value");
+  expect(text).not.toContain("pass-word");
+});
+
+test("one folder, one executor", async () => {
+  await using folder = await temporaryFolder();
+  const dea = await createDea({ dataDir: folder.path });
+  await expect(createDea({ dataDir: folder.path })).rejects.toMatchObject({ code: "DEA_DATA_DIR_BUSY" });
+  await dea.close();
+  await dea.close();
+  await using again = await createDea({ dataDir: folder.path });
+  expect(again.id).toBe(dea.id);
+});
+
+test("closing with keep leaves instances to the next executor, with sequences that go on rising", async () => {
+  await using folder = await temporaryFolder();
+  const droplet = await writeDroplet(join(folder.path, "app.tgz"), { "server.js": webServer }, "exec node server.js");
+  const first = await createDea({ dataDir: join(folder.path, "dea"), onClose: "keep" });
+  const instance = await first.start({ droplet, graceMs: 1_000 });
+  await instance.ready;
+  const { address } = instance;
+  await fetch(`http://127.0.0.1:${address.port}/one`);
+  let highest = 0;
+  let latest = 0n;
+  for await (const { sequence, text, timestampNs } of instance.logs()) {
+    highest = sequence;
+    latest = timestampNs;
+    if (text === "GET /one") break;
+  }
+  await first.close();
+  await expect(first.start({ droplet })).rejects.toMatchObject({ code: "DEA_CLOSED" });
+  await using second = await createDea({ dataDir: join(folder.path, "dea") });
+  await fetch(`http://127.0.0.1:${address.port}/two`);
+  for await (const { sequence, text, timestampNs } of second.resumed.adopted[0]!.logs()) {
+    expect(sequence).toBeGreaterThan(highest);
+    expect(timestampNs > latest).toBe(true);
+    if (text === "GET /two") break;
+  }
+});
+
+test("an executor killed again and again loses no app and starts none twice", async () => {
+  await using old = await orphan("exec node server.js");
+  for (let round = 0; round < 3; round++) {
+    await using child = await executor(old.dataDir);
+    expect((await child.next("up"))["adopted"]).toEqual([{ id: old.id, state: "RUNNING" }]);
+    await child.kill();
+    expect(await (await fetch(`http://127.0.0.1:${old.address.port}/`)).text()).toContain("hello");
+  }
+  expect((await processesOf(old.deaId)).length).toBe(2);
+});
+
+test("a folder that was moved is still the same executor", async () => {
+  await using folder = await temporaryFolder();
+  const first = await createDea({ dataDir: join(folder.path, "a") });
+  await first.close();
+  await rename(join(folder.path, "a"), join(folder.path, "b"));
+  await using second = await createDea({ dataDir: join(folder.path, "b") });
+  expect(second.id).toBe(first.id);
+});
