@@ -67,6 +67,8 @@ export interface Place {
   readonly spaceGuid?: string | undefined;
   readonly organizationSuspended?: boolean;
   readonly spaceSuspended?: boolean;
+  /** Under recursive deletion: nothing may be changed there any more. */
+  readonly deleting?: "organization" | "space" | undefined;
 }
 
 export interface Access {
@@ -170,22 +172,29 @@ export function demand(access: Access, { read, write, place, type }: Demand): vo
   demandActive(access, place);
 }
 
-/** @throws CfError OrgSuspended, SpaceSuspended for all but admins */
+/** @throws CfError ResourceBeingDeleted; OrgSuspended, SpaceSuspended for all but admins */
 export function demandActive(access: Access, place: Place | undefined): void {
+  if (place?.deleting) throw new CfError("ResourceBeingDeleted", `The ${place.deleting} is being deleted`);
   if (access.isAdmin || !place) return;
   if (place.organizationSuspended === true) throw new CfError("OrgSuspended");
   if (place.spaceSuspended === true) throw new CfError("SpaceSuspended");
 }
 
+export type SpacePlace = Place & { readonly spaceGuid: string };
+
 /** The place of a space, with what is suspended there; undefined when there is no such space. */
-export async function placeOfSpace(db: Database<ControllerTables>, spaceGuid: string): Promise<Required<Place> | undefined> {
+export async function placeOfSpace(db: Database<ControllerTables>, spaceGuid: string): Promise<SpacePlace | undefined> {
   const row = await db.selectFrom("spaces").innerJoin("organizations", "organizations.guid", "spaces.organization_guid")
-    .select(["spaces.guid", "spaces.suspended", "organizations.guid as organizationGuid", "organizations.suspended as organizationSuspended"])
+    .select(["spaces.guid", "spaces.suspended", "spaces.deleting", "organizations.guid as organizationGuid",
+      "organizations.suspended as organizationSuspended", "organizations.deleting as organizationDeleting"])
     .where("spaces.guid", "=", spaceGuid).executeTakeFirst();
-  return row && { organizationGuid: row.organizationGuid, spaceGuid: row.guid, organizationSuspended: row.organizationSuspended, spaceSuspended: row.suspended };
+  return row && {
+    organizationGuid: row.organizationGuid, spaceGuid: row.guid, organizationSuspended: row.organizationSuspended, spaceSuspended: row.suspended,
+    deleting: row.organizationDeleting ? "organization" : row.deleting ? "space" : undefined,
+  };
 }
 
 export async function placeOfOrganization(db: Database<ControllerTables>, organizationGuid: string): Promise<Place | undefined> {
-  const row = await db.selectFrom("organizations").select(["guid", "suspended"]).where("guid", "=", organizationGuid).executeTakeFirst();
-  return row && { organizationGuid: row.guid, organizationSuspended: row.suspended };
+  const row = await db.selectFrom("organizations").select(["guid", "suspended", "deleting"]).where("guid", "=", organizationGuid).executeTakeFirst();
+  return row && { organizationGuid: row.guid, organizationSuspended: row.suspended, deleting: row.deleting ? "organization" : undefined };
 }
