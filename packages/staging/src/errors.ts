@@ -69,11 +69,9 @@ export const fates = {
   STAGING_DROPLET_FAILED: passing,
   STAGING_DISK_FULL: { id: "InsufficientResources", builderExit: 1, retryable: true },
   STAGING_MEMORY_EXCEEDED: { id: "InsufficientResources", builderExit: 1 },
-  STAGING_NO_CAPACITY: { id: "InsufficientResources", builderExit: 1, retryable: true },
   STAGING_TIMEOUT: { id: "StagingTimeExpired", builderExit: 1 },
   STAGING_CANCELLED: passing,
   STAGING_PACKAGE_DOWNLOAD_FAILED: passing,
-  STAGING_PACKAGE_DIGEST_MISMATCH: passing,
   STAGING_DROPLET_UPLOAD_FAILED: passing,
   STAGING_INTERNAL: passing,
 } as const satisfies Record<string, Fate>;

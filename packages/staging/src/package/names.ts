@@ -12,7 +12,7 @@ interface NameRule {
 /** Read from the top; the first broken rule names the fault. */
 const rules: readonly NameRule[] = [
   { broken: (name) => name.includes("\0"), code: "STAGING_PACKAGE_NAME_NUL", advice: "holds a NUL character; make the archive again with ordinary file names" },
-  { broken: (name) => /^[a-zA-Z]:/.test(name), code: "STAGING_PACKAGE_NAME_DRIVE", advice: "starts with a drive letter; make the archive with names relative to the folder of the app" },
+  { broken: (name) => /^(?:\.?\/)*[a-zA-Z]:/.test(name), code: "STAGING_PACKAGE_NAME_DRIVE", advice: "starts with a drive letter; make the archive with names relative to the folder of the app" },
   { broken: (name) => name.includes("\\"), code: "STAGING_PACKAGE_NAME_BACKSLASH", advice: "holds a backslash; names in a zip are separated by /, so make the archive with a tool that follows the format" },
   { broken: (name) => name.startsWith("/"), code: "STAGING_PACKAGE_NAME_ABSOLUTE", advice: "is absolute; make the archive with names relative to the folder of the app" },
   { broken: (name) => name.split("/").includes(".."), code: "STAGING_PACKAGE_NAME_PARENT", advice: "has a .. part; make the archive from inside the folder of the app" },

@@ -42,7 +42,7 @@ export async function openZip(path: string, limits: ResolvedLimits, signal?: Abo
       };
       try {
         if (entry.compressedBytes <= 262_144 && entry.sizeBytes <= 4_194_304) await take(await readSmall(entry));
-        else for await (const chunk of await stream(entry.raw, { decodeFileData: true })) await take(chunk as Buffer);
+        else for await (const chunk of await stream(entry.raw, {})) await take(chunk as Buffer);
       } catch (error) {
         if (error instanceof StagingError || isSystemError(error)) throw error;
         throw corrupt(entry, error);
