@@ -58,11 +58,13 @@ export function createActual(bus: Bus, { now = Date.now }: { now?: () => number 
     }),
     bus.subscribe(dropletExited, ({ body }) => {
       // News that is faster than the next heartbeat.
+      const crashed = body.reason === "CRASHED";
       for (const executor of executors.values())
-        executor.instances = executor.instances.map((each) =>
-          each.instanceGuid !== body.instance ? each
-          : { ...each, state: body.reason === "CRASHED" ? "CRASHED" : "DOWN", sinceSeconds: body.crash_timestamp ?? now() / 1_000,
-              ...(body.exit_description !== undefined && { details: body.exit_description }) });
+        executor.instances = executor.instances.flatMap((each) =>
+          each.instanceGuid !== body.instance ? [each]
+          : !crashed ? []
+          : [{ ...each, state: "CRASHED" as const, sinceSeconds: body.crash_timestamp ?? now() / 1_000,
+              ...(body.exit_description !== undefined && { details: body.exit_description }) }]);
       changed();
     }),
     bus.subscribe(deaShutdown, ({ body }) => {
