@@ -1,7 +1,7 @@
 import { createServer, ServerResponse, type IncomingMessage, type Server } from "node:http";
 import type { Duplex } from "node:stream";
 import { Socket } from "node:net";
-import { Exchange, type ProxyContext } from "./proxy/exchange.ts";
+import { Exchange, type ProxyContext, type Upgrade } from "./proxy/exchange.ts";
 import { faults, plainErrorPage, reasonOf, type Fault } from "./proxy/fault.ts";
 import { respondFault } from "./proxy/respond.ts";
 
@@ -74,8 +74,9 @@ function replayWithoutUpgrade(server: Server, request: IncomingMessage, socket: 
   server.emit("connection", socket);
 }
 
-async function takeUpgrade(server: Server, request: IncomingMessage, upgrade: { socket: Duplex; head: Buffer }, { context, handle }: Pick<FrontOptions, "context" | "handle">): Promise<void> {
-  const { socket, head } = upgrade;
+async function takeUpgrade(server: Server, request: IncomingMessage, given: { socket: Duplex; head: Buffer }, { context, handle }: Pick<FrontOptions, "context" | "handle">): Promise<void> {
+  const { socket } = given;
+  const upgrade = watched(socket, given.head);
   const response = new ServerResponse(request);
   response.assignSocket(socket as Socket);
   const exchange = new Exchange(context, request, response, upgrade);
@@ -85,12 +86,38 @@ async function takeUpgrade(server: Server, request: IncomingMessage, upgrade: { 
   if (exchange.upgraded || socket.destroyed) return;
   // Refused: an ordinary answer has been given, and the connection can serve on as one.
   response.detachSocket(socket as Socket);
+  const head = upgrade.release();
   if (!response.writableFinished || !response.shouldKeepAlive || context.draining) {
     socket.end();
     return;
   }
   if (head.length > 0) socket.unshift(head);
   server.emit("connection", socket);
+}
+
+/** Enough for what a client may say before it has heard the answer to its handshake. */
+const maxEarlyBytes = 65_536;
+
+/** Reads along while the endpoint thinks about the handshake: only who reads notices that the client has left. */
+function watched(socket: Duplex, head: Buffer): Upgrade {
+  let early = head;
+  const hear = (chunk: Buffer): void => {
+    early = Buffer.concat([early, chunk]);
+    if (early.length > maxEarlyBytes) socket.pause();
+  };
+  const leave = (): void => void socket.destroy();
+  socket.on("data", hear);
+  socket.on("end", leave);
+  return {
+    socket,
+    release() {
+      socket.off("data", hear);
+      socket.off("end", leave);
+      // As node:http hands it over: neither flowing nor paused, so that the next reader starts it.
+      (socket as Duplex & { readableFlowing: boolean | null }).readableFlowing = null;
+      return early;
+    },
+  };
 }
 
 /** What the parser could not make a request of. */

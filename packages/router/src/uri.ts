@@ -50,8 +50,9 @@ export function parseRouteUri(uri: string): RouteUri {
   const whole = pathOf(uri);
   const slash = whole.indexOf("/");
   const host = hostOf(slash < 0 ? whole : whole.slice(0, slash));
-  if (host === "" || !isHost(host)) {
-    const hint = /^[a-z]+:\/\//i.test(uri) ? ": write it without the scheme" : ": expected host or host/path";
+  const scheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(uri);
+  if (host === "" || scheme || !isHost(host)) {
+    const hint = scheme ? ": write it without the scheme" : ": expected host or host/path";
     throw new RouterError("ROUTER_BAD_URI", `${JSON.stringify(uri)} is no route${hint}`);
   }
   let path = slash < 0 ? "" : whole.slice(slash);

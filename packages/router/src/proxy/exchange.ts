@@ -8,6 +8,13 @@ import type { Engine } from "./forward.ts";
 import type { Fault } from "./fault.ts";
 import type { ProxySettings } from "./settings.ts";
 
+/** A client's connection that asks to leave HTTP. */
+export interface Upgrade {
+  readonly socket: Duplex;
+  /** Stops reading along, and gives what the client has sent after its request. */
+  release(): Buffer;
+}
+
 /** What the steps of all requests share. */
 export interface ProxyContext {
   readonly table: RouteTable;
@@ -32,8 +39,8 @@ export class Exchange {
   /** Stands also for upgrade requests, until the tunnel is open. */
   readonly response: ServerResponse;
   readonly context: ProxyContext;
-  /** The client's socket, when it asks to leave HTTP (`Upgrade`), and what it has sent already. */
-  readonly upgrade: { readonly socket: Duplex; readonly head: Buffer } | undefined;
+  /** The client's socket, when it asks to leave HTTP (`Upgrade`). */
+  readonly upgrade: Upgrade | undefined;
   readonly method: string;
   /** `Host` as the client sent it (or the authority of an absolute target); this is what the app sees. */
   readonly host: string;
@@ -88,7 +95,7 @@ export class Exchange {
   closed = false;
   #onClose: (() => void) | undefined = undefined;
 
-  constructor(context: ProxyContext, request: IncomingMessage, response: ServerResponse, upgrade?: { socket: Duplex; head: Buffer }) {
+  constructor(context: ProxyContext, request: IncomingMessage, response: ServerResponse, upgrade?: Upgrade) {
     this.context = context;
     this.request = request;
     this.response = response;

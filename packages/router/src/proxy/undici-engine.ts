@@ -103,6 +103,8 @@ class Attempt implements Dispatcher.DispatchHandler {
     this.#resume = resume;
     beginAnswer(this.#exchange, this.#endpoint, { status, reason, headers });
     this.#answered = true;
+    // Headers leave together with the first piece of the body, if it is here already; an app that thinks before it speaks is not waited for.
+    process.nextTick(flushHead, this.#exchange);
     return true;
   }
 
@@ -162,6 +164,10 @@ class Attempt implements Dispatcher.DispatchHandler {
   }
 }
 
+function flushHead({ response, bytesOut }: Exchange): void {
+  if (bytesOut === 0 && !response.writableEnded && !response.destroyed) response.flushHeaders();
+}
+
 const codes: Record<string, string> = {
   UND_ERR_CONNECT_TIMEOUT: "DIAL_TIMEOUT",
   UND_ERR_SOCKET: "EOF",
@@ -172,7 +178,7 @@ const codes: Record<string, string> = {
 
 function codeOf(error: Error & { code?: string }): string {
   const code = error.code ?? "";
-  return codes[code] ?? (code.startsWith("HPE_") || code === "ERR_INVALID_CHAR" || code === "ERR_HTTP_INVALID_STATUS_CODE" ? "BAD_RESPONSE" : code);
+  return codes[code] ?? (error.name === "HTTPParserError" || code === "ERR_INVALID_CHAR" || code === "ERR_HTTP_INVALID_STATUS_CODE" ? "BAD_RESPONSE" : code);
 }
 
 function pairs(flat: readonly (string | Buffer)[]): [string, string][] {

@@ -3,7 +3,7 @@ import { request as httpsRequest } from "node:https";
 import type { Duplex } from "node:stream";
 import type { Endpoint } from "../endpoint.ts";
 import { beginAnswer, clientHead } from "./answer.ts";
-import type { Exchange } from "./exchange.ts";
+import type { Exchange, Upgrade } from "./exchange.ts";
 import type { FailedAttempt, Progress } from "./failure.ts";
 import { cut, ended } from "./respond.ts";
 
@@ -71,6 +71,7 @@ export function forwardUpgrade(exchange: Exchange, endpoint: Endpoint, headers: 
 async function relay(exchange: Exchange, endpoint: Endpoint, answer: IncomingMessage): Promise<void> {
   const { response } = exchange;
   beginAnswer(exchange, endpoint, { status: answer.statusCode as number, reason: answer.statusMessage ?? "", headers: answer.rawHeaders });
+  response.flushHeaders();
   exchange.whenClosed(() => answer.destroy());
   answer.on("data", (chunk: Buffer) => {
     exchange.bytesOut += chunk.length;
@@ -94,7 +95,8 @@ async function relay(exchange: Exchange, endpoint: Endpoint, answer: IncomingMes
 
 /** Joins the sockets. Either side's end is passed on; either side's death is the other's. */
 async function tunnel(exchange: Exchange, endpoint: Endpoint, answer: IncomingMessage, backend: { socket: Duplex; head: Buffer }): Promise<void> {
-  const client = exchange.upgrade as { socket: Duplex; head: Buffer };
+  const upgrade = exchange.upgrade as Upgrade;
+  const client = { socket: upgrade.socket, head: upgrade.release() };
   exchange.upgraded = true;
   exchange.status = 101;
   exchange.appHeadersMs = performance.now();
