@@ -4,6 +4,7 @@ export default defineConfig({
   entry: {
     "index": "src/index.ts",
     "node": "src/node.ts",
+    "conformance": "src/conformance.ts",
     "cli": "src/cli.ts",
   },
   format: "esm",
