@@ -4,6 +4,7 @@ import { type Buildpack, cacheName, hasScript } from "./buildpack/buildpack.ts";
 import { depsIndex, readDepsConfig, suppliedEnvironment } from "./buildpack/deps.ts";
 import { StagingError } from "./errors.ts";
 import { type Launch, mergeLaunches, parseRelease, readLaunch, readProcfile } from "./outputs.ts";
+import { makeFolder } from "./package/unpack.ts";
 import { scriptFailure, type Task } from "./task.ts";
 
 /** A buildpack that took part, with what it told about itself. */
@@ -69,7 +70,7 @@ export async function build(task: Task, buildpacks: readonly Buildpack[], detect
     if (!(await hasScript(buildpack, "supply")))
       throw new StagingError("STAGING_SUPPLY_MISSING", `the buildpack ${buildpack.label} has no bin/supply, so it can only come last`, { phase: "supply", buildpack: buildpack.label });
   const compiles = !(await hasScript(last, "finalize")) && (await hasScript(last, "compile"));
-  for (const index of compiles ? indexes.slice(0, -1) : indexes) await mkdir(join(paths.deps, index), { recursive: true });
+  for (const index of compiles ? indexes.slice(0, -1) : indexes) await makeFolder(join(paths.deps, index), 0o755);
   for (const { key } of buildpacks) await mkdir(join(paths.cache, cacheName(key)), { recursive: true });
   await task.giveAway(paths.deps);
   await task.giveAway(paths.cache);
