@@ -80,8 +80,13 @@ interface WriteOptions {
   signal: AbortSignal | undefined;
 }
 
+/** Entries whose content is opened when their turn comes: there may be thousands, and few file handles. */
+interface LazyEntries {
+  addReadStreamLazy(path: string, options: { mtime: Date; mode: number }, open: (ready: (error: Error | null, stream: Readable) => void) => void): void;
+}
+
 async function write(sources: readonly Source[], { outPath, pool, limits, signal }: WriteOptions): Promise<{ sizeBytes: number }> {
-  const zip = new ZipFile();
+  const zip = new ZipFile() as ZipFile & LazyEntries;
   const broken = new AbortController();
   const stop = signal ? AbortSignal.any([signal, broken.signal]) : broken.signal;
   let failure: unknown;

@@ -1,0 +1,72 @@
+import type { BlobClient } from "../blobstore/client.ts";
+import { appEnvironmentRoutes } from "./app-env.ts";
+import { appFeatureRoutes } from "./app-features.ts";
+import { deleteApp } from "./app-delete.ts";
+import { defaultAppLimits, type AppLimits } from "./app-limits.ts";
+import type { AppParts } from "./app-parts.ts";
+import { noServices, type AppServices } from "./app-services.ts";
+import { appRoutes } from "./apps.ts";
+import { createBackground } from "./background.ts";
+import { failInterrupted } from "./build-work.ts";
+import { buildRoutes } from "./builds.ts";
+import type { RouteModule } from "./context.ts";
+import { deploymentRoutes } from "./deployments.ts";
+import { dropletRoutes } from "./droplets.ts";
+import { interrupted } from "./package-work.ts";
+import { packageRoutes } from "./packages.ts";
+import { processRoutes } from "./processes.ts";
+import { resourceMatchRoutes } from "./resource-matches.ts";
+import { revisionRoutes } from "./revisions.ts";
+import type { Runtime } from "./runtime.ts";
+import { sidecarRoutes } from "./sidecars.ts";
+import { includeSpaces } from "./spaces.ts";
+import { taskRoutes } from "./tasks.ts";
+import { emptyTempDir } from "./uploads.ts";
+import { createWaiting } from "./waiting.ts";
+
+export interface AppModuleOptions {
+  runtime: Runtime;
+  blobs: BlobClient;
+  /** Default: apps have no services. */
+  services?: AppServices;
+  /** The API's address as apps see it in VCAP_APPLICATION. */
+  apiUrl: string;
+  /** Folder of this controller alone for uploads under way; emptied at the start. */
+  tempDir: string;
+  limits?: Partial<AppLimits>;
+}
+
+/**
+ * The app side of the controller as a module. What a crash left behind (builds, packages, uploads under way) is ended before
+ * the first request; what is under way when the API closes is ended with it.
+ */
+export function appModule({ runtime, blobs, services = noServices, apiUrl, tempDir, limits = {} }: AppModuleOptions): RouteModule {
+  return (api, context) => {
+    const { db, jobs, log, clock, flags, hooks } = context;
+    const parts: AppParts = { db, jobs, log, clock, runtime, blobs, services, apiUrl, tempDir, limits: { ...defaultAppLimits, ...limits }, waiting: createWaiting() };
+    const builds = createBackground({ places: 64, log });
+    const uploads = createBackground({ places: parts.limits.parallelUploads, log });
+    api.fastify.addHook("onReady", async () => {
+      await emptyTempDir(tempDir);
+      await failInterrupted(parts, interrupted);
+    });
+    api.fastify.addHook("onClose", async () => {
+      await Promise.all([builds[Symbol.asyncDispose](), uploads[Symbol.asyncDispose]()]);
+    });
+    hooks.deleteApp = ({ guid }, actor) => deleteApp(parts, guid, actor);
+    hooks.onRoutesChanged = (processGuids) => runtime.converge(processGuids);
+
+    appRoutes(api, parts, { space: includeSpaces(db), "space.organization": includeSpaces(db, true) });
+    appEnvironmentRoutes(api, parts, flags);
+    appFeatureRoutes(api, parts);
+    processRoutes(api, parts, flags);
+    packageRoutes(api, parts, flags, uploads);
+    resourceMatchRoutes(api, parts, flags);
+    buildRoutes(api, parts, builds);
+    dropletRoutes(api, parts, uploads);
+    sidecarRoutes(api, parts);
+    taskRoutes(api, parts, flags);
+    deploymentRoutes(api, parts);
+    revisionRoutes(api, parts);
+  };
+}
