@@ -1,0 +1,70 @@
+import type { RouteModule } from "./context.ts";
+import { notAuthorized, notFound, notImplemented } from "./errors.ts";
+import { placeOfSpace } from "./access.ts";
+import { links, time } from "./present.ts";
+import { stableGuid } from "./present.ts";
+
+/** The segment every Cloud Foundry has. */
+const sharedSegment = { guid: stableGuid("isolation_segment", "shared"), name: "shared" };
+
+/**
+ * What other Cloud Foundries have and this one does not: reading finds nothing, so that clients go on;
+ * writing is refused in words, so that nobody believes something happened.
+ */
+export const absentRoutes: RouteModule = (api, { db }) => {
+  const none = { query: "any" } as const;
+
+  api.listOf("/v3/security_groups", none, () => []);
+  for (const kind of ["running", "staging"])
+    api.get(`/v3/spaces/:guid/${kind}_security_groups`, none, async ({ access, guid, urls }) => {
+      const place = await placeOfSpace(db, guid);
+      if (!place || !access.can("space.read", place)) throw notFound("Space");
+      const href = `${urls.api}/v3/spaces/${guid}/${kind}_security_groups?page=1&per_page=50`;
+      return { pagination: { total_results: 0, total_pages: 1, first: { href }, last: { href }, next: null, previous: null }, resources: [] };
+    });
+
+  const started = time(new Date());
+  const segment = (base: string): object => ({
+    ...sharedSegment, created_at: started, updated_at: started, metadata: { labels: {}, annotations: {} },
+    links: links(base, { self: `/v3/isolation_segments/${sharedSegment.guid}`, organizations: `/v3/isolation_segments/${sharedSegment.guid}/organizations` }),
+  });
+  api.listOf("/v3/isolation_segments", none, ({ query, urls }) => {
+    // Nothing is entitled to an organization, and only the shared segment has a name.
+    const { names, guids, organization_guids: organizations } = query;
+    const fits = organizations === undefined && (names === undefined || names.split(",").includes(sharedSegment.name)) && (guids === undefined || guids.split(",").includes(sharedSegment.guid));
+    return fits ? [segment(urls.api)] : [];
+  });
+  api.get("/v3/isolation_segments/:guid", ({ guid, urls }) => {
+    if (guid !== sharedSegment.guid) throw notFound("Isolation segment");
+    return segment(urls.api);
+  });
+  for (const relation of ["organizations", "spaces"])
+    api.get(`/v3/isolation_segments/:guid/relationships/${relation}`, ({ guid }) => {
+      if (guid !== sharedSegment.guid) throw notFound("Isolation segment");
+      return { data: [] };
+    });
+
+  const refuse = (what: string, write: "admin" | "anyone") => ({ access }: { access: { isAdmin: boolean } }): never => {
+    if (write === "admin" && !access.isAdmin) throw notAuthorized();
+    throw notImplemented(what);
+  };
+  const refused: readonly [paths: readonly string[], what: string, who: "admin" | "anyone"][] = [
+    [["/v3/security_groups", "/v3/security_groups/:guid", "/v3/security_groups/:guid/relationships/running_spaces", "/v3/security_groups/:guid/relationships/staging_spaces"], "Security groups", "admin"],
+    [["/v3/isolation_segments", "/v3/isolation_segments/:guid", "/v3/isolation_segments/:guid/relationships/organizations"], "Isolation segments", "admin"],
+    [["/v3/route_policies"], "Route policies", "anyone"],
+  ];
+  for (const [paths, what, who] of refused) {
+    for (const path of paths) {
+      api.post(path, refuse(what, who));
+      if (path.endsWith(":guid")) {
+        api.patch(path, refuse(what, who));
+        api.delete(path, refuse(what, who));
+      }
+    }
+  }
+  api.get("/v3/security_groups/:guid", () => { throw notFound("Security group"); });
+  // Container networking and TCP routing have APIs of their own in other platforms.
+  api.get("/networking/v1/external/policies", none, () => ({ total_policies: 0, policies: [] }));
+  for (const path of ["/networking/v1/external/policies", "/networking/v1/external/policies/delete"]) api.post(path, refuse("Network policies", "anyone"));
+  api.fastify.get("/routing/v1/router_groups", (_request, reply) => reply.send([]));
+};
