@@ -1,5 +1,13 @@
 import type { Stored } from "./envelope.ts";
 
+export interface Selection {
+  start: bigint;
+  end: bigint;
+  limit: number;
+  descending: boolean;
+  want: (item: Stored) => boolean;
+}
+
 /** The envelopes of one source, oldest first, with strictly rising timestamps. */
 export class Ring {
   #items: (Stored | undefined)[] = [];
@@ -40,7 +48,7 @@ export class Ring {
   }
 
   /** Envelopes with `start <= timestamp < end` that `want` takes, from the named end, at most `limit`. */
-  select(start: bigint, end: bigint, limit: number, descending: boolean, want: (item: Stored) => boolean): Stored[] {
+  select({ start, end, limit, descending, want }: Selection): Stored[] {
     const from = this.#indexOf(start);
     const to = this.#indexOf(end);
     const found: Stored[] = [];

@@ -141,7 +141,7 @@ export function createLogStore(options: LogStoreOptions = {}): LogStore {
       if (envelope.timestamp > (ring.newest?.timestamp ?? -1n)) keep(ring, { ...envelope, tags: share(envelope.tags) });
     },
     read(sourceId, { start = -forever, end = forever, limit = 100, descending = false, types } = {}) {
-      return sources.get(sourceId)?.select(start, end, limit, descending, (item) => !types || types.has(typeOf(item))) ?? [];
+      return sources.get(sourceId)?.select({ start, end, limit, descending, want: (item) => !types || types.has(typeOf(item)) }) ?? [];
     },
     listen(sourceId, listen) {
       const set = listeners.get(sourceId) ?? new Set();

@@ -1,5 +1,6 @@
 import type { UaaContext } from "./context.ts";
 import { accountLocked, badCredentials, UaaServerError } from "./errors.ts";
+import type { LockoutName } from "./lockout.ts";
 import type { UserRow } from "./schema.ts";
 
 const maxPasswordLength = 1_000;
@@ -8,9 +9,9 @@ const maxPasswordLength = 1_000;
  * Finds out whether somebody is who they say. Takes as long for names that nobody has, and counts failures for those too.
  * @throws UaaServerError unauthorized: "Bad credentials", or the text of a locked account
  */
-export async function loginWithPassword(context: UaaContext, userName: string, password: string, origin: string, address: string): Promise<UserRow> {
+export async function loginWithPassword(context: UaaContext, name: LockoutName, password: string, address: string): Promise<UserRow> {
   const { users, lockout, kdf, logger } = context;
-  const name = { userName, origin };
+  const { userName, origin } = name;
   if (await lockout.locked(name, address)) throw accountLocked();
   const user = await users.findByName(userName, origin);
   const right = (await kdf.verify(password.slice(0, maxPasswordLength), user?.password_hash)) && password.length <= maxPasswordLength;

@@ -70,7 +70,6 @@ export function scimToUser(body: Record<string, unknown>, before?: UserRow): { d
   };
   const text = (value: unknown, name: string): string | undefined => {
     if (value === undefined) return undefined;
-    // eslint-disable-next-line no-control-regex -- names are shown in terminals and logs
     if (typeof value !== "string" || value.length > 255 || /[\u0000-\u001f\u007f]/.test(value)) throw invalid(`${name} must be text of at most 255 characters`);
     return value;
   };

@@ -48,8 +48,8 @@ async function passwordGrant({ context, request, form, client, scope }: Grant): 
   const password = required(form, "password");
   const origin = originOf(form, request);
   await context.ready;
-  const user = await loginWithPassword(context, userName, password, origin, request.ip);
-  return issueToUser(context, client, user, scope, "password");
+  const user = await loginWithPassword(context, { userName, origin }, password, request.ip);
+  return issueToUser(context, client, user, { asked: scope, grantType: "password" });
 }
 
 async function clientCredentialsGrant({ context, client, scope }: Grant): Promise<TokenAnswer> {
@@ -73,10 +73,16 @@ async function codeGrant({ context, form, client, scope }: Grant): Promise<Token
   if (challenge !== code.challenge) throw invalid("Invalid code verifier");
   const user = await users.get(code.user_id);
   if (!user?.active) throw invalid("The user of this code is gone");
-  return issueToUser(context, client, user, scope ?? words(code.scope), "authorization_code", code.auth_time);
+  return issueToUser(context, client, user, { asked: scope ?? words(code.scope), grantType: "authorization_code", authTimeMs: code.auth_time });
 }
 
-async function issueToUser({ users, tokens }: UaaContext, { client, method }: AuthenticatedClient, user: UserRow, asked: string[] | undefined, grantType: string, authTimeMs?: number): Promise<TokenAnswer> {
+interface UserGrant {
+  asked: string[] | undefined;
+  grantType: string;
+  authTimeMs?: number;
+}
+
+async function issueToUser({ users, tokens }: UaaContext, { client, method }: AuthenticatedClient, user: UserRow, { asked, grantType, authTimeMs }: UserGrant): Promise<TokenAnswer> {
   const held = await users.scopes(user.id);
   const lacks = client.requiredUserGroups.filter((group) => !held.some((one) => permits(group, one)));
   const scope = grantedScopes(held, client.scope, asked);
