@@ -1,13 +1,13 @@
 import { createBus, memoryTransport, natsTransport } from "@opencf/bus";
 import { join } from "node:path";
 import type { PaasConfig, Role } from "./config.ts";
-import { openDatabase, type Database } from "./database.ts";
+import { openDatabase } from "./database.ts";
 import { createDirectory } from "./directory.ts";
 import { lockFolder } from "./folder-lock.ts";
 import { createLogger, type Logger } from "./logger.ts";
 import { assemble } from "./parts.ts";
 import { blobsRole } from "./roles/blobs.ts";
-import type { RoleContext } from "./roles/context.ts";
+import type { AnyDatabase, RoleContext } from "./roles/context.ts";
 import { controllerRole } from "./roles/controller.ts";
 import { deaRole } from "./roles/dea.ts";
 import { healthRole } from "./roles/health.ts";
@@ -39,10 +39,10 @@ export const startPaas = ({ config, adminPassword, databaseTemplate, log = (part
   const bus = parts.use(await createBus({ transport, log: log("bus") }));
   const directory = parts.use(createDirectory(bus));
 
-  let database: Promise<Database<never>> | undefined;
-  const open = async (): Promise<Database<never>> => {
+  let database: Promise<AnyDatabase> | undefined;
+  const open = async (): Promise<AnyDatabase> => {
     const onError = (error: Error): void => log("database").warn("database.connection", { reason: error.message });
-    const db = await openDatabase<never>(config.databaseUrl === undefined
+    const db = await openDatabase<unknown>(config.databaseUrl === undefined
       ? { dataDir: join(config.dataDir, "database"), template: databaseTemplate, onError }
       : { url: config.databaseUrl, onError });
     parts.use({ [Symbol.asyncDispose]: () => db.destroy() });

@@ -19,7 +19,7 @@ export const secretMigrations: readonly Migration[] = [
 ];
 
 /** Reads the secrets, and makes those that are missing; two processes that come first at once agree on one. */
-export async function openSecrets(db: Kysely<never>): Promise<Secrets> {
+export async function openSecrets(db: Kysely<object>): Promise<Secrets> {
   await migrate(db, "platform", secretMigrations);
   const own = db as unknown as Kysely<Tables>;
   const names = ["blobs", "controller_client"];
