@@ -87,7 +87,11 @@ describe("a URL of a zip", () => {
     expect(asked).toHaveLength(1);
   });
   test("where nobody listens is told with the reason", async () => {
-    const error = await failing({ buildpacks: ["http://127.0.0.1:1/a.zip"] });
+    const closed = createServer();
+    await new Promise<void>((done) => closed.listen(0, "127.0.0.1", done));
+    const { port } = closed.address() as AddressInfo;
+    await new Promise((done) => closed.close(done));
+    const error = await failing({ buildpacks: [`http://127.0.0.1:${port}/a.zip`] });
     expect(error).toMatchObject({ code: "STAGING_BUILDPACK_DOWNLOAD_FAILED", retryable: true });
     expect(error.message).toMatch(/ECONNREFUSED/);
   });

@@ -46,10 +46,10 @@ export async function cloneRepository(url: string, folder: string, { ref, home, 
     run("git", { args, env: settings, cwd: home, signal, onLine: (text, stream) => onLine(maskSecrets(text), stream), ...(onStart && { onStart }) });
 
   let result = await git("clone", "--quiet", "--depth", "1", "--recursive", ...(ref === undefined ? [] : ["-b", ref]), "--", address, folder);
-  if (result.exit !== 0 && !isHopeless(result)) {
+  if (result.exit !== 0 && !isHopeless(result, ref)) {
     await removeTree(folder);
     result = await git("clone", "--quiet", "--recursive", "--", address, folder);
-    if (result.exit === 0 && ref !== undefined) result = await git("-C", folder, "checkout", "--quiet", "--detach", ref);
+    if (result.exit === 0 && ref !== undefined) result = await git("-C", folder, "checkout", "--quiet", ref, "--");
     if (result.exit === 0 && ref !== undefined) result = await git("-C", folder, "submodule", "--quiet", "update", "--init", "--recursive");
   }
   if (result.exit === 0) return removeTree(join(folder, ".git"));
@@ -60,9 +60,13 @@ export async function cloneRepository(url: string, folder: string, { ref, home, 
   });
 }
 
-/** Failures which a full clone would only repeat. */
-const isHopeless = ({ exit, tail }: RunResult): boolean =>
-  exit === 127 || tail.some((line) => /could not resolve host|authentication failed|could not read username|repository .* (?:not found|does not exist)|connection refused|transport .* not allowed/i.test(line) && !/remote branch/i.test(line));
+/** Failures which a full clone would only repeat. That the branch is not there is one of them, unless the name may be a commit. */
+function isHopeless({ exit, tail }: RunResult, ref: string | undefined): boolean {
+  const said = tail.join("\n");
+  if (exit === 127) return true;
+  if (/remote branch .* not found/i.test(said)) return ref === undefined || !/^[0-9a-f]{7,40}$/i.test(ref);
+  return /could not resolve host|authentication failed|could not read username|repository .* (?:not found|does not exist)|connection refused|transport .* not allowed/i.test(said);
+}
 
 function prepare(url: string): { address: string; config: [string, string][] } {
   if (!/^https?:\/\//i.test(url)) return { address: url, config: [] };

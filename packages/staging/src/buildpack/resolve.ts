@@ -149,27 +149,26 @@ async function fetchShared(url: string, key: string, sha256: string | undefined,
   const { sharedDir } = options;
   if (sharedDir === undefined) return fetchZip(url, target, label, options, sha256);
   const home = join(sharedDir, cacheName(key));
-  // Two tasks that want the same one at once: the second waits for the first and then looks again.
-  await fetching.get(home)?.catch(() => {});
-  if (!(await exists(home))) {
-    const work = (async () => {
-      await mkdir(sharedDir, { recursive: true });
-      const fresh = join(sharedDir, `new-${randomUUID()}`);
-      try {
-        await fetchZip(url, fresh, label, options, sha256);
-        await rename(fresh, home).catch(async (error: unknown) => {
-          if (!(await exists(home))) throw error;
-        });
-      } finally {
-        await removeTree(fresh);
-      }
-    })();
-    fetching.set(home, work);
+  // Two tasks that want the same one at once: the second waits for the first and then looks for itself, for the first may have failed.
+  for (let other = fetching.get(home); other; other = fetching.get(home)) await other.catch(() => {});
+  const work = (async () => {
+    if (await exists(home)) return;
+    await mkdir(sharedDir, { recursive: true });
+    const fresh = join(sharedDir, `new-${randomUUID()}`);
     try {
-      await work;
+      await fetchZip(url, fresh, label, options, sha256);
+      await rename(fresh, home).catch(async (error: unknown) => {
+        if (!(await exists(home))) throw error;
+      });
     } finally {
-      if (fetching.get(home) === work) fetching.delete(home);
+      await removeTree(fresh);
     }
+  })();
+  fetching.set(home, work);
+  try {
+    await work;
+  } finally {
+    fetching.delete(home);
   }
   return findTop(home, label);
 }
