@@ -1,6 +1,6 @@
 import { createServer, ServerResponse, type IncomingMessage, type Server } from "node:http";
 import type { Duplex } from "node:stream";
-import { Socket } from "node:net";
+import type { Socket } from "node:net";
 import { Exchange, type ProxyContext, type Upgrade } from "./proxy/exchange.ts";
 import { faults, plainErrorPage, reasonOf, type Fault } from "./proxy/fault.ts";
 import { respondFault } from "./proxy/respond.ts";

@@ -4,12 +4,12 @@ export { codes, RouterError, type RouterErrorCode } from "./errors.ts";
 export type { Clock, Logger } from "./ports.ts";
 
 // The way of a request, for those who change it.
-export { assignRequestId, defaultSteps, findRoute, forwardWithRetry, limitHeaders, pickEndpoint, rewriteHeaders } from "./proxy/steps.ts";
+export { assignRequestId, defaultSteps, findRoute, limitHeaders, pickEndpoint, rewriteHeaders } from "./proxy/steps.ts";
+export { forwardWithRetry } from "./proxy/forward.ts";
 export type { Step } from "./proxy/pipeline.ts";
-export type { Exchange } from "./proxy/exchange.ts";
+export type { Engine, Exchange } from "./proxy/exchange.ts";
 export { faults, type ErrorPage, type Fault } from "./proxy/fault.ts";
 export { respondFault } from "./proxy/respond.ts";
-export type { Engine } from "./proxy/forward.ts";
 
 // What it tells of requests.
 export type { RequestRecord } from "./proxy/record.ts";

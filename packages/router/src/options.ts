@@ -4,7 +4,7 @@ import { loadBalancings, type LoadBalancing } from "./pool.ts";
 import type { Clock, Logger } from "./ports.ts";
 import type { AccessLogOptions, AccessLogSink } from "./proxy/access-log.ts";
 import { plainErrorPage, type ErrorPage } from "./proxy/fault.ts";
-import type { Engine } from "./proxy/forward.ts";
+import type { Engine } from "./proxy/exchange.ts";
 import type { Step } from "./proxy/pipeline.ts";
 import type { ProxySettings } from "./proxy/settings.ts";
 import type { RouteSource } from "./source.ts";

@@ -210,15 +210,21 @@ describe.skipIf(nats === undefined)("over a real NATS server", () => {
     clock.advance(3_600_000);
     expect((await ask(own, { host: "a.example.com" })).status).toBe(200);
 
-    server = await startNats(port);
+    // Whoever is back later than the router misses what it says; so several chances.
+    for (let chance = 0; starts.length < 2 && chance < 10; chance += 1) {
+      if (chance > 0) await server[Symbol.asyncDispose]();
+      server = await startNats(port);
+      await eventually(() => bus.connected && emitter.connected, 15_000);
+      await eventually(() => starts.length >= 2, 300).catch(() => undefined);
+    }
     await using _server = server;
-    await eventually(() => bus.connected && emitter.connected, 15_000);
-    await eventually(() => starts.length >= 2, 10_000);
+    expect(starts.length).toBeGreaterThanOrEqual(2);
+    expect(starts[1]).toEqual(starts[0]);
     clock.advance(30_000);
     expect(router.table.routeCount).toBe(1);
     clock.advance(150_000);
     expect(router.table.routeCount).toBe(0);
     emitter.publish(routerRegister, { host: app.host, port: app.port, uris: ["a.example.com"] });
     await eventually(() => router.table.routeCount === 1);
-  }, 40_000);
+  }, 60_000);
 });

@@ -1,10 +1,10 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import type { Endpoint } from "../endpoint.ts";
+import type { Backend, Endpoint } from "../endpoint.ts";
 import type { Pool } from "../pool.ts";
 import type { Clock, Logger } from "../ports.ts";
 import type { RouteTable } from "../table/route-table.ts";
-import type { Engine } from "./forward.ts";
+import type { FailedAttempt } from "./failure.ts";
 import type { Fault } from "./fault.ts";
 import type { ProxySettings } from "./settings.ts";
 
@@ -28,6 +28,23 @@ export interface ProxyContext {
   /** Connections that left HTTP, to be cut when a drain is over. */
   readonly tunnels: Set<Duplex>;
   readonly engine: Engine;
+}
+
+/**
+ * What carries one request to one endpoint and streams the answer back: the seam behind which the HTTP client can be exchanged.
+ * An engine reports failures in the codes of `failure.ts`: what the system says (`ECONNREFUSED` …), TLS codes, and
+ * `CLIENT_GONE`, `ENDPOINT_TIMEOUT`, `DIAL_TIMEOUT`, `EOF`, `HEADERS_TOO_LARGE`, `BAD_RESPONSE`.
+ */
+export interface Engine {
+  /**
+   * Makes one attempt. Resolves with nothing when the answer is complete, was cut short or the client has left meanwhile;
+   * with a failure when the answer had not begun, so that another attempt can be made. Never rejects.
+   */
+  forward(exchange: Exchange, endpoint: Endpoint, headers: string[]): Promise<FailedAttempt | undefined>;
+  /** The address is used by no route any more: its idle connections can go, those in use when they are done. */
+  release(backend: Backend): void;
+  /** Closes every connection. */
+  close(): Promise<void>;
 }
 
 /**

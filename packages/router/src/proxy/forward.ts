@@ -1,20 +1,58 @@
-import type { Backend, Endpoint } from "../endpoint.ts";
+import type { Endpoint } from "../endpoint.ts";
+import type { Pool } from "../pool.ts";
+import { nextEndpoint } from "./choose.ts";
 import type { Exchange } from "./exchange.ts";
-import type { FailedAttempt } from "./failure.ts";
+import { classify, isIdempotent, mayRetry, type FailedAttempt } from "./failure.ts";
+import { faults } from "./fault.ts";
+import { withEndpointHeaders } from "./headers.ts";
+import type { Step } from "./pipeline.ts";
+import { respondFault } from "./respond.ts";
+import { forwardUpgrade } from "./upgrade.ts";
 
-/**
- * What carries one request to one endpoint and streams the answer back. This is the seam behind which the HTTP client can be exchanged.
- * An engine reports failures in the codes of `failure.ts`: what the system says (`ECONNREFUSED` …), TLS codes, and
- * `CLIENT_GONE`, `ENDPOINT_TIMEOUT`, `DIAL_TIMEOUT`, `EOF`, `HEADERS_TOO_LARGE`, `BAD_RESPONSE`.
- */
-export interface Engine {
-  /**
-   * Makes one attempt. Resolves with nothing when the answer is complete, was cut short or the client has left meanwhile;
-   * with a failure when the answer had not begun, so that another attempt can be made. Never rejects.
-   */
-  forward(exchange: Exchange, endpoint: Endpoint, headers: string[]): Promise<FailedAttempt | undefined>;
-  /** The address is used by no route any more: its idle connections can go, those in use when they are done. */
-  release(backend: Backend): void;
-  /** Closes every connection. */
-  close(): Promise<void>;
+/** Sends the request to the chosen endpoint, and to others while the failure table allows it. */
+export const forwardWithRetry: Step = async (exchange) => {
+  const { context } = exchange;
+  const { settings } = context;
+  const tried: Endpoint[] = [];
+  let last: FailedAttempt | undefined;
+  for (let endpoint: Endpoint | string = exchange.endpoint as Endpoint; typeof endpoint === "object"; endpoint = nextEndpoint(exchange, tried)) {
+    exchange.endpoint = endpoint;
+    exchange.attempts += 1;
+    const begun = performance.now();
+    const failed = await attempt(exchange, endpoint);
+    if (failed === undefined) return;
+    last = failed;
+    exchange.failedAttempts += 1;
+    exchange.failedMs += performance.now() - begun;
+    tried.push(endpoint);
+    const rule = classify(failed);
+    if (failed.code !== "CLIENT_GONE") {
+      context.log.warn("router.attempt.failed", {
+        endpoint: endpoint.address, route: exchange.route?.key, requestId: exchange.requestId, attempt: exchange.attempts, code: failed.code, error: failed.message, cause: rule.cause,
+      });
+    }
+    if (rule.mark) endpoint.backend.failedUntil = context.clock.now() + settings.failureMarkMs;
+    if (rule.eject && endpoint.backend.tls) context.table.eject(exchange.route as Pool, endpoint);
+    if (exchange.closed || exchange.attempts >= settings.maxAttempts) break;
+    if (!mayRetry(rule, failed, isIdempotent(exchange.method, exchange.hasBody, exchange.idempotencyKey))) break;
+    if (bodyIsGone(exchange)) break;
+  }
+  const { status, cause } = classify(last as FailedAttempt);
+  await respondFault(exchange, faults.endpointFailure(status, cause));
+};
+
+async function attempt(exchange: Exchange, endpoint: Endpoint): Promise<FailedAttempt | undefined> {
+  const headers = withEndpointHeaders(exchange.outboundHeaders, endpoint);
+  const { backend } = endpoint;
+  backend.inFlight += 1;
+  try {
+    if (exchange.upgrade === undefined) return await exchange.context.engine.forward(exchange, endpoint, headers);
+    headers.push("Connection", "Upgrade", "Upgrade", exchange.request.headers.upgrade ?? "websocket");
+    return await forwardUpgrade(exchange, endpoint, headers);
+  } finally {
+    backend.inFlight -= 1;
+  }
 }
+
+/** Bytes taken from the client by an attempt cannot be given to another. */
+const bodyIsGone = (exchange: Exchange): boolean => exchange.bytesIn > 0 || (exchange.hasBody && exchange.request.readableFlowing !== null);

@@ -1,17 +1,15 @@
 import { randomUUID } from "node:crypto";
-import { choose, type Choice } from "../balance.ts";
-import type { Endpoint } from "../endpoint.ts";
-import { endpointOfInstance, type Pool } from "../pool.ts";
+import type { Pool } from "../pool.ts";
 import { hostOf, isHost, pathOf } from "../uri.ts";
+import { nextEndpoint } from "./choose.ts";
 import { originOf, type Exchange } from "./exchange.ts";
-import { classify, isIdempotent, mayRetry, type FailedAttempt } from "./failure.ts";
 import { faults, type Fault } from "./fault.ts";
-import { buildRequestHeaders, withEndpointHeaders } from "./headers.ts";
+import { forwardWithRetry } from "./forward.ts";
+import { buildRequestHeaders } from "./headers.ts";
 import { instanceTarget } from "./instance.ts";
 import type { Step } from "./pipeline.ts";
 import { respondFault } from "./respond.ts";
 import { stickyInstanceOf } from "./sticky.ts";
-import { forwardUpgrade } from "./upgrade.ts";
 
 /** Gives the request its id. What the client sent under that name is not believed. */
 export const assignRequestId: Step = (exchange, next) => {
@@ -82,81 +80,6 @@ export const rewriteHeaders: Step = (exchange, next) => {
   exchange.outboundHeaders = buildRequestHeaders(exchange);
   return next();
 };
-
-/** Sends the request to the chosen endpoint, and to others while the failure table allows it. */
-export const forwardWithRetry: Step = async (exchange) => {
-  const { context } = exchange;
-  const { settings } = context;
-  const tried: Endpoint[] = [];
-  let last: FailedAttempt | undefined;
-  for (let endpoint: Endpoint | string = exchange.endpoint as Endpoint; typeof endpoint === "object"; endpoint = nextEndpoint(exchange, tried)) {
-    exchange.endpoint = endpoint;
-    exchange.attempts += 1;
-    const begun = performance.now();
-    const failed = await attempt(exchange, endpoint);
-    if (failed === undefined) return;
-    last = failed;
-    exchange.failedAttempts += 1;
-    exchange.failedMs += performance.now() - begun;
-    tried.push(endpoint);
-    const rule = classify(failed);
-    if (failed.code !== "CLIENT_GONE") {
-      context.log.warn("router.attempt.failed", {
-        endpoint: endpoint.address, route: exchange.route?.key, requestId: exchange.requestId, attempt: exchange.attempts, code: failed.code, error: failed.message, cause: rule.cause,
-      });
-    }
-    if (rule.mark) endpoint.backend.failedUntil = context.clock.now() + settings.failureMarkMs;
-    if (rule.eject && endpoint.backend.tls) context.table.eject(exchange.route as Pool, endpoint);
-    if (exchange.closed || exchange.attempts >= settings.maxAttempts) break;
-    if (!mayRetry(rule, failed, isIdempotent(exchange.method, exchange.hasBody, exchange.idempotencyKey))) break;
-    if (bodyIsGone(exchange)) break;
-  }
-  const { status, cause } = classify(last as FailedAttempt);
-  await respondFault(exchange, faults.endpointFailure(status, cause));
-};
-
-async function attempt(exchange: Exchange, endpoint: Endpoint): Promise<FailedAttempt | undefined> {
-  const headers = withEndpointHeaders(exchange.outboundHeaders, endpoint);
-  const { backend } = endpoint;
-  backend.inFlight += 1;
-  try {
-    if (exchange.upgrade === undefined) return await exchange.context.engine.forward(exchange, endpoint, headers);
-    headers.push("Connection", "Upgrade", "Upgrade", exchange.request.headers.upgrade ?? "websocket");
-    return await forwardUpgrade(exchange, endpoint, headers);
-  } finally {
-    backend.inFlight -= 1;
-  }
-}
-
-/** Bytes taken from the client by an attempt cannot be given to another. */
-const bodyIsGone = (exchange: Exchange): boolean => exchange.bytesIn > 0 || (exchange.hasBody && exchange.request.readableFlowing !== null);
-
-function nextEndpoint(exchange: Exchange, tried: readonly Endpoint[]): Endpoint | "none" | "overloaded" {
-  const route = exchange.route as Pool;
-  const { settings, clock } = exchange.context;
-  const { eligible } = exchange;
-  const first = tried.length === 0;
-  if (first && exchange.stickyInstance !== "") {
-    const held = endpointOfInstance(route, exchange.stickyInstance);
-    const full = settings.maxConnectionsPerEndpoint > 0 && held !== undefined && held.backend.inFlight >= settings.maxConnectionsPerEndpoint;
-    if (held !== undefined && !full && (eligible === undefined || eligible(held))) return held;
-  }
-  const choice: Choice = {
-    nowMs: clock.now(),
-    algorithm: route.options.loadBalancing ?? settings.loadBalancing,
-    maxPerEndpoint: settings.maxConnectionsPerEndpoint,
-    tried,
-    eligible,
-    hashKey: route.options.hashHeader === undefined ? undefined : exchange.header(route.options.hashHeader.toLowerCase()),
-    hashBalance: route.options.hashBalance,
-  };
-  if (first && settings.preferZone) {
-    const near = (endpoint: Endpoint): boolean => endpoint.availabilityZone === settings.zone && endpoint.backend.failedUntil <= choice.nowMs && (eligible === undefined || eligible(endpoint));
-    const local = choose(route, { ...choice, eligible: near });
-    if (typeof local === "object") return local;
-  }
-  return choose(route, choice);
-}
 
 /** Two `Host` headers are two opinions about where the request goes (RFC 9112, 3.2). */
 function severalHosts({ request }: Exchange): boolean {

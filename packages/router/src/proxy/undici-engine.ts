@@ -1,9 +1,8 @@
 import { Pool, type Dispatcher } from "undici";
 import type { Backend, Endpoint } from "../endpoint.ts";
 import { beginAnswer } from "./answer.ts";
-import type { Exchange } from "./exchange.ts";
+import type { Engine, Exchange } from "./exchange.ts";
 import type { FailedAttempt, Progress } from "./failure.ts";
-import type { Engine } from "./forward.ts";
 import { RequestBody } from "./request-body.ts";
 import { cut, ended } from "./respond.ts";
 import type { ProxySettings } from "./settings.ts";
