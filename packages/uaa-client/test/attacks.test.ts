@@ -153,6 +153,25 @@ describe("refused", () => {
     expect(front.hits.get("/token_keys")).toBeUndefined();
   });
 
+  test("discovery over https that names keys without TLS is not believed", async () => {
+    const validator = createValidator({
+      issuer: "https://uaa.invalid/oauth/token", audience: "orders",
+      fetch: async (url, init) => url.endsWith("openid-configuration") ? Response.json({ issuer: "https://uaa.invalid/oauth/token", jwks_uri: `${uaa.url}/token_keys` }) : fetch(url, init),
+    });
+    await expect(validator.validate(await sign(rsa, claims({ iss: "https://uaa.invalid/oauth/token" })))).rejects.toMatchObject({ code: "keys_unavailable" });
+  });
+
+  test("remembered results are bounded: the longest unused goes", async () => {
+    const validator = createValidator({ issuer: uaa.issuer, audience: "orders", cacheMaxEntries: 2 });
+    const [a = "", b = "", c = ""] = await Promise.all(["a", "b", "c"].map((jti) => sign(rsa, claims({ jti }))));
+    for (const token of [a, b, a, c]) await validator.validate(token);   // a was used again, so b goes
+    expect(validator.stats().cacheHits).toBe(1);
+    await validator.validate(a);
+    expect(validator.stats().cacheHits).toBe(2);
+    await validator.validate(b);
+    expect(validator.stats().cacheHits).toBe(2);
+  });
+
   test("a remembered result ends with the token", async () => {
     const clock = handClock();
     const validator = createValidator({ issuer: uaa.issuer, audience: "orders", clock, clockToleranceSeconds: 0 });

@@ -26,6 +26,11 @@ async function until(check: () => boolean, limitMs = 5_000): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
+function gate() {
+  let release = (): void => {};
+  const opened = new Promise<void>((resolve) => { release = resolve; });
+  return { opened, release };
+}
 const codeOf = (validator: Validator, token: string) => validator.validate(token).then(() => "ok", (error: { code: string }) => error.code);
 
 describe("stampede", () => {
@@ -40,9 +45,9 @@ describe("stampede", () => {
     const { uaa, clock, validator, tokenOf, fetches } = await scene();
     const token = await tokenOf(first);
     await validator.validate(token);
-    let release = (): void => {};
+    const { opened, release } = gate();
     uaa.on("/token_keys", async (_, response) => {
-      await new Promise<void>((resolve) => { release = resolve; });
+      await opened;
       response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ keys: [first.entry] }));
     });
     clock.advance(300_000);
@@ -149,6 +154,22 @@ describe("rotation", () => {
   });
 });
 
+test("a token with the new key waits for the renewal that is under way", async () => {
+  const { uaa, clock, validator, tokenOf } = await scene();
+  await validator.validate(await tokenOf(first));
+  const { opened, release } = gate();
+  uaa.on("/token_keys", async (_, response) => {
+    await opened;
+    response.end(JSON.stringify({ keys: [first.entry, second.entry] }));
+  });
+  clock.advance(300_001);
+  await validator.validate(await tokenOf(first));
+  await until(() => uaa.hits.get("/token_keys") === 2);
+  const early = codeOf(validator, await tokenOf(second));
+  release();
+  expect(await early).toBe("ok");
+});
+
 describe("outage", () => {
   test("old keys serve, for a bounded time, and one attempt is made per back-off", async () => {
     const { uaa, clock, validator, tokenOf } = await scene({ keysMaxStaleMs: 3_600_000 });
@@ -177,6 +198,8 @@ describe("outage", () => {
     await uaa.stop();
     clock.advance(10_001);
     expect(await codeOf(validator, await tokenOf(first, { kid: "new" }))).toBe("keys_unavailable");
+    expect(await codeOf(validator, await tokenOf(first, { kid: "other" }))).toBe("keys_unavailable");   // within the back-off, without a fetch
+    expect(validator.stats().keyFetches).toBe(2);
     expect(await codeOf(validator, await tokenOf(second, { kid: "k1" }))).toBe("bad_signature");
     expect(await codeOf(validator, token)).toBe("ok");
   });
@@ -199,6 +222,12 @@ describe("outage", () => {
       expect(await codeOf(validator, token)).toBe("ok");
     });
 
+  test("a document without end is cut, not swallowed", async () => {
+    const { uaa, validator, tokenOf } = await scene();
+    uaa.on("/token_keys", (_, response) => void response.end(JSON.stringify({ keys: [first.entry], pad: "x".repeat(300_000) })));
+    expect(await codeOf(validator, await tokenOf(first))).toBe("keys_unavailable");
+  });
+
   test("a silent issuer is given up after the limit", async () => {
     const { uaa, validator, tokenOf } = await scene({ keysTimeoutMs: 100 });
     uaa.on("/token_keys", () => {});
@@ -209,9 +238,9 @@ describe("outage", () => {
 
   test("one caller may leave, the others get their answer", async () => {
     const { uaa, validator, tokenOf } = await scene();
-    let release = (): void => {};
+    const { opened, release } = gate();
     uaa.on("/token_keys", async (_, response) => {
-      await new Promise<void>((resolve) => { release = resolve; });
+      await opened;
       response.end(JSON.stringify({ keys: [first.entry] }));
     });
     const token = await tokenOf(first);
