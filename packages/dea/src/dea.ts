@@ -223,8 +223,11 @@ export async function createDea(options: DeaOptions = {}): Promise<Dea> {
       },
       forget(instance) {
         const known = instances.get(instance.id);
-        if (!known || known.present || !facts[known.state].final) return false;
-        return instances.delete(instance.id);
+        if (!known || !facts[known.state].final) return false;
+        // Until nothing of it is left its room is taken, so until then it is counted.
+        if (known.present) void known.exited.then(() => instances.delete(known.id));
+        else instances.delete(known.id);
+        return true;
       },
       on(listener) {
         listeners.add(listener);

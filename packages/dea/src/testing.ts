@@ -185,6 +185,22 @@ export const backendCases: readonly ConformanceCase[] = [
     },
   },
   {
+    title: "stop: also in the moment of the start",
+    async check(context) {
+      await context.backend.open({ dir: context.dir, owner });
+      for (let round = 0; round < 10; round++) {
+        const container = await context.backend.create(await specOf());
+        const running = await container.run(sh("exec sleep 1000"));
+        running.stderr.resume();
+        running.stdout.resume();
+        await container.stop({ graceMs: round % 2 === 0 ? 0 : 5_000 });
+        await running.exited;
+        assert.equal((await container.usage()).processes, 0);
+        await container.destroy();
+      }
+    },
+  },
+  {
     title: "the end of the main process ends its children, and the outputs",
     async check(context) {
       const container = await opened(context);
@@ -199,7 +215,7 @@ export const backendCases: readonly ConformanceCase[] = [
     title: "measures memory, processor and disk",
     async check(context) {
       const container = await opened(context);
-      const program = "const b = Buffer.alloc(60e6, 1); require('fs').writeFileSync('big', Buffer.alloc(3e6)); const t = Date.now(); while (Date.now() - t < 300); console.log('up'); setInterval(() => b[0], 1000)";
+      const program = "const b = Buffer.alloc(60e6, 1); require('fs').writeFileSync('big', Buffer.alloc(3e6)); while (process.cpuUsage().user < 300e3); console.log('up'); setInterval(() => b[0], 1000)";
       const running = await container.run({ argv: [process.execPath, "-e", program], env: [`PATH=${path}`] });
       running.stderr.resume();
       running.stdout.resume();

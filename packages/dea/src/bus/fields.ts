@@ -76,7 +76,7 @@ export function status({ id, host }: Identity, dea: Dea, usedBytes: number): Rep
     version,
     max_memory: wholeMb(memory.totalBytes),
     reserved_memory: wholeMb(memory.reservedBytes),
-    used_memory: wholeMb(usedBytes),
+    used_memory: Math.round((usedBytes / MiB) * 100) / 100,
     num_clients: null,
   };
 }

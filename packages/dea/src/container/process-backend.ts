@@ -5,7 +5,7 @@ import { type Clock, sleep, systemClock } from "../ports.ts";
 import type { Backend, Capabilities, ContainerRecord, ContainerSpec } from "./container.ts";
 import { readStatusFile } from "./keeper.ts";
 import { createProcessContainer, type Leader, markVariable, type ProcessContainer, type Surroundings } from "./process-container.ts";
-import { createMarkReader, isAlive, type ProcessEntry, readProcesses } from "./process-table.ts";
+import { createMarkReader, isAlive, type MarkedProcess } from "./process-table.ts";
 
 export interface ProcessBackendOptions {
   clock?: Clock;
@@ -42,18 +42,16 @@ export function processBackend(options: ProcessBackendOptions = {}): Backend {
     throw new DeaError("DEA_UNSUPPORTED", `the process backend needs Linux (it reads /proc); this is ${process.platform}`);
   }
   let place: { dir: string; owner: string } | undefined;
-  const marks = createMarkReader(markVariable);
-  let list: readonly ProcessEntry[] = [];
+  const readMarked = createMarkReader(markVariable);
+  let list: readonly MarkedProcess[] = [];
   let listedAt = Number.NEGATIVE_INFINITY;
   const around: Surroundings = {
     clock,
-    marks,
     processes({ fresh = false } = {}) {
       const now = performance.now();
       if (fresh || now - listedAt > listMaxAgeMs) {
-        list = readProcesses();
+        list = readMarked();
         listedAt = now;
-        marks.keep(list);
       }
       return list;
     },
@@ -91,10 +89,10 @@ export function processBackend(options: ProcessBackendOptions = {}): Backend {
       const container = make(spec);
       const leader = leaderOf(record);
       // The mark proves what pid and start time suggest; after a reboot both could repeat.
-      const entry = leader && readProcesses().find(({ pid }) => pid === leader.pid);
-      const ours = leader && entry && isAlive(leader.pid, leader.startTicks) && marks.read(entry) === `${opened().owner}/${spec.handle}`;
+      const mark = `${opened().owner}/${spec.handle}`;
+      const ours = around.processes({ fresh: true }).some((entry) => entry.pid === leader?.pid && entry.startTicks === leader.startTicks && entry.mark === mark);
       const gone = { container, process: undefined, status: readStatusFile(join(opened().dir, spec.handle, "run")) ?? {} };
-      if (!ours) return gone;
+      if (!leader || !ours) return gone;
       try {
         return { container, process: container.attach(leader), status: {} };
       } catch {
@@ -104,10 +102,9 @@ export function processBackend(options: ProcessBackendOptions = {}): Backend {
     async sweep(keep) {
       const { dir, owner } = opened();
       const removed = new Set<string>();
-      const strangers = (): ProcessEntry[] =>
-        around.processes({ fresh: true }).filter((entry) => {
-          const mark = entry.pid === process.pid ? undefined : marks.read(entry);
-          if (!mark?.startsWith(`${owner}/`) || keep.has(mark.slice(owner.length + 1))) return false;
+      const strangers = (): MarkedProcess[] =>
+        around.processes({ fresh: true }).filter(({ pid, mark }) => {
+          if (pid === process.pid || !mark?.startsWith(`${owner}/`) || keep.has(mark.slice(owner.length + 1))) return false;
           removed.add(mark.slice(owner.length + 1));
           return true;
         });

@@ -5,16 +5,15 @@ import { type Clock, sleep } from "../ports.ts";
 import type { Container, ContainerProcess, ContainerRecord, ContainerSpec, Usage } from "./container.ts";
 import { type DiskUsage, diskUsage } from "./disk-usage.ts";
 import { attachKeeper, type Keeper, startKeeper } from "./keeper.ts";
-import { familyOf, isAlive, type MarkReader, type ProcessEntry, readProcess, readProportionalBytes } from "./process-table.ts";
+import { familyOf, isAlive, type MarkedProcess, type ProcessEntry, readProcess, readProportionalBytes } from "./process-table.ts";
 
 /** Variable by which a process is known to be ours wherever it went. */
 export const markVariable = "OPENCF_CONTAINER";
 
 export interface Surroundings {
   clock: Clock;
-  marks: MarkReader;
   /** A fresh or very recent list of processes, shared by all containers. */
-  processes(options?: { fresh?: boolean }): readonly ProcessEntry[];
+  processes(options?: { fresh?: boolean }): readonly MarkedProcess[];
 }
 
 export interface Leader {
@@ -33,12 +32,14 @@ export interface ProcessContainer extends Container {
 
 /** One folder, one process group: what the `process` backend calls a container. */
 export function createProcessContainer(dir: string, owner: string, spec: ContainerSpec, around: Surroundings): ProcessContainer {
-  const { clock, marks, processes } = around;
+  const { clock, processes } = around;
   const mark = `${owner}/${spec.handle}`;
   const homeDir = join(dir, "home");
   const runDir = join(dir, "run");
   let leader: Leader | undefined;
   let keeper: Keeper | undefined;
+  /** The keeper has told how the main process ended. */
+  let ended = false;
   let cpuOfTheDeadMs = 0;
   const cpuSeen = new Map<string, number>();
   let disk: DiskUsage | undefined;
@@ -46,7 +47,7 @@ export function createProcessContainer(dir: string, owner: string, spec: Contain
   let destroyed = false;
 
   // Without a leader too: what an earlier executor started carries our mark.
-  const family = (fresh: boolean): ProcessEntry[] => familyOf(mark, processes({ fresh }), marks, leader);
+  const family = (fresh: boolean): ProcessEntry[] => familyOf(mark, processes({ fresh }), leader);
   const appFamily = (fresh: boolean): ProcessEntry[] => family(fresh).filter((entry) => entry.pid !== leader?.pid);
 
   const signalAll = (signal: NodeJS.Signals, entries: readonly ProcessEntry[]): void => {
@@ -61,9 +62,15 @@ export function createProcessContainer(dir: string, owner: string, spec: Contain
     }
   };
 
+  /** False while the keeper may still be about to fork the app: an empty family is then no proof. */
+  const mainEnded = (): boolean => ended || !keeper || !leader || !isAlive(leader.pid, leader.startTicks);
+
   const killApp = async (): Promise<void> => {
     const deadline = clock.now() + killWaitMs;
-    for (let left = appFamily(true); left.length > 0; left = appFamily(true)) {
+    for (;;) {
+      const last = mainEnded();
+      const left = appFamily(true);
+      if (left.length === 0 && last) return;
       if (clock.now() > deadline) {
         throw new DeaError("DEA_CONTAINER", `processes survive KILL: ${left.map(({ pid }) => pid).join(", ")}`, { retryable: true });
       }
@@ -76,6 +83,7 @@ export function createProcessContainer(dir: string, owner: string, spec: Contain
     keeper = started;
     // The main process has ended: nothing else of the app may live on, and the pipes may end.
     const exited = started.exited.then(async (status) => {
+      ended = true;
       await killApp().catch(() => {});
       started.bye();
       const timer = clock.after(drainMs, () => {
@@ -134,9 +142,15 @@ export function createProcessContainer(dir: string, owner: string, spec: Contain
       if (leader || destroyed) throw new DeaError("DEA_CONTAINER", `container ${spec.handle} was used already`);
       const started = await startKeeper(runDir, homeDir, { argv, env: [...env, `${markVariable}=${mark}`] }, spec.fileDescriptors);
       const entry = readProcess(started.pid);
-      leader = { pid: started.pid, startTicks: entry?.startTicks ?? 0 };
+      if (!entry) throw new DeaError("DEA_CONTAINER", `the process of container ${spec.handle} is gone already`);
+      leader = { pid: entry.pid, startTicks: entry.startTicks };
       const running = watch(started);
-      await beforeStart?.(this.record());
+      try {
+        await beforeStart?.(this.record());
+      } catch (error) {
+        started.bye();
+        throw error;
+      }
       started.go();
       return running;
     },
@@ -158,8 +172,16 @@ export function createProcessContainer(dir: string, owner: string, spec: Contain
     },
     async stop({ graceMs, signal }) {
       const deadline = clock.now() + graceMs;
-      signalAll("SIGTERM", appFamily(true));
-      while (clock.now() < deadline && !signal?.aborted && appFamily(true).length > 0) await sleep(clock, 50, signal);
+      while (clock.now() < deadline && !signal?.aborted && !mainEnded()) {
+        const here = appFamily(true);
+        if (here.length > 0) {
+          // Once, and to those who are there now: what an app starts to clean up must be left to finish.
+          signalAll("SIGTERM", here);
+          await Promise.race([keeper?.exited, sleep(clock, deadline - clock.now(), signal)]);
+          break;
+        }
+        await sleep(clock, 5, signal);
+      }
       await killApp();
     },
     async destroy() {

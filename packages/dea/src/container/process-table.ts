@@ -59,6 +59,11 @@ export function isAlive(pid: number, startTicks: number): boolean {
   return entry !== undefined && !entry.dead && entry.startTicks === startTicks;
 }
 
+/** A process, and the mark it was started with. */
+export interface MarkedProcess extends ProcessEntry {
+  mark: string | undefined;
+}
+
 /** All living processes. Reads are synchronous: /proc is memory, and one pass must be one moment. */
 export function readProcesses(): ProcessEntry[] {
   const entries: ProcessEntry[] = [];
@@ -81,42 +86,50 @@ export function readProportionalBytes(pid: number): number | undefined {
   }
 }
 
-export interface MarkReader {
-  /** Value of the variable in the environment a process was started with, or undefined. */
-  read(entry: ProcessEntry): string | undefined;
-  /** Forgets processes that are gone. */
-  keep(entries: readonly ProcessEntry[]): void;
+/** Lists living processes with their marks. */
+export type MarkReader = () => MarkedProcess[];
+
+/** Age from which "no marker" is believed. */
+const settledMs = 10_000;
+
+/** Time since boot, in the ticks of {@link ProcessEntry.startTicks}. */
+function ticksSinceBoot(): number {
+  try {
+    return Number.parseFloat(readFileSync("/proc/uptime", "latin1")) * (units ??= readUnits()).ticksPerSecond;
+  } catch {
+    return Number.POSITIVE_INFINITY;
+  }
 }
 
 /**
  * Reads a marker variable from `/proc/PID/environ` and remembers it per process.
- * An answer "no marker" is asked again for a while: right after fork a child still shows its parent's
- * environment, and right after exec the new one may not be in place yet.
+ * "No marker" is believed only of a process that is some seconds old: in the middle of exec(2) the kernel shows an
+ * empty environment, and on a busy machine that moment can be long.
  */
 export function createMarkReader(variable: string): MarkReader {
-  const known = new Map<number, { startTicks: number; value: string | undefined; asked: number }>();
+  let known = new Map<number, { startTicks: number; mark: string | undefined }>();
   const prefix = `${variable}=`;
-  return {
-    read(entry) {
+  const readMark = (pid: number): string | undefined => {
+    try {
+      const pairs = readFileSync(`/proc/${pid}/environ`, "utf8").split("\0");
+      return pairs.find((pair) => pair.startsWith(prefix))?.slice(prefix.length);
+    } catch {
+      // Another user's process, or gone: not ours either way.
+      return undefined;
+    }
+  };
+  return () => {
+    const { ticksPerSecond } = (units ??= readUnits());
+    const settledBefore = ticksSinceBoot() - (settledMs / 1000) * ticksPerSecond;
+    const next: typeof known = new Map();
+    const entries = readProcesses().map((entry): MarkedProcess => {
       const seen = known.get(entry.pid);
-      const same = seen?.startTicks === entry.startTicks;
-      if (seen && same && (seen.value !== undefined || seen.asked >= 3)) return seen.value;
-      let value: string | undefined;
-      try {
-        value = readFileSync(`/proc/${entry.pid}/environ`, "utf8")
-          .split("\0")
-          .find((pair) => pair.startsWith(prefix))
-          ?.slice(prefix.length);
-      } catch {
-        // Another user's process, or gone: not ours either way.
-      }
-      known.set(entry.pid, { startTicks: entry.startTicks, value, asked: same && seen ? seen.asked + 1 : 1 });
-      return value;
-    },
-    keep(entries) {
-      const living = new Set(entries.map((entry) => entry.pid));
-      for (const pid of known.keys()) if (!living.has(pid)) known.delete(pid);
-    },
+      const mark = seen?.startTicks === entry.startTicks ? seen.mark : readMark(entry.pid);
+      if (mark !== undefined || entry.startTicks < settledBefore) next.set(entry.pid, { startTicks: entry.startTicks, mark });
+      return { ...entry, mark };
+    });
+    known = next;
+    return entries;
   };
 }
 
@@ -127,17 +140,17 @@ export function createMarkReader(variable: string): MarkReader {
  */
 export function familyOf(
   mark: string,
-  entries: readonly ProcessEntry[],
-  marks: MarkReader,
+  entries: readonly MarkedProcess[],
   leader?: { pid: number; startTicks: number },
-): ProcessEntry[] {
-  const members = new Map<number, ProcessEntry>();
-  const byParent = new Map<number, ProcessEntry[]>();
+): MarkedProcess[] {
+  const members = new Map<number, MarkedProcess>();
+  const byParent = new Map<number, MarkedProcess[]>();
   for (const entry of entries) {
     const siblings = byParent.get(entry.parent);
     if (siblings) siblings.push(entry);
     else byParent.set(entry.parent, [entry]);
-    if (entry.pid !== process.pid && marks.read(entry) === mark) members.set(entry.pid, entry);
+    const leads = entry.pid === leader?.pid && entry.startTicks === leader.startTicks;
+    if (leads || (entry.pid !== process.pid && entry.mark === mark)) members.set(entry.pid, entry);
   }
   // The group and session numbers are the leader's pid; they are ours only while somebody marked still holds them.
   const inGroup = (entry: ProcessEntry): boolean => entry.group === leader?.pid || entry.session === leader?.pid;
