@@ -1,3 +1,4 @@
+import { constants } from "node:fs";
 import { cp, mkdir, rename, rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
@@ -42,13 +43,13 @@ export type Database<Tables> = Kysely<Tables>;
  * @throws FolderLockedError when another living process uses the folder
  */
 export async function openDatabase<Tables>(options: DatabaseOptions): Promise<Database<Tables>> {
-  return "url" in options ? openServer(options) : await openFolder(options);
+  return await ("url" in options ? openServer<Tables>(options) : openFolder<Tables>(options));
 }
 
 /** `bigint` and `count(*)`: our numbers stay far below 2^53. */
 const int8 = 20;
 
-function openServer<Tables>({ url, maxConnections = 10, onError }: ServerDatabase & DatabaseEvents): Database<Tables> {
+async function openServer<Tables>({ url, maxConnections = 10, onError }: ServerDatabase & DatabaseEvents): Promise<Database<Tables>> {
   const pool = new pg.Pool({
     connectionString: url,
     max: maxConnections,
@@ -58,7 +59,7 @@ function openServer<Tables>({ url, maxConnections = 10, onError }: ServerDatabas
     types: { getTypeParser: ((oid: number, format?: "text") => (oid === int8 ? Number : pg.types.getTypeParser(oid, format))) as never },
   });
   pool.on("error", (error) => onError?.(error));
-  return new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
+  return await proven(new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) }));
 }
 
 async function openFolder<Tables>({ dataDir, template }: FolderDatabase): Promise<Database<Tables>> {
@@ -69,14 +70,25 @@ async function openFolder<Tables>({ dataDir, template }: FolderDatabase): Promis
     const cluster = join(folder, "postgres");
     if (!(await exists(cluster))) await makeCluster(cluster, template);
     const lite = await start(cluster);
-    return new Kysely<Tables>({
+    return await proven(new Kysely<Tables>({
       dialect: pgliteDialect(lite, async () => {
         await lite.close();
         await lock[Symbol.asyncDispose]();
       }),
-    });
+    }));
   } catch (error) {
     await lock[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** A first query: says at once that nobody is there, and Kysely closes only what was used. */
+async function proven<Tables>(db: Database<Tables>): Promise<Database<Tables>> {
+  try {
+    await sql`SELECT 1`.execute(db);
+    return db;
+  } catch (error) {
+    await db.destroy();
     throw error;
   }
 }
@@ -86,7 +98,7 @@ async function makeCluster(cluster: string, template: string | undefined): Promi
   const draft = `${cluster}.new`;
   await rm(draft, { recursive: true, force: true });
   if (template !== undefined && (await exists(join(template, "postgres", "PG_VERSION")))) {
-    await cp(join(template, "postgres"), draft, { recursive: true });
+    await cp(join(template, "postgres"), draft, { recursive: true, mode: constants.COPYFILE_FICLONE });
   } else {
     const lite = await start(draft, { initDbStartParams: ["--wal-segsize=1"] });
     await lite.close();

@@ -1,0 +1,72 @@
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { CfError } from "../../controller/errors.ts";
+import { createJobs, type Jobs } from "../../controller/jobs.ts";
+import { controllerMigrations } from "../../controller/migrations.ts";
+import { silentLogger, systemClock } from "../../controller/ports.ts";
+import { migrate } from "../../database.ts";
+import { testDatabase, type TestDatabase } from "../support/template.ts";
+
+let database: TestDatabase;
+let jobs: Jobs;
+const options = (owner = "c1") => ({ db: database.db, owner, log: silentLogger, clock: systemClock });
+
+beforeAll(async () => {
+  database = await testDatabase();
+  await migrate(database.db as never, "controller", controllerMigrations);
+});
+beforeEach(async () => {
+  jobs = await createJobs(options());
+});
+afterEach(() => jobs[Symbol.asyncDispose]());
+afterAll(() => database[Symbol.asyncDispose]());
+
+function gate(): { open: () => void; passed: Promise<void> } {
+  let open = (): void => undefined;
+  const passed = new Promise<void>((resolve) => (open = resolve));
+  return { open, passed };
+}
+
+test("a job is held open until it ends, and then tells what happened", async () => {
+  const { open, passed } = gate();
+  const guid = await jobs.run({ operation: "app.delete", work: async (job) => { job.warn("mind the gap"); await passed; } });
+  expect(await jobs.wait(guid, 20)).toMatchObject({ state: "PROCESSING" });
+  const startedMs = Date.now();
+  const waiting = jobs.wait(guid, 10_000);
+  setTimeout(open, 50);
+  expect(await waiting).toMatchObject({ state: "COMPLETE", errors: [], warnings: [{ detail: "mind the gap" }] });
+  expect(Date.now() - startedMs).toBeLessThan(5_000);
+  expect(await jobs.wait("unknown", 1_000)).toBeUndefined();
+});
+
+test("a failed job has exactly what a client may know", async () => {
+  const known = await jobs.run({ operation: "x", work: () => Promise.reject(new CfError("UnprocessableEntity", ["one", "two"])) });
+  const unknown = await jobs.run({ operation: "x", work: () => Promise.reject(new Error("password=hunter2")) });
+  await jobs.idle();
+  expect((await jobs.find(known))?.errors).toEqual([{ code: 10008, title: "CF-UnprocessableEntity", detail: "one" }, { code: 10008, title: "CF-UnprocessableEntity", detail: "two" }]);
+  expect((await jobs.find(unknown))?.errors).toEqual([{ code: 10001, title: "CF-UnknownError", detail: "An unknown error occurred." }]);
+});
+
+test("a job that waits for a broker is not held", async () => {
+  const { open, passed } = gate();
+  const guid = await jobs.run({ operation: "service_instance.create", work: async (job) => { await job.polling(); await passed; } });
+  const startedMs = Date.now();
+  expect((await jobs.wait(guid, 10_000))?.state).toBe("POLLING");
+  expect(Date.now() - startedMs).toBeLessThan(5_000);
+  open();
+});
+
+test("what a crash cut off is failed at the next start of the same controller, not of another", async () => {
+  for (const [guid, owner] of [["mine", "c1"], ["theirs", "c2"]] as const) await database.db.insertInto("jobs").values({ guid, owner, operation: "app.delete", state: "PROCESSING" }).execute();
+  await (await createJobs(options()))[Symbol.asyncDispose]();
+  expect(await jobs.find("mine")).toMatchObject({ state: "FAILED", errors: [{ code: 10001, title: "CF-UnknownError" }] });
+  expect(await jobs.find("theirs")).toMatchObject({ state: "PROCESSING" });
+});
+
+test("stopping aborts what is under way and waits for it; nothing new is taken", async () => {
+  let reason: unknown;
+  const guid = await jobs.run({ operation: "x", work: ({ signal }) => new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject((reason = signal.reason) as Error))) });
+  await jobs[Symbol.asyncDispose]();
+  expect(reason).toBeInstanceOf(CfError);
+  expect(await jobs.find(guid)).toMatchObject({ state: "FAILED" });
+  await expect(jobs.run({ operation: "x", work: () => Promise.resolve() })).rejects.toMatchObject({ code: "ServiceUnavailable" });
+});
