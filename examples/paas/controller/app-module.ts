@@ -12,6 +12,7 @@ import { buildRoutes } from "./builds.ts";
 import type { RouteModule } from "./context.ts";
 import { deploymentRoutes } from "./deployments.ts";
 import { dropletRoutes } from "./droplets.ts";
+import { manifestRoutes } from "./manifests.ts";
 import { interrupted } from "./package-work.ts";
 import { packageRoutes } from "./packages.ts";
 import { processRoutes } from "./processes.ts";
@@ -42,8 +43,8 @@ export interface AppModuleOptions {
  */
 export function appModule({ runtime, blobs, services = noServices, apiUrl, tempDir, limits = {} }: AppModuleOptions): RouteModule {
   return (api, context) => {
-    const { db, jobs, log, clock, flags, hooks } = context;
-    const parts: AppParts = { db, jobs, log, clock, runtime, blobs, services, apiUrl, tempDir, limits: { ...defaultAppLimits, ...limits }, waiting: createWaiting() };
+    const { db, log, flags, hooks } = context;
+    const parts: AppParts = { ...context, runtime, blobs, services, apiUrl, tempDir, limits: { ...defaultAppLimits, ...limits }, waiting: createWaiting() };
     const builds = createBackground({ places: 64, log });
     const uploads = createBackground({ places: parts.limits.parallelUploads, log });
     api.fastify.addHook("onReady", async () => {
@@ -68,5 +69,6 @@ export function appModule({ runtime, blobs, services = noServices, apiUrl, tempD
     taskRoutes(api, parts, flags);
     deploymentRoutes(api, parts);
     revisionRoutes(api, parts);
+    manifestRoutes(api, parts);
   };
 }

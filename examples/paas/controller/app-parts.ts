@@ -1,28 +1,22 @@
 import type { Kysely, Transaction } from "kysely";
 import type { BlobClient } from "../blobstore/client.ts";
-import type { Database } from "../database.ts";
 import { placeOfSpace, type SpacePlace } from "./access.ts";
 import type { AppLimits } from "./app-limits.ts";
 import type { AppServices } from "./app-services.ts";
 import { recordAudit, type Actor } from "./audit.ts";
+import type { Context } from "./context.ts";
 import { notFound } from "./errors.ts";
-import type { Jobs } from "./jobs.ts";
-import type { Clock, Logger } from "./ports.ts";
 import type { Runtime } from "./runtime.ts";
 import type { ControllerTables, RowOf } from "./schema.ts";
 import type { Waiting } from "./waiting.ts";
 
 /** Everything the app side of the controller works with. */
-export interface AppParts {
-  readonly db: Database<ControllerTables>;
+export interface AppParts extends Context {
   readonly runtime: Runtime;
   readonly blobs: BlobClient;
   readonly services: AppServices;
-  readonly jobs: Jobs;
   readonly waiting: Waiting;
   readonly limits: AppLimits;
-  readonly log: Logger;
-  readonly clock: Clock;
   /** Folder for uploads under way. Emptied at the start. */
   readonly tempDir: string;
   /** The API's address as apps see it. */

@@ -16,7 +16,7 @@ import { mergedMetadata, type MetadataPatch } from "./present.ts";
 import { anyOf, where, type Condition } from "./query.ts";
 import { expireOld } from "./retention.ts";
 import { json } from "./schema.ts";
-import { looksLikeDroplet, receiveUpload } from "./uploads.ts";
+import { download, looksLikeDroplet, receiveUpload } from "./uploads.ts";
 
 /** `/v3/droplets`: what runs. */
 export function dropletRoutes(api: Api, parts: AppParts, background: Background): void {
@@ -150,8 +150,7 @@ export function dropletRoutes(api: Api, parts: AppParts, background: Background)
     const { stream, sizeBytes } = await blobs.get(`droplets/${row.guid}`, { signal: call.signal });
     await recordAppEvent(db, "droplet.download", found, call.actor, { droplet_guid: row.guid });
     runtime.log(row.app_guid, `Downloading droplet for app with guid ${row.app_guid}`);
-    void call.reply.header("content-type", "application/octet-stream").header("content-length", sizeBytes).header("content-disposition", `attachment; filename="${row.guid}.tgz"`).send(stream);
-    return undefined;
+    return download(stream, { type: "application/octet-stream", sizeBytes, name: `${row.guid}.tgz` });
   });
 
   api.patch("/v3/droplets/:guid", async (call) => {

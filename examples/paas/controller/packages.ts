@@ -16,7 +16,7 @@ import { accepted, created, type Api, type Call } from "./http.ts";
 import { copyPackage, processPackage } from "./package-work.ts";
 import { mergedMetadata, type MetadataPatch } from "./present.ts";
 import { anyOf, where } from "./query.ts";
-import { drainUpload, receiveUpload } from "./uploads.ts";
+import { download, drainUpload, receiveUpload } from "./uploads.ts";
 import { longPoll } from "./waiting.ts";
 
 const invalidApp = "App is invalid. Ensure it exists and you have access to it.";
@@ -136,8 +136,7 @@ export function packageRoutes(api: Api, parts: AppParts, flags: FeatureFlags, ba
     const { stream, sizeBytes } = await blobs.get(`packages/${row.guid}`, { signal: call.signal });
     await recordAppEvent(db, "package.download", found, call.actor, { package_guid: row.guid });
     runtime.log(row.app_guid, `Downloading app package for app with guid ${row.app_guid}`);
-    void call.reply.header("content-type", "application/zip").header("content-length", sizeBytes).header("content-disposition", `attachment; filename="${row.guid}.zip"`).send(stream);
-    return undefined;
+    return download(stream, { type: "application/zip", sizeBytes, name: `${row.guid}.zip` });
   });
 
   api.patch("/v3/packages/:guid", async (call) => {

@@ -2,9 +2,10 @@ import { randomUUID } from "node:crypto";
 import { createWriteStream } from "node:fs";
 import { mkdir, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { CfError, unprocessable } from "./errors.ts";
-import type { Call } from "./http.ts";
+import { Answer, type Call } from "./http.ts";
 
 /** A multipart body that was received: its files on disk, its fields as text. Disposing removes the files. */
 export interface Upload extends AsyncDisposable {
@@ -78,4 +79,9 @@ export async function looksLikeDroplet(path: string): Promise<boolean> {
   } finally {
     await file.close();
   }
+}
+
+/** An answer whose body is a file. */
+export function download(stream: Readable, { type, sizeBytes, name }: { type: string; sizeBytes: number; name: string }): Answer {
+  return new Answer(200, stream, { "content-type": type, "content-length": String(sizeBytes), "content-disposition": `attachment; filename="${name}"` });
 }
