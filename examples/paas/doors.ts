@@ -46,6 +46,8 @@ export function bareDoor(host: string, target: string, domain: string): { host: 
   const [, first = "", rest = ""] = /^\/([^/?]*)(.*)$/s.exec(target) ?? [];
   const stripped = rest.startsWith("/") ? rest : `/${rest}`;
   if (first === "uaa") return { host: `uaa.${domain}`, target: stripped };
+  // The command line's log client keeps only host and port of the address it is given and asks below /api/v1.
+  if (/^\/api\/v1(\/|$|\?)/.test(target)) return { host: `log-cache.${domain}`, target };
   if (first === "log-cache") return { host: `log-cache.${domain}`, target: stripped };
   if (first.startsWith("~") && first.length > 1) {
     const app = decodeName(first.slice(1));

@@ -30,6 +30,8 @@ describe("the bare door", () => {
     ["127.0.0.1:8080", "/uaa/oauth/token?x=1", "uaa.cf.localhost", "/oauth/token?x=1"],
     ["127.0.0.1:8080", "/uaa?x=1", "uaa.cf.localhost", "/?x=1"],
     ["localhost", "/log-cache/api/v1/info", "log-cache.cf.localhost", "/api/v1/info"],
+    ["localhost", "/api/v1/read/x?limit=1", "log-cache.cf.localhost", "/api/v1/read/x?limit=1"],
+    ["localhost", "/api/v10", "api.cf.localhost", "/api/v10"],
     ["localhost", "/~hello/a/b", "hello.cf.localhost", "/a/b"],
     ["localhost", "/~shop.example.com", "shop.example.com", "/"],
     ["localhost", "/~", "api.cf.localhost", "/~"],
