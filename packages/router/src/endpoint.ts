@@ -42,8 +42,8 @@ export interface Backend {
   inFlight: number;
   /** Milliseconds since the epoch until which the balancer avoids this address; 0 = healthy. */
   failedUntil: number;
-  /** Registrations that lead here; the last one out closes the connections. */
-  uses: number;
+  /** Keys of the routes that lead here; the last one out closes the connections. */
+  readonly routes: string[];
   /** Whatever the engine keeps per address: its connection pool. */
   connections: unknown;
 }
@@ -94,7 +94,7 @@ export function createBackend(init: EndpointInit, port: number): Backend {
     serverName: init.serverCertDomainSan ?? "",
     inFlight: 0,
     failedUntil: 0,
-    uses: 0,
+    routes: [],
     connections: undefined,
   };
 }

@@ -25,36 +25,49 @@ export interface Pool {
   readonly contextPath: string;
   /** In the order of their arrival; replaced in place, so that a cursor stays meaningful. */
   readonly endpoints: Endpoint[];
-  readonly byAddress: Map<string, Endpoint>;
+  /** By address, once there are so many that searching costs more than a map. */
+  index: Map<string, Endpoint> | undefined;
   options: RouteOptions;
   /** Where round robin goes on. */
   cursor: number;
 }
+
+/** A million routes share one. */
+export const noOptions: RouteOptions = Object.freeze({});
+
+const indexFrom = 16;
 
 export function createPool(key: string, host: string, path: string): Pool {
   return {
     key, host,
     contextPath: path === "" ? "/" : path,
     endpoints: [],
-    byAddress: new Map(),
-    options: {},
+    index: undefined,
+    options: noOptions,
     // A random start keeps many routers from sending their first requests to one instance.
     cursor: Math.floor(Math.random() * 0x10000),
   };
 }
 
+export function endpointAt(pool: Pool, address: string): Endpoint | undefined {
+  if (pool.index !== undefined) return pool.index.get(address);
+  for (const endpoint of pool.endpoints) if (endpoint.address === address) return endpoint;
+  return undefined;
+}
+
 export function putEndpoint(pool: Pool, endpoint: Endpoint): void {
-  const held = pool.byAddress.get(endpoint.address);
+  const held = endpointAt(pool, endpoint.address);
   if (held === undefined) pool.endpoints.push(endpoint);
   else pool.endpoints[pool.endpoints.indexOf(held)] = endpoint;
-  pool.byAddress.set(endpoint.address, endpoint);
+  if (pool.index !== undefined) pool.index.set(endpoint.address, endpoint);
+  else if (pool.endpoints.length >= indexFrom) pool.index = new Map(pool.endpoints.map((one) => [one.address, one]));
 }
 
 export function dropEndpoint(pool: Pool, endpoint: Endpoint): boolean {
   const at = pool.endpoints.indexOf(endpoint);
   if (at < 0) return false;
   pool.endpoints.splice(at, 1);
-  pool.byAddress.delete(endpoint.address);
+  pool.index?.delete(endpoint.address);
   return true;
 }
 

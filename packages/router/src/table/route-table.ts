@@ -1,6 +1,6 @@
 import { addressOf, createBackend, createEndpoint, effectivePort, isSame, isTls, succeeds, type Backend, type Endpoint, type EndpointInit, type ModificationTag } from "../endpoint.ts";
 import { RouterError } from "../errors.ts";
-import { createPool, dropEndpoint, loadBalancings, putEndpoint, type Pool, type RouteOptions } from "../pool.ts";
+import { createPool, dropEndpoint, endpointAt, loadBalancings, noOptions, putEndpoint, type Pool, type RouteOptions } from "../pool.ts";
 import { silentLogger, systemClock, type Clock, type Logger } from "../ports.ts";
 import { nextWildcard, parseRouteUri } from "../uri.ts";
 import { createNode, deepestPool, nodeAt, removePool, type Node } from "./trie.ts";
@@ -75,7 +75,6 @@ export function createRouteTable(options: RouteTableOptions = {}): RouteTable {
   const hosts = new Map<string, Node>();
   const pools = new Map<string, Pool>();
   const backends = new Map<string, Backend>();
-  const poolsByAddress = new Map<string, Set<Pool>>();
   const emptied = new Map<Pool, Disposable>();
   const listeners = new Set<(change: TableChange) => void>();
   const idleListeners = new Set<(backend: Backend) => void>();
@@ -130,9 +129,9 @@ export function createRouteTable(options: RouteTableOptions = {}): RouteTable {
     return backend;
   }
 
-  function release(backend: Backend): void {
-    backend.uses -= 1;
-    if (backend.uses > 0) return;
+  function release(backend: Backend, pool: Pool): void {
+    backend.routes.splice(backend.routes.indexOf(pool.key), 1);
+    if (backend.routes.length > 0) return;
     backends.delete(backendKey(backend.address, backend.tls, backend.serverName));
     for (const listener of idleListeners) listener(backend);
   }
@@ -140,13 +139,10 @@ export function createRouteTable(options: RouteTableOptions = {}): RouteTable {
   function remove(pool: Pool, endpoint: Endpoint, why: TableChange["why"]): boolean {
     if (!dropEndpoint(pool, endpoint)) return false;
     lastUpdateMs = clock.now();
-    const others = poolsByAddress.get(endpoint.address);
-    others?.delete(pool);
-    if (others?.size === 0) poolsByAddress.delete(endpoint.address);
-    release(endpoint.backend);
+    release(endpoint.backend, pool);
     if (pool.endpoints.length === 0) {
       emptyPools += 1;
-      pool.options = {};
+      pool.options = noOptions;
       const keepMs = Math.max(emptyPoolTimeoutMs, why === "failed" ? ejectedPoolMs : 0);
       if (keepMs <= 0) forget(pool);
       else emptied.set(pool, clock.after(keepMs, () => forget(pool)));
@@ -157,11 +153,12 @@ export function createRouteTable(options: RouteTableOptions = {}): RouteTable {
 
   /** A port belongs to one container: when another app turns up on it, what was registered there before is gone, heard of or not. */
   function evictOthers(endpoint: Endpoint): void {
-    const others = poolsByAddress.get(endpoint.address);
-    if (endpoint.app === "" || others === undefined || others.size === 1) return;
-    for (const pool of [...others]) {
-      const held = pool.byAddress.get(endpoint.address);
-      if (held !== undefined && held.app !== "" && held.app !== endpoint.app) remove(pool, held, "address-reused");
+    const { address, app, backend } = endpoint;
+    if (app === "" || backend.routes.length === 1) return;
+    for (const route of [...backend.routes]) {
+      const pool = pools.get(route);
+      const held = pool === undefined ? undefined : endpointAt(pool, address);
+      if (pool !== undefined && held !== undefined && held.app !== "" && held.app !== app) remove(pool, held, "address-reused");
     }
   }
 
@@ -170,7 +167,7 @@ export function createRouteTable(options: RouteTableOptions = {}): RouteTable {
       const port = effectivePort(init);
       checkOptions(routeOptions);
       const pool = poolFor(uri);
-      const held = pool.byAddress.get(addressOf(init.host, port));
+      const held = endpointAt(pool, addressOf(init.host, port));
       const now = lastUpdateMs = clock.now();
       if (held !== undefined && !succeeds(held.modificationTag, init.modificationTag) && !sameTag(held.modificationTag, init.modificationTag)) return "ignored";
       if (routeOptions !== undefined) pool.options = routeOptions;
@@ -179,19 +176,16 @@ export function createRouteTable(options: RouteTableOptions = {}): RouteTable {
         return "refreshed";
       }
       const endpoint = createEndpoint(init, backendFor(init, port), now);
-      endpoint.backend.uses += 1;
+      endpoint.backend.routes.push(pool.key);
       if (pool.endpoints.length === 0) {
         emptyPools -= 1;
         emptied.get(pool)?.[Symbol.dispose]();
         emptied.delete(pool);
       }
       putEndpoint(pool, endpoint);
-      const others = poolsByAddress.get(endpoint.address);
-      if (others === undefined) poolsByAddress.set(endpoint.address, new Set([pool]));
-      else others.add(pool);
       // Whoever registers anew has been started anew: old failures are not its own.
       if (held === undefined || held.instanceId !== endpoint.instanceId) endpoint.backend.failedUntil = 0;
-      if (held !== undefined) release(held.backend);
+      if (held !== undefined) release(held.backend, pool);
       evictOthers(endpoint);
       tell({ type: held === undefined ? "added" : "updated", route: pool.key, endpoint, why: "registered" });
       return held === undefined ? "added" : "updated";
@@ -200,7 +194,8 @@ export function createRouteTable(options: RouteTableOptions = {}): RouteTable {
     unregister(uri, init) {
       const { host, path } = taken(uri);
       const pool = pools.get(host + path);
-      const held = pool?.byAddress.get(addressOf(init.host, effectivePort(init)));
+      const address = addressOf(init.host, effectivePort(init));
+      const held = pool === undefined ? undefined : endpointAt(pool, address);
       if (pool === undefined || held === undefined) return false;
       if (!succeeds(held.modificationTag, init.modificationTag) && !sameTag(held.modificationTag, init.modificationTag)) return false;
       return remove(pool, held, "unregistered");
@@ -247,7 +242,7 @@ export function createRouteTable(options: RouteTableOptions = {}): RouteTable {
     onChange: (listener) => listen(listeners, listener),
     onIdleBackend: (listener) => listen(idleListeners, listener),
     get routeCount() { return pools.size - emptyPools; },
-    get addressCount() { return poolsByAddress.size; },
+    get addressCount() { return backends.size; },
     get lastUpdateMs() { return lastUpdateMs; },
   };
 }
