@@ -132,7 +132,7 @@ export async function stage(
       await chmod(join(paths.home, name), 0o755);
     }
 
-    const summary = kind === "folder" ? await copyFolder(app, paths.app, { signal, ...limits }) : await unpackZip(app, paths.app, { signal, ...limits });
+    const summary = kind === "folder" ? await copyFolder(app, paths.app, { signal, except: out, ...limits }) : await unpackZip(app, paths.app, { signal, ...limits });
     if (summary.files === 0) throw new StagingError("STAGING_PACKAGE_EMPTY", `the package ${app} holds no files; is this the right folder?`, { phase: "package" });
 
     const resolve: ResolveOptions = {

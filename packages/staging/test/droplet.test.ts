@@ -164,6 +164,12 @@ describe("the build cache", () => {
   });
 });
 
+test("a droplet that is put into the app's folder is no part of the next one", async () => {
+  const app = await folderWith({ a: "a" });
+  const job = { app, out: join(app, "d.tgz"), buildpacks: [await shellBuildpack({ finalize: ":", release })] };
+  expect((await staging(job)).droplet.digest).toBe((await staging(job)).droplet.digest);
+});
+
 test("the app's own folder is left as it was", async () => {
   const app = await folderWith({ "a": "a" });
   await cp(app, `${app}-copy`, { recursive: true });

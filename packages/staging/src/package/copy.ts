@@ -1,6 +1,6 @@
 import { constants } from "node:fs";
 import { chmod, copyFile, lstat, readdir, readlink, readFile, symlink } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { StagingError, toStagingError } from "../errors.ts";
 import { resolveLimits } from "./limits.ts";
 import { quoteName } from "./names.ts";
@@ -11,9 +11,10 @@ import { createIgnore } from "./ignore.ts";
 /**
  * Copies the folder of an app, under the rules that hold for a zip. What `cf push` would leave out is left out:
  * version control, `manifest.yml`, and the patterns of a `.cfignore` in the root.
+ * So is the file `except`: a droplet of before that stands in the folder is no part of the app.
  * @throws StagingError `STAGING_PACKAGE_*`
  */
-export async function copyFolder(from: string, to: string, { signal, ...limits }: UnpackOptions = {}): Promise<PackageSummary> {
+export async function copyFolder(from: string, to: string, { signal, except, ...limits }: UnpackOptions & { except?: string } = {}): Promise<PackageSummary> {
   const tree = createTree<TreeEntry>(resolveLimits(limits));
   const ignored = createIgnore(await readFile(join(from, ".cfignore"), "utf8").catch(() => ""));
   const walk = async (folder: string): Promise<void> => {
@@ -22,7 +23,7 @@ export async function copyFolder(from: string, to: string, { signal, ...limits }
       const name = folder === "" ? item.name : `${folder}/${item.name}`;
       const status = await lstat(join(from, name));
       // An ignored folder is still walked: a later pattern with ! may bring a file below it back.
-      const skip = ignored(name, status.isDirectory());
+      const skip = ignored(name, status.isDirectory()) || (except !== undefined && resolve(from, name) === resolve(except));
       if (status.isDirectory()) {
         if (!skip) tree.add({ name, kind: "directory", mode: safeMode(status.mode, "directory"), sizeBytes: 0 });
         if (!skip || ignored.mayReturn) await walk(name);
