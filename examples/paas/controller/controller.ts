@@ -1,6 +1,7 @@
 import type { AddressInfo } from "node:net";
 import { migrate, type Database } from "../database.ts";
 import type { Context, Hooks, RouteModule, SystemBuildpack } from "./context.ts";
+import { CfError } from "./errors.ts";
 import { createFeatureFlags } from "./flags.ts";
 import { createApi, type Api } from "./http.ts";
 import { createJobs } from "./jobs.ts";
@@ -44,7 +45,7 @@ export async function createController(options: ControllerOptions): Promise<Cont
   await migrate(db as never, "controller", controllerMigrations);
   await seed(db, { domain, systemBuildpacks });
   const context: Context = {
-    db, identities, domain, urlsOf, systemBuildpacks, log, clock,
+    db, identities: toldApart(identities), domain, urlsOf, systemBuildpacks, log, clock,
     jobs: await createJobs({ db, owner: name, log, clock }),
     flags: createFeatureFlags(db),
     hooks: {
@@ -73,3 +74,14 @@ export async function createController(options: ControllerOptions): Promise<Cont
   };
 }
 
+/** A UAA that cannot be asked is an answer of its own (503), not an accident. */
+function toldApart(identities: Identities): Identities {
+  const ask = <T>(question: Promise<T>): Promise<T> => question.catch((error: unknown) => {
+    throw new CfError("UaaUnavailable", [], { cause: error });
+  });
+  return {
+    findByIds: (guids) => (guids.length === 0 ? Promise.resolve([]) : ask(identities.findByIds(guids))),
+    findByNames: (names, options) => (names.length === 0 ? Promise.resolve([]) : ask(identities.findByNames(names, options))),
+    ...(identities.create && { create: (user) => ask((identities.create as NonNullable<Identities["create"]>)(user)) }),
+  };
+}

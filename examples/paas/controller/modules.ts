@@ -1,3 +1,4 @@
+import { absentServiceRoutes } from "./absent-services.ts";
 import { absentRoutes } from "./absent.ts";
 import type { RouteModule } from "./context.ts";
 import { destinationRoutes } from "./destinations.ts";
@@ -14,8 +15,11 @@ import { spaceQuotaRoutes } from "./space-quotas.ts";
 import { spaceRoutes } from "./spaces.ts";
 import { userRoutes } from "./users.ts";
 
-/** The controller's own resources, apps and services left out. */
-export const coreModules: readonly RouteModule[] = [
+/** The controller's own resources, without apps and services. */
+export const foundationModules: readonly RouteModule[] = [
   rootRoutes, jobRoutes, organizationRoutes, spaceRoutes, roleRoutes, userRoutes, domainRoutes, routeRoutes, destinationRoutes, quotaRoutes, spaceQuotaRoutes,
   featureFlagRoutes, environmentGroupRoutes, stackRoutes, buildpackRoutes, eventRoutes, absentRoutes,
 ];
+
+/** The same with empty lists where services would be. Whoever has a services part takes `foundationModules` and adds it. */
+export const coreModules: readonly RouteModule[] = [...foundationModules, absentServiceRoutes];

@@ -47,10 +47,10 @@ export interface Identity {
   readonly origin: string;
 }
 
-/** Names and ids of users, asked from the UAA. Unknown ones are simply absent from the answer. */
+/** Names and ids of users, asked from the UAA. Unknown ones are simply absent from the answer; it throws when the UAA cannot be asked. */
 export interface Identities {
   findByIds(guids: readonly string[]): Promise<Identity[]>;
-  findByNames(names: readonly string[], options?: { origins?: readonly string[] | undefined; partial?: boolean | undefined }): Promise<Identity[]>;
+  findByNames(names: readonly string[], options?: { origins?: readonly string[] | undefined }): Promise<Identity[]>;
   /** Makes a shadow user of another identity provider; absent where that is not possible. */
   create?(user: { username: string; origin: string }): Promise<Identity>;
 }

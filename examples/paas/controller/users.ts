@@ -56,6 +56,13 @@ export const userRoutes: RouteModule = (api, context) => {
       SELECT r.user_guid FROM roles r LEFT JOIN spaces s ON s.guid = r.space_guid
       WHERE coalesce(r.organization_guid, s.organization_guid) = ANY(${[...organizationGuids]})))`;
 
+  /** Parts of names are looked for among the users the controller knows: the UAA is asked for their names. */
+  const partlyNamed = async (parts: readonly string[], origins: readonly string[] | undefined): Promise<Identity[]> => {
+    const known = await db.selectFrom("users").select("guid").execute();
+    const found = await identities.findByIds(known.map(({ guid }) => guid));
+    return found.filter(({ username, origin }) => parts.some((part) => username.toLowerCase().includes(part.toLowerCase())) && (!origins || origins.includes(origin)));
+  };
+
   const named = async ({ query }: Call): Promise<Condition | undefined> => {
     const { usernames, partial_usernames: partial, origins } = query;
     if (usernames !== undefined && partial !== undefined) throw badQuery("Only one of 'usernames' and 'partial_usernames' can be provided");
@@ -64,7 +71,8 @@ export const userRoutes: RouteModule = (api, context) => {
       if (origins !== undefined) throw badQuery("Origins filter cannot be provided without usernames or partial_usernames filter.");
       return undefined;
     }
-    const found = await identities.findByNames(listValues(names), { origins: origins === undefined ? undefined : listValues(origins), partial: partial !== undefined });
+    const wanted = origins === undefined ? undefined : listValues(origins);
+    const found = partial === undefined ? await identities.findByNames(listValues(names), { origins: wanted }) : await partlyNamed(listValues(partial), wanted);
     return sql<boolean>`users.guid = ANY(${found.map(({ guid }) => guid)})`;
   };
 

@@ -173,4 +173,15 @@ describe("roles and users", () => {
     const reply = await platform.anonymous.send("GET", "/v3/organizations", undefined, { authorization: `bearer ${token}` });
     expect(reply.body.resources.map((each: { guid: string }) => each.guid)).toEqual([organization]);
   });
+
+  test("without the UAA roles and users stay readable, and naming somebody new is a 503", async () => {
+    const away = (): Promise<never> => Promise.reject(new Error("connect ECONNREFUSED 10.0.0.1"));
+    const { organization } = await platform.space();
+    await using second = await startTestController({ db: platform.controller.context.db, identities: { findByIds: away, findByNames: away } });
+    const list = await second.admin.get("/v3/roles?include=user");
+    expect(list.status).toBe(200);
+    expect(list.body.included.users[0]).toMatchObject({ username: null, origin: null });
+    const role = await second.admin.post("/v3/roles", { type: "organization_user", relationships: { user: { data: { username: "zoe" } }, organization: relation(organization) } });
+    expect([role.status, role.body.errors]).toEqual([503, [{ code: 20004, title: "CF-UaaUnavailable", detail: "The UAA service is currently unavailable" }]]);
+  });
 });

@@ -1,8 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { absentServiceRoutes } from "../../controller/absent-services.ts";
 import { recordAudit, systemActor } from "../../controller/audit.ts";
-import { coreModules } from "../../controller/modules.ts";
 import { startTestController, testDomain, type Client, type Reply, type TestController } from "../support/controller.ts";
 
 let platform: TestController;
@@ -10,7 +8,7 @@ let admin: Client;
 let user: Client;
 
 beforeAll(async () => {
-  platform = await startTestController({ modules: [...coreModules, absentServiceRoutes], systemBuildpacks: [{ name: "staticfile_buildpack" }, { name: "nodejs_buildpack" }, { name: "binary_buildpack" }] });
+  platform = await startTestController({ systemBuildpacks: [{ name: "staticfile_buildpack" }, { name: "nodejs_buildpack" }, { name: "binary_buildpack" }] });
   admin = platform.admin;
   user = await platform.user("una");
 });

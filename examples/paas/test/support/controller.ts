@@ -120,7 +120,6 @@ export async function startTestController(options: Partial<ControllerOptions> = 
 function listedIdentities(list: readonly Identity[]): Identities {
   return {
     findByIds: (guids) => Promise.resolve(list.filter(({ guid }) => guids.includes(guid))),
-    findByNames: (names, { origins, partial = false } = {}) => Promise.resolve(list.filter(({ username, origin }) =>
-      names.some((name) => (partial ? username.includes(name) : username === name)) && (!origins || origins.includes(origin)))),
+    findByNames: (names, { origins } = {}) => Promise.resolve(list.filter(({ username, origin }) => names.includes(username) && (!origins || origins.includes(origin)))),
   };
 }
