@@ -26,7 +26,8 @@ export const defaultLockout: LockoutPolicy = { failures: 5, failuresFromStranger
  */
 export interface Lockout {
   locked(name: LockoutName, address: string): Promise<boolean>;
-  failed(name: LockoutName, address: string): Promise<void>;
+  /** Counts a failure, unless the name is locked by now: of a burst exactly as many count as the limit says. */
+  failed(name: LockoutName, address: string): Promise<"counted" | "locked">;
   succeeded(name: LockoutName, address: string): Promise<void>;
   /** Forgets all failures of a name. */
   unlock(name: LockoutName): Promise<void>;
@@ -56,17 +57,19 @@ export function createLockout(db: UaaDatabase, { policy = defaultLockout, clock 
   }
 
   /** One more failure; the one that reaches the limit locks and starts the count anew. */
-  async function count(subject: string, source: string, limit: number): Promise<void> {
+  async function count(subject: string, source: string, limit: number): Promise<boolean> {
     const now = clock.now();
     const next = sql<number>`(case when uaa_attempts.window_at < ${now - windowMs} then 1 else uaa_attempts.failures + 1 end)`;
-    await db.insertInto("uaa_attempts")
+    const counted = await db.insertInto("uaa_attempts")
       .values({ subject, source, failures: limit <= 1 ? 0 : 1, window_at: now, locked_until: limit <= 1 ? now + lockMs : 0, succeeded_at: null })
       .onConflict((conflict) => conflict.columns(["subject", "source"]).doUpdateSet({
         failures: sql<number>`case when ${next} >= ${limit} then 0 else ${next} end`,
         window_at: sql<number>`case when uaa_attempts.window_at < ${now - windowMs} then ${now}::bigint else uaa_attempts.window_at end`,
         locked_until: sql<number>`case when ${next} >= ${limit} then ${now + lockMs}::bigint else uaa_attempts.locked_until end`,
-      }))
-      .execute();
+      }).where("uaa_attempts.locked_until", "<=", now))
+      .returning("subject")
+      .executeTakeFirst();
+    return counted !== undefined;
   }
 
   return {
@@ -79,8 +82,8 @@ export function createLockout(db: UaaDatabase, { policy = defaultLockout, clock 
       const subject = subjectOf(name);
       const source = sourceOf(address);
       const { known } = await rows(subject, source);
-      await count(subject, source, failures);
-      if (!known) await count(subject, strangers, failuresFromStrangers);
+      if (!(await count(subject, source, failures))) return "locked";
+      return known || (await count(subject, strangers, failuresFromStrangers)) ? "counted" : "locked";
     },
     async succeeded(name, address) {
       const subject = subjectOf(name);

@@ -18,7 +18,7 @@ export async function loginWithPassword(context: UaaContext, name: LockoutName, 
   // Others may have failed while this one waited for its turn: a burst must not get more tries than the limit.
   if (await lockout.locked(name, address)) throw accountLocked();
   if (!right || !user?.active) {
-    await lockout.failed(name, address);
+    if ((await lockout.failed(name, address)) === "locked") throw accountLocked();
     logger.info("uaa.login-failed", { userId: user?.id, origin, address });
     throw badCredentials();
   }

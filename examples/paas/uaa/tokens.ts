@@ -4,7 +4,7 @@ import { transaction } from "../database.ts";
 import { accessClaims, type AccessClaims, type ClientMethod } from "./claims.ts";
 import type { Client } from "./clients.ts";
 import { invalidToken, UaaServerError } from "./errors.ts";
-import type { Keyring } from "./keyring.ts";
+import type { Keyring, SigningKey } from "./keyring.ts";
 import { silentLogger, systemClock, type Clock, type Logger } from "./ports.ts";
 import type { FamilyRow, TokenRow, UaaDatabase, UaaTransaction, UserRow } from "./schema.ts";
 import { grantedScopes } from "./scopes.ts";
@@ -76,16 +76,18 @@ const unusable = () => invalidToken("The token expired, was revoked, or the toke
 export function createTokens(options: TokensOptions): Tokens {
   const { db, keyring, users, issuer, refreshGraceMs = 30_000, clock = systemClock, logger = silentLogger } = options;
 
-  async function sign(claims: AccessClaims): Promise<string> {
-    const { kid, algorithm, privateKey } = await keyring.active();
+  function sign(claims: AccessClaims, { kid, algorithm, privateKey }: SigningKey): Promise<string> {
     return new SignJWT({ ...claims })
       .setProtectedHeader({ alg: algorithm, jku: `${issuer.replace(/\/$/, "")}/token_keys`, kid, typ: "JWT" })
       .sign(privateKey);
   }
 
-  /** Makes the tokens of one answer; `store` puts their rows where they belong. */
-  async function make(what: IssueOptions & { refreshUntilMs: number | undefined }, store: (rows: Omit<TokenRow, "family_id">[]) => Promise<void>): Promise<TokenAnswer> {
-    const { client, user, scope, grantType, method, authTimeMs, refreshUntilMs, nonce } = what;
+  /**
+   * Makes the tokens of one answer; `store` puts their rows where they belong. The key comes from outside: fetching it
+   * may ask the database, and inside a transaction that would wait for the transaction itself.
+   */
+  async function make(what: IssueOptions & { key: SigningKey; refreshUntilMs: number | undefined }, store: (rows: Omit<TokenRow, "family_id">[]) => Promise<void>): Promise<TokenAnswer> {
+    const { client, user, scope, grantType, method, authTimeMs, refreshUntilMs, nonce, key } = what;
     const now = clock.now();
     const nowS = Math.floor(now / 1000);
     const claims = accessClaims({
@@ -97,7 +99,7 @@ export function createTokens(options: TokensOptions): Tokens {
     const refreshToken = refreshUntilMs === undefined ? undefined : `${randomBytes(16).toString("hex")}-r`;
     if (refreshToken !== undefined && refreshUntilMs !== undefined)
       rows.push({ id: refreshId(refreshToken), kind: "refresh", scope: scopeText, issued_at: now, expires_at: refreshUntilMs, used_at: null });
-    const signed = sign(claims);
+    const signed = sign(claims, key);
     // Never unhandled if storing fails first.
     signed.catch(() => {});
     await store(rows);
@@ -114,7 +116,7 @@ export function createTokens(options: TokensOptions): Tokens {
   const insert = (trx: UaaTransaction, familyId: string, rows: Omit<TokenRow, "family_id">[]) =>
     trx.insertInto("uaa_tokens").values(rows.map((row) => ({ ...row, family_id: familyId }))).execute();
 
-  async function exchange(trx: UaaTransaction, { client, method, value, scope }: Parameters<Tokens["refresh"]>[0]): Promise<TokenAnswer | UaaServerError> {
+  async function exchange(trx: UaaTransaction, key: SigningKey, { client, method, value, scope }: Parameters<Tokens["refresh"]>[0]): Promise<TokenAnswer | UaaServerError> {
     const now = clock.now();
     const id = refreshId(value);
     const at = await trx.selectFrom("uaa_tokens").select("family_id").where("id", "=", id).where("kind", "=", "refresh").executeTakeFirst();
@@ -142,13 +144,14 @@ export function createTokens(options: TokensOptions): Tokens {
     if (granted.length === 0) return new UaaServerError("invalid_scope", "None of the scopes is granted any more");
     if (token.used_at === null) await trx.updateTable("uaa_tokens").set({ used_at: now }).where("id", "=", id).execute();
     return make(
-      { client, user, scope: granted, grantType: family.grant_type, method, authTimeMs: family.auth_time, refreshUntilMs: token.expires_at },
+      { client, user, scope: granted, grantType: family.grant_type, method, authTimeMs: family.auth_time, refreshUntilMs: token.expires_at, key },
       async (rows) => void (await insert(trx, family.id, rows)),
     );
   }
 
   return {
-    issue({ withRefresh = false, ...what }) {
+    async issue({ withRefresh = false, ...what }) {
+      const key = await keyring.active();
       const { client, user, scope, grantType, authTimeMs } = what;
       const now = clock.now();
       const family: FamilyRow = {
@@ -156,7 +159,7 @@ export function createTokens(options: TokensOptions): Tokens {
         scope: scope.join(" "), auth_time: authTimeMs ?? now, created_at: now,
       };
       const refreshUntilMs = withRefresh ? now + (client.refreshValidityS ?? defaultRefreshS) * 1000 : undefined;
-      return make({ ...what, refreshUntilMs }, (rows) =>
+      return make({ ...what, refreshUntilMs, key }, (rows) =>
         transaction(db, async (trx) => {
           await trx.insertInto("uaa_families").values(family).execute();
           await insert(trx, family.id, rows);
@@ -164,7 +167,8 @@ export function createTokens(options: TokensOptions): Tokens {
       );
     },
     async refresh(what) {
-      const result = await transaction(db, (trx) => exchange(trx, what));
+      const key = await keyring.active();
+      const result = await transaction(db, (trx) => exchange(trx, key, what));
       if (result instanceof UaaServerError) throw result;
       return result;
     },

@@ -1,14 +1,43 @@
+import { randomUUID } from "node:crypto";
 import { request as httpRequest } from "node:http";
-import type { Kysely } from "kysely";
+import { sql, type Kysely } from "kysely";
 import { openDatabase } from "../../database.ts";
 import { platformClients, startUaa, type Uaa, type UaaOptions } from "../../uaa/index.ts";
 import { temporaryFolder } from "../support/bundle.ts";
+import { testTemplate } from "../support/template.ts";
 
 export const controllerSecret = "controller+secret%41/:x";
 export const adminSecret = "the admin client's secret";
 export const issuer = "http://uaa.cf.localhost:8080";
 /** Cheap: the tests try many passwords. */
 const passwordCost = { N: 1024, r: 8, p: 1 };
+
+/** Where a database is kept while servers on it come and go: a folder, or the server that OPENCF_TEST_POSTGRES_URL names. */
+interface Kept extends AsyncDisposable {
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- rows are looked at directly
+  open(): Promise<Kysely<any>>;
+}
+
+async function keptDatabase(): Promise<Kept> {
+  const server = process.env["OPENCF_TEST_POSTGRES_URL"];
+  if (server === undefined) {
+    const folder = await temporaryFolder();
+    const template = await testTemplate();
+    return { open: () => openDatabase({ dataDir: folder.path, template }), [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() };
+  }
+  const name = `test_${randomUUID().replaceAll("-", "")}`;
+  const url = new URL(server);
+  url.pathname = `/${name}`;
+  const admin = await openDatabase<object>({ url: server });
+  await sql`create database ${sql.id(name)}`.execute(admin);
+  return {
+    open: () => openDatabase({ url: url.href }),
+    async [Symbol.asyncDispose]() {
+      await sql`drop database ${sql.id(name)} with (force)`.execute(admin);
+      await admin.destroy();
+    },
+  };
+}
 
 export interface Answer {
   status: number;
@@ -60,9 +89,9 @@ export interface Running extends AsyncDisposable {
   restart(options?: Partial<UaaOptions>): Promise<Running>;
 }
 
-export async function running(options: Partial<UaaOptions> = {}, kept?: { path: string } & AsyncDisposable): Promise<Running> {
-  const folder = kept ?? (await temporaryFolder());
-  const db = await openDatabase<object>({ dataDir: folder.path });
+export async function running(options: Partial<UaaOptions> = {}, kept?: Kept): Promise<Running> {
+  const database = kept ?? (await keptDatabase());
+  const db = await database.open();
   const logs: string[] = [];
   let shiftMs = 0;
   const note = (event: string, data?: object) => void logs.push(`${event} ${JSON.stringify(data)}`);
@@ -72,6 +101,7 @@ export async function running(options: Partial<UaaOptions> = {}, kept?: { path: 
     clients: platformClients({ controllerSecret, adminSecret, sshProxySecret: "ssh secret" }), ...options,
   });
   let stopped: Promise<void> | undefined;
+  let removed: Promise<void> | undefined;
   const stop = async () => {
     await uaa[Symbol.asyncDispose]();
     await db.destroy();
@@ -94,11 +124,11 @@ export async function running(options: Partial<UaaOptions> = {}, kept?: { path: 
     },
     async restart(changed = {}) {
       await (stopped ??= stop());
-      return running({ ...options, ...changed }, folder);
+      return running({ ...options, ...changed }, database);
     },
     async [Symbol.asyncDispose]() {
       await (stopped ??= stop());
-      if (!kept) await folder[Symbol.asyncDispose]();
+      if (!kept) await (removed ??= Promise.resolve(database[Symbol.asyncDispose]()));
     },
   };
 }

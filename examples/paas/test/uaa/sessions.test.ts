@@ -1,9 +1,11 @@
 import { createServer } from "node:http";
-import { monitorEventLoopDelay } from "node:perf_hooks";
 import { createValidator } from "@opencf/uaa-client";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { createIdentities } from "../../uaa/index.ts";
 import { adminSecret, basic, controllerSecret, decode, form, issuer, running, wire, type Running } from "./harness.ts";
+
+// Most of these start several servers, which takes a while on a machine that has other things to do.
+vi.setConfig({ testTimeout: 60_000 });
 
 const locked = "Your account has been locked because of too many failed attempts to login.";
 const refresh = (at: Running, refresh_token: string) => at.token({ grant_type: "refresh_token", refresh_token });
@@ -81,8 +83,7 @@ describe("lockout", () => {
     const id = await at.createUser("ann", "right");
     const burst = await Promise.all(Array.from({ length: 40 }, (_, i) => at.login("ann", `wrong ${i}`)));
     const tried = burst.filter(({ json }) => json.error_description === "Bad credentials").length;
-    expect(tried).toBeGreaterThanOrEqual(4);
-    expect(tried).toBeLessThanOrEqual(7);
+    expect(tried).toBe(5);
     expect(burst.filter(({ json }) => json.error_description === locked).length).toBe(40 - tried);
     const right = await at.login("ann", "right");
     expect([right.status, right.json]).toEqual([401, { error: "unauthorized", error_description: locked }]);
@@ -291,28 +292,24 @@ describe("for other parts", () => {
 });
 
 describe("speed", () => {
-  test("a login does not hold up the others, and a token costs little besides the password", { timeout: 60_000 }, async () => {
+  test("a login does not hold up the others, and a token costs little besides the password", async () => {
     await using at = await running({ passwordCost: { N: 2 ** 15, r: 8, p: 3 } });
     await at.login("admin", "admin password");
-    const delay = monitorEventLoopDelay({ resolution: 5 });
-    delay.enable();
-    const logins = Promise.all(Array.from({ length: 8 }, () => at.login("admin", "admin password")));
-    let worst = 0;
-    for (let i = 0; i < 20; i += 1) {
-      const started = performance.now();
+    let finished = false;
+    const logins = Promise.all(Array.from({ length: 6 }, () => at.login("admin", "admin password"))).finally(() => (finished = true));
+    let meanwhile = 0;
+    while (!finished) {
       await at.call("GET", "/login");
-      worst = Math.max(worst, performance.now() - started);
+      meanwhile += 1;
     }
     expect((await logins).every(({ status }) => status === 200)).toBe(true);
-    delay.disable();
-    expect(worst).toBeLessThan(300);
-    const times: number[] = [];
-    for (let i = 0; i < 20; i += 1) {
-      const started = performance.now();
-      await at.clientToken();
-      times.push(performance.now() - started);
-    }
-    expect(times.sort((a, b) => a - b)[10]).toBeLessThan(40);
-    console.info(`token ${String(times[10]?.toFixed(1))} ms, event loop p99 ${(delay.percentile(99) / 1e6).toFixed(0)} ms`);
+    // Each login computes for a fifth of a second; on the event loop only a few others would get in between.
+    expect(meanwhile).toBeGreaterThan(30);
+    await at.clientToken();
+    const before = process.cpuUsage();
+    for (let i = 0; i < 20; i += 1) await at.clientToken();
+    const { user, system } = process.cpuUsage(before);
+    // Time of the processor, with the database and the test itself in it: what others do on the machine does not count.
+    expect((user + system) / 1_000 / 20).toBeLessThan(40);
   });
 });
