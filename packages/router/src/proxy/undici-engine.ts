@@ -1,4 +1,5 @@
-import { Pool, type Dispatcher } from "undici";
+import { isIP } from "node:net";
+import { buildConnector, Pool, type Dispatcher } from "undici";
 import type { Backend, Endpoint } from "../endpoint.ts";
 import { beginAnswer } from "./answer.ts";
 import type { Engine, Exchange } from "./exchange.ts";
@@ -13,7 +14,6 @@ export function createUndiciEngine(settings: ProxySettings): Engine {
 
   function poolOf(backend: Backend): Pool {
     if (backend.connections instanceof Pool) return backend.connections;
-    const { ca, cert, key } = settings.backendTls;
     const pool = new Pool(`${backend.tls ? "https" : "http"}://${backend.address}`, {
       connections: null,
       pipelining: 1,
@@ -23,10 +23,7 @@ export function createUndiciEngine(settings: ProxySettings): Engine {
       // One timer of our own covers the whole attempt.
       headersTimeout: 0,
       bodyTimeout: 0,
-      connect: {
-        timeout: settings.dialTimeoutMs,
-        ...(backend.tls ? { servername: backend.serverName || backend.host, ca: ca as string | string[], cert, key } : {}),
-      },
+      connect: connectorFor(backend, settings),
     });
     pools.add(pool);
     backend.connections = pool;
@@ -43,7 +40,9 @@ export function createUndiciEngine(settings: ProxySettings): Engine {
       return new Promise((resolve) => {
         const body = exchange.hasBody ? new RequestBody(exchange) : null;
         const attempt = new Attempt(exchange, endpoint, body, resolve);
-        poolOf(endpoint.backend).dispatch({ path: exchange.target, method: exchange.method as Dispatcher.HttpMethod, headers, body }, attempt);
+        const request: Dispatcher.DispatchOptions & { servername?: string } = { path: exchange.target, method: exchange.method as Dispatcher.HttpMethod, headers, body };
+        if (endpoint.backend.tls) request.servername = serverNameOf(endpoint.backend);
+        poolOf(endpoint.backend).dispatch(request, attempt);
       });
     },
     release(backend) {
@@ -55,6 +54,18 @@ export function createUndiciEngine(settings: ProxySettings): Engine {
       pools.clear();
     },
   };
+}
+
+/**
+ * The name an endpoint must prove is the instance's, never the `Host` of the request, which undici would take by itself:
+ * that is the same for all instances, and says nothing about which one answers.
+ */
+const serverNameOf = ({ serverName, host }: Backend): string => serverName || (isIP(host) === 0 ? host : "");
+
+function connectorFor(backend: Backend, settings: ProxySettings): buildConnector.connector {
+  const { ca, cert, key } = settings.backendTls;
+  const connect = buildConnector({ timeout: settings.dialTimeoutMs, ...(backend.tls ? { ca: ca as string | string[], cert, key } : {}) });
+  return backend.tls ? (options, callback) => connect({ ...options, servername: serverNameOf(backend) }, callback) : connect;
 }
 
 /**
