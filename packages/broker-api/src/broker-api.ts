@@ -1,4 +1,5 @@
 import type { BrokerDefinition } from "./broker.ts";
+import type { Catalog } from "./catalog.ts";
 import { checkCatalog } from "./catalog-check.ts";
 import { createCredentialCheck, type BasicCredentials } from "./credentials.ts";
 import { BrokerError, isBrokerError } from "./errors.ts";
@@ -36,7 +37,7 @@ export interface BrokerApiOptions {
 export type BrokerApi = (request: Request) => Promise<Response>;
 
 const operations: Readonly<Record<Verb, (engine: Engine, call: Call) => Promise<Outcome>>> = {
-  catalog: async ({ broker }) => ({ status: 200, body: broker.catalog as unknown as JsonObject }),
+  catalog: async ({ catalog }) => ({ status: 200, body: catalog as unknown as JsonObject }),
   provision, update, deprovision, fetchInstance, instanceOperation: (engine, call) => operationOf(engine, call, "instance"),
   bind, unbind, fetchBinding, bindingOperation: (engine, call) => operationOf(engine, call, "binding"),
 };
@@ -56,10 +57,11 @@ export function createBrokerApi(broker: BrokerDefinition, options: BrokerApiOpti
   if (!(timeoutMs > 0) || !(maxBodyBytes > 0)) throw new BrokerError("BROKER_INVALID_OPTIONS", "timeoutMs and maxBodyBytes must be above 0");
   const pairs = Array.isArray(credentials) ? (credentials as readonly BasicCredentials[]) : credentials === undefined ? [] : [credentials as BasicCredentials];
   const allowed = createCredentialCheck(pairs);
-  const { issues, checks } = checkCatalog(broker.catalog);
+  const catalog = deepFreeze(JSON.parse(JSON.stringify(broker.catalog ?? null)) as Catalog);
+  const { issues, checks } = checkCatalog(catalog);
   if (issues.length > 0) throw new BrokerError("BROKER_INVALID_CATALOG", `the catalog has ${issues.length} fault(s):\n${issues.join("\n")}`, { issues });
   demandFunctions(broker);
-  const engine: Engine = { broker, checks, store, locks: createLocks() };
+  const engine: Engine = { broker, catalog, checks, store, locks: createLocks() };
 
   return async (request) => {
     const startedAt = clock.now();
@@ -70,15 +72,19 @@ export function createBrokerApi(broker: BrokerDefinition, options: BrokerApiOpti
       if (!allowed(request.headers.get("authorization"))) throw new BrokerError("BROKER_UNAUTHORIZED", "the user name or the password is wrong");
       demandVersion(request.headers);
       if (closing?.aborted) throw new BrokerError("BROKER_UNAVAILABLE", "the broker is shutting down");
-      response = respond(await withinTime((signal) => serve(request, seen, signal)), requestIdentity);
+      response = respond(await withinTime((signal) => serve(request, seen, signal), (error) => fault(seen, error, "broker.failed.late")), requestIdentity);
     } catch (error) {
-      const known = isBrokerError(error) ? error : new BrokerError("BROKER_FAILED", "the broker failed", { cause: error });
-      if (known.status >= 500) log.error("broker.failed", { ...named(seen), code: known.code, reason: seen.redact(reasonOf(known)) });
-      response = respondError(known, requestIdentity);
+      response = respondError(fault(seen, error, "broker.failed"), requestIdentity);
     }
     log.info("broker.request", { method: request.method, ...named(seen), status: response.status, durationMs: clock.now() - startedAt });
     return response;
   };
+
+  function fault(seen: Seen, error: unknown, event: string): BrokerError {
+    const known = isBrokerError(error) ? error : new BrokerError("BROKER_FAILED", "the broker failed", { cause: error });
+    if (known.status >= 500) log.error(event, { ...named(seen), code: known.code, reason: seen.redact(reasonOf(known)) });
+    return known;
+  }
 
   async function serve(request: Request, seen: Seen, signal: AbortSignal): Promise<Outcome> {
     const url = new URL(request.url);
@@ -96,7 +102,7 @@ export function createBrokerApi(broker: BrokerDefinition, options: BrokerApiOpti
    * Answers in time even when the author's function does not heed the signal. The work then goes on behind the answer,
    * still holding its lock, and its record is finished when it ends, so the platform's clean-up finds the truth.
    */
-  async function withinTime(work: (signal: AbortSignal) => Promise<Outcome>): Promise<Outcome> {
+  async function withinTime(work: (signal: AbortSignal) => Promise<Outcome>, failedLate: (error: unknown) => void): Promise<Outcome> {
     const limit = new AbortController();
     const signal = closing ? AbortSignal.any([limit.signal, closing]) : limit.signal;
     let timer: Disposable | undefined;
@@ -109,7 +115,7 @@ export function createBrokerApi(broker: BrokerDefinition, options: BrokerApiOpti
     });
     try {
       const running = work(signal);
-      running.catch(() => {});   // after a timeout nobody else listens
+      running.catch((error: unknown) => { if (limit.signal.aborted) failedLate(error); });
       return await Promise.race([running, late]);
     } finally {
       timer?.[Symbol.dispose]();

@@ -37,7 +37,10 @@ export function findTarget(method: string, pathname: string): Target {
   const door = doors.find(({ segments }) => segments.length === parts.length && segments.every((segment, i) => segment.startsWith(":") || segment === parts[i]));
   if (door === undefined) throw new BrokerError("BROKER_NOT_FOUND", "there is nothing at this path");
   const verb = Object.hasOwn(door.methods, method) ? door.methods[method] : undefined;
-  if (verb === undefined) throw new BrokerError("BROKER_METHOD_NOT_ALLOWED", `this path takes ${Object.keys(door.methods).join(", ")}`);
+  if (verb === undefined) {
+    const takes = Object.keys(door.methods);
+    throw new BrokerError("BROKER_METHOD_NOT_ALLOWED", `this path takes ${takes.join(", ")}`, { issues: takes });
+  }
   return { verb, instanceId: decode(parts[2] ?? "x", "instance"), bindingId: decode(parts[4] ?? "x", "binding") };
 }
 

@@ -16,9 +16,7 @@ export function respondError(error: BrokerError, requestIdentity: string | undef
   const headers = headersFor(requestIdentity);
   if (error.status === 401) headers["www-authenticate"] = 'Basic realm="service broker", charset="UTF-8"';
   if (error.status === 503) headers["retry-after"] = "10";
-  if (error.status === 405) headers["allow"] = /this path takes (.*)$/.exec(error.message)?.[1] ?? "";
-  // A resource that is gone is no fault to tell a user about; platforms expect an empty object.
-  if (error.status === 410) return Response.json({}, { status: 410, headers });
+  if (error.status === 405) headers["allow"] = error.issues.join(", ");
   const body: JsonObject = { description: error.message === "" ? "the broker gave no reason" : error.message };
   if (error.word !== undefined) body["error"] = error.word;
   if (error.instanceUsable !== undefined) body["instance_usable"] = error.instanceUsable;

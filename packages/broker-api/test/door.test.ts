@@ -79,6 +79,14 @@ describe("bodies and paths", () => {
       expect(answer.body["description"]).toBeTypeOf("string");
     });
 
+  for (const type of ["application/x-www-form-urlencoded", "text/plain", "application/jsonx", "application/json-seq"])
+    test(`content type ${type} is not taken, whatever the body`, async () => {
+      const w = world();
+      const body = { service_id: "s1", plan_id: "p1", organization_guid: "o", space_guid: "s" };
+      const answer = await w.ask("PUT", w.instance("i"), { raw: JSON.stringify(body), headers: { "content-type": type } });
+      expect(answer).toMatchObject({ status: 400, body: { description: "the body must be application/json" } });
+    });
+
   for (const type of [null, "application/json; charset=utf-8", "Application/JSON", "application/vnd.osb+json"])
     test(`content type ${type} is taken`, async () => {
       const w = world();
@@ -138,6 +146,14 @@ describe("at start", () => {
     ["huge schema", schema({ $schema: "http://json-schema.org/draft-07/schema#", description: "x".repeat(65_536) }), /65536/], ["no object", set("services", "many"), /services/],
   ] as readonly (readonly [string, Change, RegExp])[])
     test(`a catalog with ${name} is refused`, () => { expect(start(change).join("\n")).toMatch(words); });
+
+  test("changing the catalog afterwards changes nothing", async () => {
+    const catalog = structuredClone(testCatalog);
+    const w = world({}, {}, catalog);
+    (catalog as { services: unknown }).services = [];
+    expect((await w.ask("GET", "/v2/catalog")).body["services"]).toHaveLength(2);
+    expect((await w.provision("i")).status).toBe(201);
+  });
 
   test("all faults are told at once", () => {
     expect(start(set("services/1/id", "s1"), set("services/0/plans/1/name", "tiny"), schema({})).length).toBe(3);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { BrokerError, type BrokerErrorCode } from "../src/errors.ts";
 import { memoryStore } from "../src/store.ts";
-import { gate, testCatalog, until, world } from "./fixtures/world.ts";
+import { gate, logger, testCatalog, until, world } from "./fixtures/world.ts";
 
 describe("provision", () => {
   test("201, then 200 for the same, 409 for another", async () => {
@@ -295,6 +295,22 @@ describe("unbind and fetch", () => {
     expect(await w.unbind("nobody", "b")).toMatchObject({ status: 410, body: {} });
   });
 
+  test("an unbinding that failed half way leaves a binding that can only be deleted", async () => {
+    let error: Error | undefined = new Error("network");
+    const w = world({ unbind: async () => { if (error) throw error; } });
+    await w.provision("i");
+    await w.bind("i", "b");
+    expect((await w.unbind("i", "b")).status).toBe(500);
+    expect((await w.ask("GET", w.binding("i", "b"))).status).toBe(404);
+    expect((await w.ask("GET", `${w.binding("i", "b")}/last_operation`)).body).toEqual({ state: "failed" });
+    expect(await w.bind("i", "b")).toMatchObject({ status: 422, body: { error: "ConcurrencyError" } });
+    error = new BrokerError("BROKER_REJECTED", "not now");
+    expect((await w.unbind("i", "b")).status).toBe(400);
+    error = new BrokerError("BROKER_GONE", "not there");
+    expect((await w.unbind("i", "b")).status).toBe(200);
+    expect((await w.unbind("i", "b")).status).toBe(410);
+  });
+
   test("fetching follows the catalog's flags", async () => {
     const w = world();
     await w.provision("i", { parameters: { size: 5 } });
@@ -352,6 +368,8 @@ describe("at the same time", () => {
     await until(() => w.calls.length === 3);
     expect(await w.bind("i", "b1")).toMatchObject({ status: 422, body: { error: "ConcurrencyError" } });
     expect((await w.bind("i", "b1", { parameters: { size: 2 } })).status).toBe(409);
+    expect(await w.unbind("i", "b1")).toMatchObject({ status: 422, body: { error: "ConcurrencyError" } });
+    expect(w.verbs()).not.toContain("unbind");
     expect(await w.update("i", { plan_id: "p2" })).toMatchObject({ status: 422, body: { error: "ConcurrencyError" } });
     expect((await w.deprovision("i")).status).toBe(422);
     door.open();
@@ -388,9 +406,20 @@ describe("time", () => {
     expect(told).toMatchObject({ code: "BROKER_TIMEOUT" });
     expect(await w.deprovision("i")).toMatchObject({ status: 422, body: { error: "ConcurrencyError" } });
     door.open();
+    // Not a moment too early: until the work has ended, a repetition is a ConcurrencyError.
     await until(async () => (await w.provision("i")).status === 200);
     expect((await w.deprovision("i")).status).toBe(200);
     expect(w.verbs()).toEqual(["provision", "deprovision"]);
+  });
+
+  test("what fails after the time is told to the log", async () => {
+    const door = gate();
+    const { lines, log } = logger();
+    const w = world({ provision: async () => { await door.passed; throw new Error("too late anyway"); } }, { timeoutMs: 20, log });
+    expect((await w.provision("i")).status).toBe(504);
+    door.open();
+    await until(() => lines.some((line) => /^broker\.failed\.late .*too late anyway/.test(line)));
+    expect((await w.deprovision("i")).status).toBe(200);
   });
 
   test("a closed broker refuses and tells those at work", async () => {

@@ -29,7 +29,7 @@ function fingerprint(planId: string, { parameters, bindResource, predecessorBind
 
 /** `PUT …/service_bindings/:binding_id`: 201 made, 200 was there and is equal, 409 was there and is not. */
 export async function bind(engine: Engine, call: Call): Promise<Outcome> {
-  const { broker, store, locks, checks } = engine;
+  const { broker, catalog, store, locks, checks } = engine;
   const { instanceId, bindingId, body, context } = call;
   const predecessorBindingId = optionalText(body, "predecessor_binding_id");
   // A rotation may name nothing but its predecessor.
@@ -53,7 +53,7 @@ export async function bind(engine: Engine, call: Call): Promise<Outcome> {
   if (instance.state !== "ready") throw new BrokerError("BROKER_REJECTED", "the instance was not made properly; delete it and make another");
   if (serviceId !== undefined && serviceId !== instance.service.id) throw badRequest("service_id is not the one of this instance");
   if (planId !== undefined && planId !== instance.plan.id) throw badRequest("plan_id is not the plan of this instance");
-  const { service, plan } = presentPlan(broker.catalog, instance);
+  const { service, plan } = presentPlan(catalog, instance);
   if (!plan.bindable) throw badRequest(`plan ${plan.name} cannot be bound`);
   const wanted = predecessorBindingId === undefined ? sent : await inherit(engine, { ...instance, plan }, sent, predecessorBindingId);
 
@@ -88,9 +88,9 @@ export async function bind(engine: Engine, call: Call): Promise<Outcome> {
 const wantedOf = ({ parameters, bindResource, predecessorBindingId }: BindingRecord): Wanted => ({ parameters, bindResource, predecessorBindingId });
 
 /** Unknown ids are a 400 even when the instance is unknown too; a plan that left the catalog still serves its instances. */
-function demandKnown({ broker }: Engine, instance: InstanceRecord | undefined, serviceId: string, planId: string): void {
+function demandKnown({ catalog }: Engine, instance: InstanceRecord | undefined, serviceId: string, planId: string): void {
   if (instance?.service.id === serviceId && instance.plan.id === planId) return;
-  findPlan(broker.catalog, serviceId, planId);
+  findPlan(catalog, serviceId, planId);
 }
 
 /** A rotated binding is its predecessor with new credentials: parameters and resource come from there. */
@@ -104,7 +104,7 @@ async function inherit(engine: Engine, instance: InstanceRecord, sent: Wanted, p
 
 /** `DELETE …/service_bindings/:binding_id`: 200 gone now, 410 was gone. */
 export async function unbind(engine: Engine, call: Call): Promise<Outcome> {
-  const { broker, store, locks } = engine;
+  const { broker, catalog, store, locks } = engine;
   const { instanceId, bindingId, query, context } = call;
   const serviceId = requiredText(query, "service_id");
   requiredText(query, "plan_id");
@@ -115,7 +115,7 @@ export async function unbind(engine: Engine, call: Call): Promise<Outcome> {
   if (record.serviceId !== serviceId) throw badRequest("service_id is not the one of this binding");
   const key = bindingKey(instanceId, bindingId);
   try {
-    await goneIsFine(callAuthor("unbind", async () => broker.unbind?.({ instanceId, bindingId, ...presentPlan(broker.catalog, instance) }, context)));
+    await goneIsFine(callAuthor("unbind", async () => broker.unbind?.({ instanceId, bindingId, ...presentPlan(catalog, instance) }, context)));
   } catch (error) {
     if (!leftUnchanged(error)) await store.set(key, { ...record, state: "failed" });
     throw error;
@@ -129,7 +129,7 @@ export async function fetchBinding(engine: Engine, { instanceId, bindingId }: Ca
   const record = await readBinding(engine, instanceId, bindingId);
   const instance = await readInstance(engine, instanceId);
   if (record?.state !== "ready" || instance === undefined) throw new BrokerError("BROKER_NOT_FOUND", "there is no such binding");
-  const { service } = presentPlan(engine.broker.catalog, instance);
+  const { service } = presentPlan(engine.catalog, instance);
   if (service.bindings_retrievable !== true) throw new BrokerError("BROKER_NOT_FOUND", "bindings of this service cannot be fetched");
   return { status: 200, body: { ...record.answer, parameters: record.parameters } };
 }

@@ -10,6 +10,8 @@ import type { Store } from "../store.ts";
 /** What the operations stand on. */
 export interface Engine {
   broker: BrokerDefinition;
+  /** A copy made at start: what was checked is what counts. */
+  catalog: Catalog;
   /** By plan id. */
   checks: ReadonlyMap<string, PlanChecks>;
   store: Store;

@@ -17,10 +17,10 @@ const unfinished = (): BrokerError => new BrokerError("BROKER_CONCURRENCY", "an 
 
 /** `PUT /v2/service_instances/:instance_id`: 201 made, 200 was there and is equal, 409 was there and is not. */
 export async function provision(engine: Engine, call: Call): Promise<Outcome> {
-  const { broker, store, locks, checks } = engine;
+  const { broker, catalog, store, locks, checks } = engine;
   const { instanceId, body, context } = call;
   const planId = requiredText(body, "plan_id");
-  const { service, plan } = findPlan(broker.catalog, requiredText(body, "service_id"), planId);
+  const { service, plan } = findPlan(catalog, requiredText(body, "service_id"), planId);
   const organizationGuid = requiredText(body, "organization_guid");
   const spaceGuid = requiredText(body, "space_guid");
   const parameters = optionalObject(body, "parameters") ?? {};
@@ -61,7 +61,7 @@ export async function provision(engine: Engine, call: Call): Promise<Outcome> {
 
 /** `PATCH /v2/service_instances/:instance_id`: 200 done or nothing to do. */
 export async function update(engine: Engine, call: Call): Promise<Outcome> {
-  const { broker, store, locks, checks } = engine;
+  const { broker, catalog, store, locks, checks } = engine;
   const { instanceId, body, context } = call;
   const serviceId = requiredText(body, "service_id");
   const wantedPlanId = optionalText(body, "plan_id");
@@ -75,9 +75,9 @@ export async function update(engine: Engine, call: Call): Promise<Outcome> {
   if (record === undefined) throw new BrokerError("BROKER_NOT_FOUND", "there is no such instance");
   if (record.state !== "ready") throw unfinished();
   if (record.service.id !== serviceId) throw badRequest("service_id is not the one of this instance");
-  const { service, plan: previousPlan } = presentPlan(broker.catalog, record);
+  const { service, plan: previousPlan } = presentPlan(catalog, record);
   const planChanges = wantedPlanId !== undefined && wantedPlanId !== record.plan.id;
-  const plan = planChanges ? findPlan(broker.catalog, serviceId, wantedPlanId).plan : previousPlan;
+  const plan = planChanges ? findPlan(catalog, serviceId, wantedPlanId).plan : previousPlan;
   const changes = {
     plan: planChanges,
     parameters: parameters !== undefined,
@@ -105,7 +105,7 @@ export async function update(engine: Engine, call: Call): Promise<Outcome> {
 
 /** `DELETE /v2/service_instances/:instance_id`: 200 gone now, 410 was gone. Bindings that are left go first. */
 export async function deprovision(engine: Engine, call: Call): Promise<Outcome> {
-  const { broker, store, locks } = engine;
+  const { broker, catalog, store, locks } = engine;
   const { instanceId, query, context } = call;
   const serviceId = requiredText(query, "service_id");
   requiredText(query, "plan_id");
@@ -113,7 +113,7 @@ export async function deprovision(engine: Engine, call: Call): Promise<Outcome> 
   const record = await readInstance(engine, instanceId);
   if (record === undefined) return { status: 410, body: {} };
   if (record.service.id !== serviceId) throw badRequest("service_id is not the one of this instance");
-  const request = { instanceId, ...presentPlan(broker.catalog, record) };
+  const request = { instanceId, ...presentPlan(catalog, record) };
   try {
     for (const key of await store.list(bindingPrefix(instanceId))) {
       const binding = await store.get(key);
@@ -141,7 +141,7 @@ export async function goneIsFine(work: Promise<unknown>): Promise<void> {
 export async function fetchInstance(engine: Engine, { instanceId }: Call): Promise<Outcome> {
   const record = await readInstance(engine, instanceId);
   if (record === undefined || record.state !== "ready") throw new BrokerError("BROKER_NOT_FOUND", "there is no such instance");
-  const { service } = presentPlan(engine.broker.catalog, record);
+  const { service } = presentPlan(engine.catalog, record);
   if (service.instances_retrievable !== true) throw new BrokerError("BROKER_NOT_FOUND", "instances of this service cannot be fetched");
   if (engine.locks.instanceBusy(instanceId)) throw new BrokerError("BROKER_CONCURRENCY", "the instance is being changed");
   const maintenance = record.maintenanceVersion === undefined ? {} : { maintenance_info: { version: record.maintenanceVersion } };
