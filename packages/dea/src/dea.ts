@@ -129,7 +129,7 @@ export async function createDea(options: DeaOptions = {}): Promise<Dea> {
       ...(options.dropletCacheBytes === undefined ? {} : { cacheBytes: options.dropletCacheBytes }),
       ...(options.fetch ? { fetch: options.fetch } : {}),
     });
-    await backend.open({ dir: dir.instances, owner: dir.id });
+    await backend.open({ dir: dir.instances, owner: dir.id, ...(temporary === undefined ? {} : { ephemeral: temporary }) });
     const around: Surroundings = {
       backend,
       store,

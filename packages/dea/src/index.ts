@@ -13,7 +13,7 @@ export type { Clock, Fetch, Logger } from "./ports.ts";
 // Where instances run, and what is needed to write another such place:
 export { processBackend, type ProcessBackendOptions } from "./container/process-backend.ts";
 export type {
-  Adopted, Backend, Capabilities, Container, ContainerProcess, ContainerRecord, ContainerSpec, ExitStatus, ProcessSpec, Usage,
+  Adopted, Backend, BackendPlace, Capabilities, Container, ContainerProcess, ContainerRecord, ContainerSpec, ExitStatus, ProcessSpec, Usage,
 } from "./container/container.ts";
 
 // Useful alone:

@@ -105,6 +105,38 @@ test("an app outlives kill -9 of its executor; the next one takes it over with i
   await expect(answer("/")).rejects.toThrow();
 });
 
+test("health goes on after the take-over", async () => {
+  const server = `const { existsSync } = require("node:fs"); const s = require("node:http").createServer((q, r) => r.writeHead(existsSync("sick") ? 500 : 200).end()).listen(process.env.PORT)`;
+  await using old = await orphan("exec node server.js", { graceMs: 200, healthCheck: { type: "http", intervalMs: 100 } }, { "server.js": server });
+  await using dea = await old.resume();
+  const [instance] = dea.resumed.adopted;
+  expect(instance?.state).toBe("RUNNING");
+  await writeFile(join(old.appDir, "sick"), "");
+  expect(await instance!.exited).toMatchObject({ reason: "liveness" });
+  expect(await processesOf(old.deaId)).toEqual([]);
+});
+
+test("limits are kept after the take-over", async () => {
+  await using old = await orphan("while [ ! -e go ]; do sleep 0.02; done; exec node -e 'const a=[]; setInterval(() => a.push(Buffer.alloc(5e6, 1)), 5)'", { memoryBytes: 100 * 1024 ** 2, healthCheck: { type: "process" } });
+  await using dea = await old.resume();
+  await writeFile(join(old.appDir, "go"), "");
+  expect(await dea.resumed.adopted[0]!.exited).toMatchObject({ reason: "oom" });
+});
+
+test("an executor with a temporary folder leaves nothing behind, even when it is killed", async () => {
+  await using folder = await temporaryFolder();
+  const droplet = await writeDroplet(join(folder.path, "app.tgz"), { "server.js": webServer }, "setsid sleep 1000 & exec node server.js");
+  await using child = await executor("");
+  const { id } = await child.next("up");
+  child.tell({ droplet });
+  await child.next("ready");
+  const home = /^HOME=(.*)$/m.exec((await readFile(`/proc/${(await processesOf(`OPENCF_CONTAINER=${id as string}/`))[0]}/environ`, "utf8")).replaceAll("\0", "\n"))?.[1] ?? "";
+  expect(home).toContain("opencf-dea-");
+  await child.kill();
+  await until(async () => (await processesOf(`OPENCF_CONTAINER=${id as string}/`)).length === 0);
+  await until(() => readdir(home).then(() => false, () => true));
+});
+
 test("how an app ended while nobody was there is known, with its last words", async () => {
   await using old = await orphan("echo up; while [ ! -e go ]; do sleep 0.02; done; echo last words; exit 9", { healthCheck: { type: "process" } });
   await writeFile(join(old.appDir, "go"), "");

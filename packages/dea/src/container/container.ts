@@ -96,12 +96,24 @@ export interface Adopted {
   status: ExitStatus;
 }
 
+export interface BackendPlace {
+  /** Folder for the containers. */
+  dir: string;
+  /** Marks what is ours, so that nobody else's is ever touched. */
+  owner: string;
+  /**
+   * The executor's folder, when it is a temporary one: nobody will come back for what a killed executor leaves,
+   * so a backend that can should then end it and remove the folder.
+   */
+  ephemeral?: string;
+}
+
 /** Where instances run: plain processes today, an OCI runtime by the same face. Proven by `backendConformance`. */
 export interface Backend extends AsyncDisposable {
   readonly name: string;
   readonly capabilities: Capabilities;
-  /** Called once before anything else; `owner` marks what is ours, so that nobody else's is ever touched. */
-  open(place: { dir: string; owner: string }): Promise<void>;
+  /** Called once before anything else. */
+  open(place: BackendPlace): Promise<void>;
   /** Throws DEA_CONTAINER. */
   create(spec: ContainerSpec): Promise<Container>;
   /** Finds a container of an earlier run of the executor. What is left of a dead one is cleared by `destroy`. */

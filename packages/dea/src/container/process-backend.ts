@@ -2,9 +2,11 @@ import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { DeaError } from "../errors.ts";
 import { type Clock, sleep, systemClock } from "../ports.ts";
-import type { Backend, Capabilities, ContainerRecord, ContainerSpec } from "./container.ts";
+import type { Backend, BackendPlace, Capabilities, ContainerRecord, ContainerSpec } from "./container.ts";
 import { readStatusFile } from "./keeper.ts";
-import { createProcessContainer, type Leader, markVariable, type ProcessContainer, type Surroundings } from "./process-container.ts";
+import { markVariable } from "./mark.ts";
+import { guardOrphans } from "./orphan-guard.ts";
+import { createProcessContainer, type Leader, type ProcessContainer, type Surroundings } from "./process-container.ts";
 import { createMarkReader, isAlive, type MarkedProcess } from "./process-table.ts";
 
 export interface ProcessBackendOptions {
@@ -41,7 +43,8 @@ export function processBackend(options: ProcessBackendOptions = {}): Backend {
   if (process.platform !== "linux") {
     throw new DeaError("DEA_UNSUPPORTED", `the process backend needs Linux (it reads /proc); this is ${process.platform}`);
   }
-  let place: { dir: string; owner: string } | undefined;
+  let place: BackendPlace | undefined;
+  let guard: Disposable | undefined;
   const readMarked = createMarkReader(markVariable);
   let list: readonly MarkedProcess[] = [];
   let listedAt = Number.NEGATIVE_INFINITY;
@@ -57,7 +60,7 @@ export function processBackend(options: ProcessBackendOptions = {}): Backend {
     },
   };
 
-  const opened = (): { dir: string; owner: string } => {
+  const opened = (): BackendPlace => {
     if (!place) throw new DeaError("DEA_CONTAINER", "the backend was not opened");
     return place;
   };
@@ -73,6 +76,7 @@ export function processBackend(options: ProcessBackendOptions = {}): Backend {
     async open(where) {
       await mkdir(where.dir, { recursive: true, mode: 0o711 });
       place = where;
+      if (where.ephemeral !== undefined) guard ??= guardOrphans(where.owner, where.ephemeral);
     },
     async create(spec) {
       const container = make(spec);
@@ -128,6 +132,8 @@ export function processBackend(options: ProcessBackendOptions = {}): Backend {
     },
     async [Symbol.asyncDispose]() {
       place = undefined;
+      guard?.[Symbol.dispose]();
+      guard = undefined;
     },
   };
 }

@@ -5,10 +5,8 @@ import { type Clock, sleep } from "../ports.ts";
 import type { Container, ContainerProcess, ContainerRecord, ContainerSpec, Usage } from "./container.ts";
 import { type DiskUsage, diskUsage } from "./disk-usage.ts";
 import { attachKeeper, type Keeper, startKeeper } from "./keeper.ts";
+import { markVariable } from "./mark.ts";
 import { familyOf, isAlive, type MarkedProcess, type ProcessEntry, readProcess, readProportionalBytes } from "./process-table.ts";
-
-/** Variable by which a process is known to be ours wherever it went. */
-export const markVariable = "OPENCF_CONTAINER";
 
 export interface Surroundings {
   clock: Clock;
