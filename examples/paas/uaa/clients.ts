@@ -87,7 +87,7 @@ export function createClients(options: { db: UaaDatabase; kdf: Kdf; seeds: reado
     const before = proven.get(id);
     for (const hash of hashes) if (before !== undefined && before === mark(secret, hash)) return true;
     for (const hash of hashes) {
-      if (!(await kdf.verify(secret, hash))) continue;
+      if (!(await kdf.verify(secret, hash, `client ${id}`))) continue;
       if (proven.size > 1_000) proven.clear();
       proven.set(id, mark(secret, hash));
       return true;

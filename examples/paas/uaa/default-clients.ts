@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import type { ClientSeed } from "./clients.ts";
 
 /** The command line: everybody may be it, so all its rights are those of the user. */
@@ -21,7 +22,7 @@ export interface PlatformClientSecrets {
   controllerSecret: string;
   /** For administration by scripts, client `admin`. Default: no such client. */
   adminSecret?: string | undefined;
-  /** The client `ssh-proxy`, which exchanges one-time codes. Default: no such client. */
+  /** The client `ssh-proxy`, which exchanges one-time codes. Default: a random one, so users get codes and nobody can exchange them. */
   sshProxySecret?: string | undefined;
 }
 
@@ -35,6 +36,14 @@ export function platformClients({ controllerSecret, adminSecret, sshProxySecret 
       grantTypes: ["client_credentials"],
       authorities: ["scim.userids", "scim.read", "scim.write", "uaa.resource", "clients.read"],
     },
+    {
+      id: "ssh-proxy",
+      secret: sshProxySecret ?? randomBytes(24).toString("base64url"),
+      grantTypes: ["authorization_code"],
+      scope: ["openid", "cloud_controller.read", "cloud_controller.write", "cloud_controller.admin"],
+      redirectUris: ["/login"],
+      autoapprove: true,
+    },
   ];
   if (adminSecret)
     clients.push({
@@ -42,15 +51,6 @@ export function platformClients({ controllerSecret, adminSecret, sshProxySecret 
       secret: adminSecret,
       grantTypes: ["client_credentials"],
       authorities: ["uaa.admin", "clients.admin", "clients.read", "clients.write", "clients.secret", "scim.read", "scim.write", "password.write", "tokens.revoke", "tokens.list", "uaa.resource", "cloud_controller.admin"],
-    });
-  if (sshProxySecret)
-    clients.push({
-      id: "ssh-proxy",
-      secret: sshProxySecret,
-      grantTypes: ["authorization_code"],
-      scope: ["openid", "cloud_controller.read", "cloud_controller.write", "cloud_controller.admin"],
-      redirectUris: ["/login"],
-      autoapprove: true,
     });
   return clients;
 }

@@ -14,7 +14,7 @@ export async function loginWithPassword(context: UaaContext, name: LockoutName, 
   const { userName, origin } = name;
   if (await lockout.locked(name, address)) throw accountLocked();
   const user = await users.findByName(userName, origin);
-  const right = (await kdf.verify(password.slice(0, maxPasswordLength), user?.password_hash)) && password.length <= maxPasswordLength;
+  const right = (await kdf.verify(password.slice(0, maxPasswordLength), user?.password_hash, address)) && password.length <= maxPasswordLength;
   // Others may have failed while this one waited for its turn: a burst must not get more tries than the limit.
   if (await lockout.locked(name, address)) throw accountLocked();
   if (!right || !user?.active) {

@@ -4,6 +4,7 @@ import { createServer } from "node:net";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { codes } from "../../uaa/index.ts";
+import { createKdf } from "../../uaa/kdf.ts";
 import { parseFilter } from "../../uaa/filter.ts";
 import { sourceOf } from "../../uaa/lockout.ts";
 import { permits } from "../../uaa/scopes.ts";
@@ -253,6 +254,22 @@ test("the log and the answers hold no secret", async () => {
   const rows = JSON.stringify(await at.db.selectFrom("uaa_tokens").selectAll().execute());
   const refresh = (await at.login("ann", "ann's password")).json.refresh_token as string;
   expect(rows + JSON.stringify(await at.db.selectFrom("uaa_tokens").selectAll().execute())).not.toContain(refresh);
+});
+
+test("a flood of logins from one place delays that place, and is bounded", async () => {
+  const kdf = createKdf({ N: 2 ** 13, r: 8, p: 1 });
+  const order: string[] = [];
+  const from = (lane: string) => kdf.verify("x", null, lane).then(() => order.push(lane), (error: { code: string }) => order.push(error.code));
+  const flood = Array.from({ length: 200 }, () => from("flood"));
+  const others = ["a", "b", "c"].map(from);
+  await Promise.all([...flood, ...others]);
+  const refused = order.filter((one) => one === "temporarily_unavailable").length;
+  expect(refused).toBe(200 - 2 - 128);
+  const served = order.filter((one) => one !== "temporarily_unavailable");
+  for (const lane of ["a", "b", "c"]) expect(served.indexOf(lane)).toBeLessThan(10);
+  const hash = await kdf.hash("\u00e9");
+  expect([await kdf.verify("e\u0301", hash), await kdf.verify("e", hash), await kdf.verify("", hash), await kdf.verify("x", undefined)]).toEqual([true, false, false, false]);
+  expect([kdf.outdated(hash), createKdf({ N: 2 ** 14, r: 8, p: 1 }).outdated(hash)]).toEqual([false, true]);
 });
 
 describe("small parts", () => {

@@ -119,7 +119,7 @@ export function userRoutes(app: FastifyInstance, context: UaaContext): void {
   async function checkOld(row: UserRow, oldPassword: unknown, address: string): Promise<void> {
     const name = { userName: row.user_name, origin: row.origin };
     if (await lockout.locked(name, address)) throw accountLocked();
-    if (typeof oldPassword === "string" && oldPassword.length <= 1_000 && (await kdf.verify(oldPassword, row.password_hash))) return;
+    if (typeof oldPassword === "string" && oldPassword.length <= 1_000 && (await kdf.verify(oldPassword, row.password_hash, address))) return;
     if ((await lockout.failed(name, address)) === "locked") throw accountLocked();
     throw new UaaServerError("unauthorized", "Old password is incorrect");
   }
