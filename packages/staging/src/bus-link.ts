@@ -1,50 +1,25 @@
 import { randomUUID } from "node:crypto";
 import { mkdir, statfs } from "node:fs/promises";
 import { totalmem } from "node:os";
-import { join } from "node:path";
 import type { Bus, Delivery } from "@opencf/bus";
 import { stagingAdvertise, stagingLocate, stagingStart, stagingStop } from "@opencf/bus/messages";
-import { createLineSender, type LineSender } from "./bus/log-lines.ts";
-import { catalogOf, jobOf, mebibyte, memoryMbOf, type StagingRequest } from "./bus/request.ts";
-import { type CatalogEntry, systemBuildpacks } from "./buildpack/system.ts";
-import { createDeadline } from "./deadline.ts";
-import { packFolder } from "./droplet/pack.ts";
-import { unpackTar } from "./droplet/unpack-tar.ts";
+import { type BuildOptions, serveRequest } from "./bus/build.ts";
+import { createLineSender } from "./bus/log-lines.ts";
+import { mebibyte, memoryMbOf, type StagingRequest } from "./bus/request.ts";
 import { StagingError, toStagingError } from "./errors.ts";
-import { download, upload } from "./http.ts";
-import type { PackageLimits } from "./package/limits.ts";
-import { type Clock, type Fetch, type Logger, silentLogger, systemClock } from "./ports.ts";
-import { createWorkFolder, recoverStaging } from "./script/work-folder.ts";
-import { defaultStack, defaultWorkDir, type Droplet, stage, type StageOptions } from "./stage.ts";
+import { silentLogger, systemClock } from "./ports.ts";
+import { recoverStaging } from "./script/work-folder.ts";
+import { defaultStack, defaultWorkDir, type Droplet } from "./stage.ts";
 
-export interface StagerOptions extends PackageLimits, Pick<StageOptions, "runAs" | "searchPath" | "enforceMemory"> {
+export interface StagerOptions extends Partial<BuildOptions> {
   /** Name on the bus. Default: random. */
   id?: string;
-  /** Stacks which this machine can stand for. Default `["cflinuxfs4"]`. */
-  stacks?: readonly string[];
-  /** Folder for temporary work and fetched buildpacks. What a dead stager left in it is cleared at start. Default: one per user in the system's temporary folder. */
-  workDir?: string;
   /** Builds at a time; more are refused. Default 4. */
   maxConcurrent?: number;
   /** Memory to give away to builds. Default: three quarters of the machine's. */
   memoryBytes?: number;
-  /** Buildpacks by name, unless a request brings its own list. Default: `systemBuildpacks()`. */
-  catalog?: readonly CatalogEntry[];
-  /** Accept buildpacks that reach into this machine. Default false: requests come from strangers. */
-  allowLocalBuildpacks?: boolean;
-  /** Limit for a build whose request names none. Default 900 000 ms. */
-  timeoutMs?: number;
-  /** Largest package file. Default 1.5 GiB. */
-  maxPackageBytes?: number;
-  /** Largest build cache that is kept, unpacked. Default 1 GiB. */
-  maxCacheBytes?: number;
   /** Time between advertisements. Default 5 000 ms. */
   advertiseIntervalMs?: number;
-  /** First pause before a transfer is tried again; doubles. Default 500 ms. */
-  retryPauseMs?: number;
-  fetch?: Fetch;
-  clock?: Clock;
-  log?: Logger;
 }
 
 /** A stager at work on a bus. Disposing it stops its builds; their requests get an answer. */
@@ -130,7 +105,7 @@ export async function serveStaging(bus: Bus, options: StagerOptions = {}): Promi
   async function serve(request: StagingRequest, signal: AbortSignal): Promise<Done> {
     using lines = createLineSender(bus, request.log_source ?? { source_id: request.app_id });
     try {
-      return { ...blank(request), ...describe(await work(request, signal, lines, workDir, options)) };
+      return { ...blank(request), ...describe(await serveRequest(request, { outer: signal, lines }, { ...options, workDir })) };
     } catch (thrown) {
       const error = toStagingError(thrown);
       lines.send({ text: `**ERROR** ${error.message}`, stream: "err" });
@@ -186,61 +161,3 @@ const describe = ({ digest, sha1, sizeBytes, processTypes, sidecars, buildpacks,
   })),
   stack,
 });
-
-/** One build: package and cache in, droplet and cache out. The deadline covers everything, the transfers too. */
-async function work(request: StagingRequest, outer: AbortSignal, lines: LineSender, workDir: string, options: StagerOptions): Promise<Droplet> {
-  const {
-    stacks = [defaultStack], catalog = systemBuildpacks(), allowLocalBuildpacks = false, timeoutMs = 900_000, maxPackageBytes = 1.5 * 1024 ** 3,
-    maxCacheBytes = 1024 ** 3, retryPauseMs = 500, enforceMemory = true, runAs, searchPath, maxEntries, maxBytes, maxRatio, symlinks, fetch, clock, log,
-  } = options;
-  using deadline = createDeadline(request.timeout_seconds === undefined ? timeoutMs : request.timeout_seconds * 1_000, outer, clock);
-  const { signal } = deadline;
-  const transfer = { signal, pauseMs: retryPauseMs, fetch };
-  const warn = (text: string): void => lines.send({ text: `**WARNING** ${text}`, stream: "err" });
-  await using folder = await createWorkFolder(workDir);
-  const at = (name: string): string => join(folder.path, name);
-  const app = at("package.zip");
-  const out = at("droplet.tgz");
-  const cache = request.buildpack_cache_upload_uri || request.buildpack_cache_download_uri ? at("cache") : undefined;
-
-  try {
-    lines.send({ text: "Downloading app package...", stream: "out" });
-    await download(request.download_uri, app, { ...transfer, maxBytes: maxPackageBytes, code: "STAGING_PACKAGE_DOWNLOAD_FAILED", what: "the package" });
-    if (cache !== undefined && request.buildpack_cache_download_uri) await fetchCache(request.buildpack_cache_download_uri, cache);
-    const limits = { ...(maxEntries !== undefined && { maxEntries }), ...(maxBytes !== undefined && { maxBytes }), ...(maxRatio !== undefined && { maxRatio }), ...(symlinks && { symlinks }) };
-    const droplet = await stage({ ...jobOf(request, { app, out, cache }, stacks[0] ?? defaultStack), ...limits }, {
-      onLine: (line) => lines.send(line), signal, timeoutMs: deadline.leftMs(), workDir, catalog: catalogOf(request, catalog), allowLocalBuildpacks, enforceMemory,
-      buildpacksDir: join(workDir, "buildpacks"), ...(runAs && { runAs }), ...(searchPath !== undefined && { searchPath }), ...(fetch && { fetch }), ...(clock && { clock }), ...(log && { log }),
-    });
-    lines.send({ text: "Uploading droplet...", stream: "out" });
-    await upload(request.upload_uri, out, { ...transfer, sha256: droplet.digest, code: "STAGING_DROPLET_UPLOAD_FAILED", what: "the droplet" });
-    if (cache !== undefined && request.buildpack_cache_upload_uri) await sendCache(request.buildpack_cache_upload_uri, cache);
-    lines.send({ text: "Staging complete", stream: "out" });
-    return droplet;
-  } catch (error) {
-    if (signal.aborted) throw signal.reason;
-    throw error;
-  }
-
-  async function fetchCache(url: string, into: string): Promise<void> {
-    try {
-      const file = at("cache-in.tgz");
-      if (await download(url, file, { ...transfer, attempts: 2, maxBytes: maxCacheBytes, optional: true, code: "STAGING_INTERNAL", what: "the build cache" }))
-        await unpackTar(file, into, { signal, maxBytes: maxCacheBytes, maxEntries: 500_000, symlinks: "any" });
-    } catch (error) {
-      signal.throwIfAborted();
-      warn(`going on without the build cache: ${toStagingError(error).message}`);
-    }
-  }
-
-  async function sendCache(url: string, from: string): Promise<void> {
-    try {
-      const file = at("cache-out.tgz");
-      const { digest } = await packFolder(from, file, { signal, maxBytes: maxCacheBytes });
-      await upload(url, file, { ...transfer, attempts: 2, sha256: digest, code: "STAGING_INTERNAL", what: "the build cache" });
-    } catch (error) {
-      signal.throwIfAborted();
-      warn(`the build cache could not be kept: ${toStagingError(error).message}`);
-    }
-  }
-}

@@ -1,14 +1,10 @@
-import { randomUUID } from "node:crypto";
-import { chmod, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { join, resolve as absolute } from "node:path";
 import { fileURLToPath } from "node:url";
-import { StagingError, toStagingError } from "../errors.ts";
-import { download } from "../http.ts";
+import { StagingError } from "../errors.ts";
 import { maskSecrets } from "../mask.ts";
-import { unpackZip } from "../package/unpack.ts";
 import type { Fetch } from "../ports.ts";
-import { removeTree } from "../remove-tree.ts";
 import { type Buildpack, cacheName, describeBuildpack } from "./buildpack.ts";
+import { fetchShared, fetchZip, findTop, openLocal, refuse } from "./fetch.ts";
 import { cloneRepository } from "./git.ts";
 import type { CatalogEntry } from "./system.ts";
 
@@ -34,11 +30,6 @@ export type BuildpackSource =
   | { readonly kind: "git"; readonly url: string; readonly ref: string | undefined; readonly local: boolean }
   | { readonly kind: "zip-url"; readonly url: string }
   | { readonly kind: "path"; readonly path: string };
-
-const limits = { maxEntries: 250_000, maxBytes: 8 * 1024 ** 3, maxRatio: 1_000 } as const;
-
-const refuse = (code: "STAGING_BUILDPACK_UNKNOWN" | "STAGING_BUILDPACK_INVALID" | "STAGING_BUILDPACK_NOT_ALLOWED" | "STAGING_STACK_UNSUPPORTED", name: string, text: string): StagingError =>
-  new StagingError(code, text, { phase: "buildpack", buildpack: maskSecrets(name) });
 
 /** Entries that may be used at all, a stack's own before those for any stack, otherwise in their order. */
 export const usableEntries = (catalog: readonly CatalogEntry[], stack: string): readonly CatalogEntry[] =>
@@ -109,104 +100,16 @@ async function bring(source: BuildpackSource, name: string, label: string, optio
     }
     case "zip-url":
       onLine(`-----> Downloading ${label}`, "out");
-      return describeBuildpack(label, label, await fetchZip(source.url, target, label, options));
+      return describeBuildpack(label, label, await fetchZip({ url: source.url, label, target }, options));
     case "path":
-      return describeBuildpack(source.path, label, await openLocal(source.path, target, label, signal));
+      return describeBuildpack(source.path, label, await openLocal(source.path, { label, target }, signal));
     case "catalog": {
       const { entry } = source;
       const key = entry.key ?? entry.name;
-      if (entry.path !== undefined) return describeBuildpack(key, label, await openLocal(entry.path, target, label, signal));
+      if (entry.path !== undefined) return describeBuildpack(key, label, await openLocal(entry.path, { label, target }, signal));
       if (entry.url === undefined) throw refuse("STAGING_BUILDPACK_INVALID", label, `the buildpack ${label} has neither a path nor a URL; upload its bits`);
-      return describeBuildpack(key, label, await fetchShared(entry.url, key, entry.sha256, target, label, options));
+      return describeBuildpack(key, label, await fetchShared({ url: entry.url, sha256: entry.sha256, key, label, target }, options));
     }
-  }
-}
-
-async function openLocal(path: string, target: string, label: string, signal: AbortSignal): Promise<string> {
-  const status = await stat(path).catch(() => undefined);
-  if (status?.isDirectory()) return findTop(path, label);
-  if (!status?.isFile()) throw refuse("STAGING_BUILDPACK_UNKNOWN", label, `there is no buildpack at ${path}`);
-  return unpack(path, target, label, signal);
-}
-
-async function fetchZip(url: string, target: string, label: string, { signal, fetch }: ResolveOptions, sha256?: string): Promise<string> {
-  const file = `${target}.zip`;
-  await mkdir(join(target, ".."), { recursive: true });
-  try {
-    await download(url, file, {
-      signal, sha256, fetch, maxBytes: 2 * 1024 ** 3, code: "STAGING_BUILDPACK_DOWNLOAD_FAILED", mismatch: "STAGING_BUILDPACK_DIGEST_MISMATCH", what: `the buildpack ${label}`,
-    });
-    return await unpack(file, target, label, signal);
-  } finally {
-    await rm(file, { force: true });
-  }
-}
-
-const fetching = new Map<string, Promise<unknown>>();
-
-/** One copy per key for all tasks; it appears by rename, so nobody ever sees half of it. */
-async function fetchShared(url: string, key: string, sha256: string | undefined, target: string, label: string, options: ResolveOptions): Promise<string> {
-  const { sharedDir } = options;
-  if (sharedDir === undefined) return fetchZip(url, target, label, options, sha256);
-  const home = join(sharedDir, cacheName(key));
-  // Two tasks that want the same one at once: the second waits for the first and then looks for itself, for the first may have failed.
-  for (let other = fetching.get(home); other; other = fetching.get(home)) await other.catch(() => {});
-  const work = (async () => {
-    if (await exists(home)) return;
-    await mkdir(sharedDir, { recursive: true });
-    const fresh = join(sharedDir, `new-${randomUUID()}`);
-    try {
-      await fetchZip(url, fresh, label, options, sha256);
-      await rename(fresh, home).catch(async (error: unknown) => {
-        if (!(await exists(home))) throw error;
-      });
-    } finally {
-      await removeTree(fresh);
-    }
-  })();
-  fetching.set(home, work);
-  try {
-    await work;
-  } finally {
-    fetching.delete(home);
-  }
-  return findTop(home, label);
-}
-
-async function unpack(zip: string, target: string, label: string, signal: AbortSignal): Promise<string> {
-  try {
-    const summary = await unpackZip(zip, target, { ...limits, symlinks: "inside", signal });
-    if (summary.files === 0) throw refuse("STAGING_BUILDPACK_INVALID", label, `the buildpack ${label} is an empty zip`);
-  } catch (error) {
-    if (signal.aborted) throw signal.reason;
-    const { code, message } = toStagingError(error);
-    if (!code.startsWith("STAGING_PACKAGE_")) throw error;
-    throw new StagingError("STAGING_BUILDPACK_INVALID", `the zip of the buildpack ${label} cannot be used: ${message}`, { cause: error, phase: "buildpack", buildpack: label });
-  }
-  const top = await findTop(target, label);
-  // Many zip tools lose the x bits, which then looks like a broken buildpack; and scripts may run as another user.
-  await makeReadable(target);
-  for (const name of await readdir(join(top, "bin"))) await chmod(join(top, "bin", name), 0o755);
-  return top;
-}
-
-/** `bin/` at the top, or in the one folder at the top (as archives of code hosts have it). */
-async function findTop(folder: string, label: string): Promise<string> {
-  if (await exists(join(folder, "bin"))) return folder;
-  const names = (await readdir(folder)).filter((name) => name !== ".git");
-  const [only] = names;
-  if (names.length === 1 && only !== undefined && (await exists(join(folder, only, "bin")))) return join(folder, only);
-  throw refuse("STAGING_BUILDPACK_INVALID", label, `the buildpack ${label} has no bin folder at its top, nor in a single folder at its top`);
-}
-
-const exists = (path: string): Promise<boolean> => stat(path).then((status) => status.isDirectory(), () => false);
-
-async function makeReadable(folder: string): Promise<void> {
-  for (const item of await readdir(folder, { withFileTypes: true, recursive: true })) {
-    if (item.isSymbolicLink()) continue;
-    const path = join(item.parentPath, item.name);
-    const { mode } = await stat(path);
-    await chmod(path, mode | (item.isDirectory() || mode & 0o100 ? 0o555 : 0o444));
   }
 }
 
