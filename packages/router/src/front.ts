@@ -39,7 +39,6 @@ export function createFront({ context, headersTimeoutMs, clientIdleMs, maxHeader
     void handle(exchange);
   });
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    socket.on("error", () => undefined);
     if (!isTunnelRequest(request)) replayWithoutUpgrade(server, request, socket, head);
     else void takeUpgrade(server, request, { socket, head }, { context, handle });
   });
@@ -106,6 +105,7 @@ function watched(socket: Duplex, head: Buffer): Upgrade {
     if (early.length > maxEarlyBytes) socket.pause();
   };
   const leave = (): void => void socket.destroy();
+  socket.on("error", leave);
   socket.on("data", hear);
   socket.on("end", leave);
   return {
@@ -113,6 +113,7 @@ function watched(socket: Duplex, head: Buffer): Upgrade {
     release() {
       socket.off("data", hear);
       socket.off("end", leave);
+      socket.off("error", leave);
       // As node:http hands it over: neither flowing nor paused, so that the next reader starts it.
       (socket as Duplex & { readableFlowing: boolean | null }).readableFlowing = null;
       return early;

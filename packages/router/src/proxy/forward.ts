@@ -51,6 +51,8 @@ async function attempt(exchange: Exchange, endpoint: Endpoint): Promise<FailedAt
     return await forwardUpgrade(exchange, endpoint, headers);
   } finally {
     backend.inFlight -= 1;
+    // Unregistered between choice and attempt: nobody else would close what this attempt opened.
+    if (backend.routes.length === 0 && backend.inFlight === 0) exchange.context.engine.release(backend);
   }
 }
 

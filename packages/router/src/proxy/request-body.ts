@@ -14,6 +14,8 @@ export class RequestBody extends Readable {
   constructor(exchange: Exchange) {
     super({ highWaterMark: 65_536 });
     this.#exchange = exchange;
+    // Whoever reads this may be gone already when the client breaks off.
+    this.on("error", () => undefined);
   }
 
   override _read(): void {

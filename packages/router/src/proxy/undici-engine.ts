@@ -16,6 +16,8 @@ export function createUndiciEngine(settings: ProxySettings): Engine {
     if (backend.connections instanceof Pool) return backend.connections;
     const pool = new Pool(`${backend.tls ? "https" : "http"}://${backend.address}`, {
       connections: null,
+      // Pools forget no connection object by themselves; this bounds what one burst leaves behind.
+      clientTtl: 300_000,
       pipelining: 1,
       keepAliveTimeout: settings.backendIdleMs,
       keepAliveMaxTimeout: settings.backendIdleMs,
@@ -111,7 +113,7 @@ class Attempt implements Dispatcher.DispatchHandler {
       return true;
     }
     this.#resume = resume;
-    beginAnswer(this.#exchange, this.#endpoint, { status, reason, headers });
+    beginAnswer(this.#exchange, this.#endpoint, { status, reason: asLatin1(reason), headers });
     this.#answered = true;
     // Headers leave together with the first piece of the body, if it is here already; an app that thinks before it speaks is not waited for.
     process.nextTick(flushHead, this.#exchange);
@@ -173,6 +175,9 @@ class Attempt implements Dispatcher.DispatchHandler {
     else void ended(this.#exchange).then(() => this.#resolve(undefined));
   }
 }
+
+/** undici reads the reason phrase as UTF-8, which no header line can be written in: back to its bytes. */
+const asLatin1 = (text: string): string => (/^[\x20-\x7e]*$/.test(text) ? text : Buffer.from(text).toString("latin1"));
 
 function flushHead({ response, bytesOut }: Exchange): void {
   if (bytesOut === 0 && !response.writableEnded && !response.destroyed) response.flushHeaders();
