@@ -1,7 +1,7 @@
 import Ajv, { type JSONSchemaType } from "ajv";
 import type { Catalog, Plan, ServiceOffering } from "./catalog.ts";
 import { isObject } from "./json.ts";
-import { compileSchema, type ParameterCheck } from "./schema.ts";
+import { createSchemaCompiler, type ParameterCheck } from "./schema.ts";
 
 const text = { type: "string", minLength: 1 } as const;
 const flag = { type: "boolean" } as const;
@@ -80,6 +80,7 @@ export function checkCatalog(catalog: unknown): CheckedCatalog {
     return { issues, checks };
   }
   const issues: string[] = [];
+  const compile = createSchemaCompiler();
   const services = catalog.services;
   duplicates(services.map(({ id }) => id), "service id", issues);
   duplicates(services.map(({ name }) => name), "service name", issues);
@@ -87,7 +88,7 @@ export function checkCatalog(catalog: unknown): CheckedCatalog {
   duplicates(services.flatMap(({ plans }) => plans.map(({ id }) => id)), "plan id", issues);
   services.forEach((service, i) => {
     checkService(service, `/services/${i}`, issues);
-    service.plans.forEach((plan, j) => checks.set(plan.id, checkPlan(plan, `/services/${i}/plans/${j}`, issues)));
+    service.plans.forEach((plan, j) => checks.set(plan.id, checkPlan(plan, `/services/${i}/plans/${j}`, { issues, compile })));
   });
   return { issues, checks };
 }
@@ -101,7 +102,7 @@ function checkService(service: ServiceOffering, at: string, issues: string[]): v
   if ((service.tags ?? []).join("").length > 2_048) issues.push(`${at}/tags must not have more than 2048 characters together`);
 }
 
-function checkPlan(plan: Plan, at: string, issues: string[]): PlanChecks {
+function checkPlan(plan: Plan, at: string, { issues, compile }: { issues: string[]; compile: ReturnType<typeof createSchemaCompiler> }): PlanChecks {
   if (plan.maintenance_info && JSON.stringify(plan.maintenance_info).length > 2_000) issues.push(`${at}/maintenance_info must not have more than 2000 characters`);
   const { service_instance: instance, service_binding: binding } = plan.schemas ?? {};
   const places = { create: instance?.create, update: instance?.update, bind: binding?.create } as const;
@@ -109,7 +110,7 @@ function checkPlan(plan: Plan, at: string, issues: string[]): PlanChecks {
   for (const [name, place] of Object.entries(places) as [keyof PlanChecks, { parameters?: unknown } | undefined][]) {
     if (!isObject(place) || place["parameters"] === undefined) continue;
     try {
-      checks[name] = compileSchema(place["parameters"]);
+      checks[name] = compile(place["parameters"]);
     } catch (error) {
       issues.push(`${at}/schemas (${name}): ${(error as Error).message}`);
     }

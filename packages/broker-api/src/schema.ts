@@ -18,7 +18,11 @@ const options: Options = { strict: false, allErrors: false, validateFormats: tru
 // Node 20 warns about JSON imports, and the file is only wanted for the one draft ajv does not bring along.
 const require = createRequire(import.meta.url);
 
-const makers: Readonly<Record<string, () => { compile(schema: object): ValidateFunction }>> = {
+interface Validators {
+  compile(schema: object): ValidateFunction;
+}
+
+const makers: Readonly<Record<string, () => Validators>> = {
   "http://json-schema.org/draft-04/schema": () => withFormats(new Ajv04.default(options) as unknown as Ajv.default),
   "http://json-schema.org/draft-06/schema": () => withFormats(new Ajv.default(options).addMetaSchema(require("ajv/dist/refs/json-schema-draft-06.json") as object)),
   "http://json-schema.org/draft-07/schema": () => withFormats(new Ajv.default(options)),
@@ -31,20 +35,30 @@ function withFormats(ajv: Ajv.default): Ajv.default {
   return ajv;
 }
 
+/** A compiler for the schemas of one catalog: a draft's rules are themselves compiled, which is done once. */
+export function createSchemaCompiler(): (schema: unknown) => ParameterCheck {
+  const made = new Map<string, Validators>();
+  return (schema) => compileSchema(schema, (draft) => {
+    const known = made.get(draft) ?? makers[draft]?.();
+    if (known !== undefined) made.set(draft, known);
+    return known;
+  });
+}
+
 /**
  * Compiles one `parameters` schema of a catalog. Draft 4, 6, 7, 2019-09 and 2020-12 are known; `$schema` must name one;
  * references must stay inside the schema (`#…`). Throws plain `Error`s whose messages the catalog check collects.
  */
-export function compileSchema(schema: unknown): ParameterCheck {
+function compileSchema(schema: unknown, validators: (draft: string) => Validators | undefined): ParameterCheck {
   if (!isObject(schema)) throw new Error("a schema must be an object");
   if (JSON.stringify(schema).length > maxSchemaChars) throw new Error(`a schema may have ${maxSchemaChars} characters`);
   const { $schema } = schema;
   if (typeof $schema !== "string") throw new Error("a schema must name its draft in $schema");
-  const maker = makers[$schema.replace(/#$/, "")];
-  if (maker === undefined) throw new Error(`unknown draft in $schema: ${$schema}; known are ${Object.keys(makers).join(", ")}`);
+  const rules = validators($schema.replace(/#$/, ""));
+  if (rules === undefined) throw new Error(`unknown draft in $schema: ${$schema}; known are ${Object.keys(makers).join(", ")}`);
   const foreign = foreignReference(schema);
   if (foreign !== undefined) throw new Error(`a schema must not refer to anything outside itself: ${foreign}`);
-  const validate = maker().compile(schema);
+  const validate = rules.compile(schema);
   return (parameters) => (validate(parameters) ? undefined : describe(validate.errors?.[0]));
 }
 
