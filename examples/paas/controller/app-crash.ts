@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import { transaction } from "../database.ts";
 import { findApp, recordAppEvent, type AppParts } from "./app-parts.ts";
 import { recordAudit } from "./audit.ts";
@@ -12,7 +13,7 @@ export interface CrashReport {
   readonly exitDescription: string;
 }
 
-/** Writes a crash into the app's events (under its new and its old name), for `cf events`. */
+/** Writes a crash into the app's events (under its new and its old name), for `cf events`, and into a deployment it belongs to. */
 export async function recordCrash(parts: Pick<AppParts, "db" | "runtime">, { processGuid, version, index, instanceGuid, exitStatus, exitDescription }: CrashReport): Promise<void> {
   const { db, runtime } = parts;
   const process = await db.selectFrom("processes").selectAll().where("guid", "=", processGuid).executeTakeFirst();
@@ -29,6 +30,9 @@ export async function recordCrash(parts: Pick<AppParts, "db" | "runtime">, { pro
       type: "app.crash", actor: { guid: found.app.guid, type: "process", name: found.app.name }, target: { guid: found.app.guid, type: "app", name: found.app.name }, data,
       spaceGuid: found.app.space_guid, organizationGuid: found.place.organizationGuid,
     });
+    const why = `Instance ${index} of the new process crashed: ${data.exit_description} (exit status ${exitStatus})`;
+    await trx.updateTable("deployments").set({ error: why }).where("app_guid", "=", found.app.guid).where("status_value", "=", "ACTIVE")
+      .where(sql<boolean>`new_processes @> ${JSON.stringify([{ guid: processGuid }])}::jsonb`).execute();
     return found.app;
   });
   if (app) runtime.log(app.guid, `Process has crashed with type: "${process.type}"`);

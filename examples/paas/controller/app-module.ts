@@ -10,6 +10,7 @@ import { createBackground } from "./background.ts";
 import { failInterrupted } from "./build-work.ts";
 import { buildRoutes } from "./builds.ts";
 import type { RouteModule } from "./context.ts";
+import { createDeploymentUpdater, type UpdaterOptions } from "./deployment-updater.ts";
 import { deploymentRoutes } from "./deployments.ts";
 import { dropletRoutes } from "./droplets.ts";
 import { manifestRoutes } from "./manifests.ts";
@@ -35,24 +36,28 @@ export interface AppModuleOptions {
   /** Folder of this controller alone for uploads under way; emptied at the start. */
   tempDir: string;
   limits?: Partial<AppLimits>;
+  /** How often deployments under way are moved on. */
+  updater?: UpdaterOptions;
 }
 
 /**
  * The app side of the controller as a module. What a crash left behind (builds, packages, uploads under way) is ended before
  * the first request; what is under way when the API closes is ended with it.
  */
-export function appModule({ runtime, blobs, services = noServices, apiUrl, tempDir, limits = {} }: AppModuleOptions): RouteModule {
+export function appModule({ runtime, blobs, services = noServices, apiUrl, tempDir, limits = {}, updater = {} }: AppModuleOptions): RouteModule {
   return (api, context) => {
     const { db, log, flags, hooks } = context;
     const parts: AppParts = { ...context, runtime, blobs, services, apiUrl, tempDir, limits: { ...defaultAppLimits, ...limits }, waiting: createWaiting() };
     const builds = createBackground({ places: 64, log });
     const uploads = createBackground({ places: parts.limits.parallelUploads, log });
+    const deployments = createDeploymentUpdater(parts, updater);
     api.fastify.addHook("onReady", async () => {
       await emptyTempDir(tempDir);
       await failInterrupted(parts, interrupted);
+      deployments.wake();
     });
     api.fastify.addHook("onClose", async () => {
-      await Promise.all([builds[Symbol.asyncDispose](), uploads[Symbol.asyncDispose]()]);
+      await Promise.all([deployments[Symbol.asyncDispose](), builds[Symbol.asyncDispose](), uploads[Symbol.asyncDispose]()]);
     });
     hooks.deleteApp = ({ guid }, actor) => deleteApp(parts, guid, actor);
     hooks.onRoutesChanged = (processGuids) => runtime.converge(processGuids);
@@ -67,7 +72,7 @@ export function appModule({ runtime, blobs, services = noServices, apiUrl, tempD
     dropletRoutes(api, parts, uploads);
     sidecarRoutes(api, parts);
     taskRoutes(api, parts, flags);
-    deploymentRoutes(api, parts);
+    deploymentRoutes(api, parts, deployments);
     revisionRoutes(api, parts);
     manifestRoutes(api, parts);
   };

@@ -178,6 +178,9 @@ export function presentTask(task: RowOf<"tasks">, api: string, { showCommand = f
 export function presentDeployment(deployment: RowOf<"deployments">, api: string): object {
   const at = `/v3/deployments/${deployment.guid}`;
   const active = deployment.status_value === "ACTIVE";
+  const { memory, ...options } = deployment.options as { memory?: { step: number }; canary?: { steps: unknown[] } };
+  const isCanary = deployment.strategy === "canary";
+  const { canary, ...rest } = options;
   return {
     ...standard(deployment),
     status: {
@@ -188,15 +191,19 @@ export function presentDeployment(deployment: RowOf<"deployments">, api: string)
         last_status_change: time(deployment.status_changed_at),
         ...(deployment.error !== null && { error: deployment.error }),
       },
+      ...(isCanary && { canary: { steps: { current: memory?.step ?? 1, total: Math.max(1, canary?.steps.length ?? 1) } } }),
     },
     strategy: deployment.strategy,
-    options: deployment.options,
+    options: { ...rest, ...(isCanary && canary && canary.steps.length > 0 && { canary }) },
     droplet: { guid: deployment.droplet_guid },
     previous_droplet: { guid: deployment.previous_droplet_guid },
     new_processes: deployment.new_processes,
     revision: null,
     relationships: { app: toOneData(deployment.app_guid) },
     ...metadataOf(deployment),
-    links: links(api, { self: at, app: `/v3/apps/${deployment.app_guid}`, ...(active && { cancel: `POST ${at}/actions/cancel` }) }),
+    links: links(api, {
+      self: at, app: `/v3/apps/${deployment.app_guid}`,
+      ...(active && { cancel: `POST ${at}/actions/cancel` }), ...(deployment.state === "PAUSED" && { continue: `POST ${at}/actions/continue` }),
+    }),
   };
 }

@@ -1,14 +1,20 @@
 import { sql } from "kysely";
-import { demandApp, demandPart } from "./app-access.ts";
-import type { AppParts } from "./app-parts.ts";
+import type { Permission } from "./access.ts";
+import { demandActive } from "./access.ts";
+import { demandPart } from "./app-access.ts";
+import { findApp, type AppParts } from "./app-parts.ts";
 import { presentDeployment } from "./app-present.ts";
 import { checkBody } from "./checks.ts";
+import { readDeployment } from "./deployment-request.ts";
+import type { DeploymentUpdater } from "./deployment-updater.ts";
+import { cancelDeployment, continueDeployment, createDeployment } from "./deployment-work.ts";
 import { unprocessable } from "./errors.ts";
-import type { Api } from "./http.ts";
+import { created, type Api, type Call } from "./http.ts";
+import { mergedMetadata, type MetadataPatch } from "./present.ts";
 import { anyOf } from "./query.ts";
 
-/** `/v3/deployments`: rolling replacements of the web process. */
-export function deploymentRoutes(api: Api, parts: AppParts): void {
+/** `/v3/deployments`: new web instances take the place of the old ones while the app goes on answering. */
+export function deploymentRoutes(api: Api, parts: AppParts, updater: DeploymentUpdater): void {
   const { db } = parts;
   api.list("/v3/deployments", {
     table: "deployments",
@@ -16,15 +22,39 @@ export function deploymentRoutes(api: Api, parts: AppParts): void {
     scope: (call) => [call.access.visible("app.read", { space: sql`(SELECT space_guid FROM apps WHERE apps.guid = deployments.app_guid)` })],
     present: (rows, call) => rows.map((row) => presentDeployment(row, call.urls.api)),
   });
-  api.get("/v3/deployments/:guid", async (call) => {
-    const { row } = await demandPart(db, call, await db.selectFrom("deployments").selectAll().where("guid", "=", call.guid).executeTakeFirst(), "Deployment");
-    return presentDeployment(row, call.urls.api);
-  });
+
+  const read = (guid: string) => db.selectFrom("deployments").selectAll().where("guid", "=", guid).executeTakeFirst();
+  const find = async (call: Call, write?: Permission) => (await demandPart(db, call, await read(call.guid), "Deployment", write)).row;
+
+  api.get("/v3/deployments/:guid", async (call) => presentDeployment(await find(call), call.urls.api));
+
   api.post("/v3/deployments", async (call) => {
-    const checks = checkBody(call.body, ["relationships", "droplet", "revision", "strategy", "options", "metadata"]);
-    const appGuid = checks.relationship("app");
-    if (checks.problems.length > 0 || appGuid === undefined) throw unprocessable(checks.problems.join(", "));
-    await demandApp(db, call, appGuid, { write: "app.operate" });
-    throw unprocessable("This platform does not replace instances step by step yet. Push or restart without --strategy.");
+    const { request, problems } = readDeployment(call.body);
+    if (!request) throw unprocessable(problems.join(", "));
+    const found = await findApp(db, request.appGuid);
+    if (!found || !call.access.can("app.operate", found.place)) throw unprocessable("Unable to use app. Ensure that the app exists and you have access to it.");
+    demandActive(call.access, found.place);
+    if (request.revisionGuid !== undefined) throw unprocessable("This platform keeps no revisions to go back to. Deploy a droplet instead: cf droplets, cf set-droplet.");
+    const row = await createDeployment(parts, request, call.actor);
+    updater.wake();
+    return created(presentDeployment(row, call.urls.api));
   });
+
+  api.patch("/v3/deployments/:guid", async (call) => {
+    const checks = checkBody(call.body, ["metadata"]);
+    const metadata = checks.object("metadata");
+    if (checks.problems.length > 0) throw unprocessable(checks.problems.join(", "));
+    const row = await find(call, "app.operate");
+    const updated = await db.updateTable("deployments").set({ ...mergedMetadata(metadata as MetadataPatch | undefined, row), updated_at: new Date(parts.clock.now()) }).where("guid", "=", row.guid).returningAll().executeTakeFirstOrThrow();
+    return presentDeployment(updated, call.urls.api);
+  });
+
+  for (const [verb, work] of [["cancel", cancelDeployment], ["continue", continueDeployment]] as const) {
+    api.post(`/v3/deployments/:guid/actions/${verb}`, async (call) => {
+      const row = await find(call, "app.operate");
+      await work(parts, row.guid, call.actor);
+      updater.wake();
+      return presentDeployment((await read(row.guid)) ?? row, call.urls.api);
+    });
+  }
 }

@@ -40,7 +40,10 @@ export function createDesiredSource({ database, services, apiUrl }: DesiredSourc
       const rows = await query.execute();
       if (rows.length === 0) return [];
       const appGuids = [...new Set(rows.map((row) => row.app_guid))];
-      const [uris, bindings, group] = await Promise.all([urisOf(database, appGuids), services.bindings(appGuids), environmentGroup(database, "running")]);
+      const [uris, bindings, group, sidecars] = await Promise.all([
+        urisOf(database, appGuids), services.bindings(appGuids), environmentGroup(database, "running"),
+        database.selectFrom("sidecars").select(["app_guid", "command", "process_types"]).where("app_guid", "in", appGuids).orderBy("id").execute(),
+      ]);
       return rows.map((row): DesiredProcess => {
         const routes = uris.get(`${row.app_guid} ${row.type}`) ?? [];
         return {
@@ -51,7 +54,10 @@ export function createDesiredSource({ database, services, apiUrl }: DesiredSourc
           instances: row.instances,
           memoryMb: row.memory_in_mb,
           diskMb: row.disk_in_mb,
-          startCommand: row.command ?? row.process_types[row.type] ?? null,
+          startCommand: withSidecars(
+            row.command ?? row.process_types[row.type] ?? null,
+            sidecars.filter(({ app_guid, process_types }) => app_guid === row.app_guid && process_types.includes(row.type)).map(({ command }) => command),
+          ),
           dropletGuid: row.desired_droplet_guid,
           dropletSha256: row.sha256,
           dropletSha1: row.sha1,
@@ -81,6 +87,16 @@ export function createDesiredSource({ database, services, apiUrl }: DesiredSourc
       });
     },
   };
+}
+
+/**
+ * The command of a process with its sidecars beside it, in one container: whichever of them ends first ends the instance,
+ * so that it is restarted as a whole.
+ */
+export function withSidecars(command: string | null, sidecars: readonly string[]): string | null {
+  if (command === null || sidecars.length === 0) return command;
+  const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
+  return `${[...sidecars, command].map((each) => `bash -c ${quoted(each)} &`).join(" ")} wait -n; exit $?`;
 }
 
 /** HTTP routes of apps by `<app guid> <process type>`, as `host.domain/path`. TCP routes have no name to register. */

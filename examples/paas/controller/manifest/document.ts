@@ -77,7 +77,7 @@ function plain(node: Node | null | undefined, walk: Walk): unknown {
   }
   if (isSeq(node)) return node.items.map((item) => plain(item as Node, below("*")));
   if (isScalar(node)) {
-    const inEnvironment = walk.path[0] === "applications" && walk.path[2] === "env";
+    const inEnvironment = walk.path.length === 4 && walk.path[0] === "applications" && walk.path[2] === "env";
     if (typeof node.value === "number") return inEnvironment || !Number.isFinite(node.value) ? (node.source ?? String(node.value)) : node.value;
     return typeof node.value === "bigint" ? String(node.value) : (node.value ?? null);
   }

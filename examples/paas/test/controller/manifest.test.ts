@@ -46,7 +46,7 @@ describe("the document", () => {
 
   test("numbers of the environment keep their spelling, others are numbers", () => {
     const { manifest } = application("name: x\ninstances: 2\nenv:\n  VERSION: 1.10\n  BIG: 12345678901234567890\n  FLAG: true\n  NONE:\n  LIST: [1, a]");
-    expect(manifest.env).toEqual({ VERSION: "1.10", BIG: "12345678901234567890", FLAG: "true", NONE: "", LIST: '["1","a"]' });
+    expect(manifest.env).toEqual({ VERSION: "1.10", BIG: "12345678901234567890", FLAG: "true", NONE: "", LIST: '[1,"a"]' });
     expect(manifest.processes[0]?.instances).toBe(2);
   });
 

@@ -64,14 +64,14 @@ export interface TestApps extends TestController {
 }
 
 /** The controller with its app side over a real database and a real blobstore; only what runs is scripted. */
-export async function startTestApps({ limits, services, runtime = scriptedRuntime() }: Partial<Pick<AppModuleOptions, "limits" | "services">> & { runtime?: ScriptedRuntime } = {}): Promise<TestApps> {
+export async function startTestApps({ limits, services, updater, runtime = scriptedRuntime() }: Partial<Pick<AppModuleOptions, "limits" | "services" | "updater">> & { runtime?: ScriptedRuntime } = {}): Promise<TestApps> {
   const folder = await mkdtemp(join(tmpdir(), "opencf-test-apps-"));
   const secret = "a secret of at least sixteen characters";
   const store = await openFolderBlobstore(join(folder, "blobs"), { durable: false });
   const server = await startBlobs({ store, secret });
   const blobs = createBlobClient({ baseUrl: () => Promise.resolve(server.url), secret });
   const tempDir = join(folder, "tmp");
-  const module = appModule({ runtime, blobs, apiUrl: `http://api.${testDomain}`, tempDir, ...(services && { services }), limits: { longPollMs: 300, ...limits } });
+  const module = appModule({ runtime, blobs, apiUrl: `http://api.${testDomain}`, tempDir, ...(services && { services }), ...(updater && { updater }), limits: { longPollMs: 300, ...limits } });
   const modules = [...coreModules, module];
   const platform = await startTestController({ modules, systemBuildpacks: [{ name: "binary_buildpack" }, { name: "ruby_buildpack" }] });
   const others: TestController[] = [];
