@@ -256,6 +256,19 @@ describe("logs", () => {
   });
 });
 
+test("who shook off session, environment and parents is found by the output it holds", async () => {
+  const instance = await run("(env -i setsid sleep 1000.125 &); sleep 0.2; echo done");
+  expect(await instance.exited).toMatchObject({ reason: "exit:0", logTail: ["done"] });
+  const commandOf = (pid: number): Promise<string> => readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
+  const commands = await Promise.all(readProcesses().map(({ pid }) => commandOf(pid)));
+  expect(commands.filter((command) => command.includes("1000.125\0") && command.startsWith("sleep"))).toEqual([]);
+});
+
+test("who also let go of its output is a stranger: it holds up nobody", async () => {
+  const instance = await run("(env -i setsid sleep 3 >/dev/null 2>&1 &); echo done");
+  expect(await instance.exited).toMatchObject({ reason: "exit:0", logTail: ["done"] });
+});
+
 test("ten at once all come up, each on its own port", async () => {
   const path = await droplet({ "server.js": webServer }, "exec node server.js");
   const instances = await Promise.all(Array.from({ length: 10 }, (_, index) => dea.start({ droplet: path, index, env: { GREETING: String(index) }, graceMs: 2_000 })));

@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm } from "node:fs/promises";
+import { mkdir, readdir, realpath, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { DeaError } from "../errors.ts";
 import { type Clock, sleep, systemClock } from "../ports.ts";
@@ -27,7 +27,7 @@ export const processCapabilities: Capabilities = {
     "Apps see the host's files, network and processes, and each other's.",
     "Memory and disk limits are kept by looking every second or so; an app can exceed them for a moment.",
     "CPU time is shared as the kernel sees fit; there is no share per app.",
-    "A program that leaves its session, clears its environment and outlives its parents is not found again.",
+    "A program that leaves its session, clears its environment, outlives its parents and lets go of its output is not found again.",
   ],
 };
 
@@ -75,7 +75,8 @@ export function processBackend(options: ProcessBackendOptions = {}): Backend {
     capabilities: processCapabilities,
     async open(where) {
       await mkdir(where.dir, { recursive: true, mode: 0o711 });
-      place = where;
+      // As the kernel names it: open files are compared with it.
+      place = { ...where, dir: await realpath(where.dir) };
       if (where.ephemeral !== undefined) guard ??= guardOrphans(where.owner, where.ephemeral);
     },
     async create(spec) {

@@ -6,7 +6,7 @@ import type { Container, ContainerProcess, ContainerRecord, ContainerSpec, Usage
 import { type DiskUsage, diskUsage } from "./disk-usage.ts";
 import { attachKeeper, type Keeper, startKeeper } from "./keeper.ts";
 import { markVariable } from "./mark.ts";
-import { familyOf, isAlive, type MarkedProcess, type ProcessEntry, readProcess, readProportionalBytes } from "./process-table.ts";
+import { familyOf, isAlive, type MarkedProcess, type ProcessEntry, readProcess, readProportionalBytes, writersOf } from "./process-table.ts";
 
 export interface Surroundings {
   clock: Clock;
@@ -34,6 +34,7 @@ export function createProcessContainer(dir: string, owner: string, spec: Contain
   const mark = `${owner}/${spec.handle}`;
   const homeDir = join(dir, "home");
   const runDir = join(dir, "run");
+  const outputs = new Set([join(runDir, "out"), join(runDir, "err")]);
   let leader: Leader | undefined;
   let keeper: Keeper | undefined;
   /** The keeper has told how the main process ended. */
@@ -47,6 +48,12 @@ export function createProcessContainer(dir: string, owner: string, spec: Contain
   // Without a leader too: what an earlier executor started carries our mark.
   const family = (fresh: boolean): ProcessEntry[] => familyOf(mark, processes({ fresh }), leader);
   const appFamily = (fresh: boolean): ProcessEntry[] => family(fresh).filter((entry) => entry.pid !== leader?.pid);
+
+  /** Who left the family but still holds its output. Costs more, so it is looked for at the end only. */
+  const strays = (): ProcessEntry[] => {
+    const young = processes().filter(({ pid, mark: own, startTicks }) => pid !== process.pid && own === undefined && startTicks >= (leader?.startTicks ?? 0));
+    return writersOf(outputs, young);
+  };
 
   const signalAll = (signal: NodeJS.Signals, entries: readonly ProcessEntry[]): void => {
     for (const { pid, startTicks } of entries) {
@@ -67,7 +74,8 @@ export function createProcessContainer(dir: string, owner: string, spec: Contain
     const deadline = clock.now() + killWaitMs;
     for (;;) {
       const last = mainEnded();
-      const left = appFamily(true);
+      const left: ProcessEntry[] = appFamily(true);
+      if (left.length === 0 && last) left.push(...strays());
       if (left.length === 0 && last) return;
       if (clock.now() > deadline) {
         throw new DeaError("DEA_CONTAINER", `processes survive KILL: ${left.map(({ pid }) => pid).join(", ")}`, { retryable: true });

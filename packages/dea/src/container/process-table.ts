@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync } from "node:fs";
+import { readFileSync, readdirSync, readlinkSync } from "node:fs";
 
 /** Units the kernel counts in, from our own auxiliary vector (getauxval(3): 6 is AT_PAGESZ, 17 is AT_CLKTCK). */
 const readUnits = (): { pageBytes: number; ticksPerSecond: number } => {
@@ -166,4 +166,22 @@ export function familyOf(
     }
   }
   return [...members.values()];
+}
+
+/**
+ * Of these processes, those that can write to one of these files: who holds the pipe of an app's output came from
+ * that app, whatever else it shook off. Reading ends do not count: those are ours.
+ */
+export function writersOf(files: ReadonlySet<string>, entries: readonly MarkedProcess[]): MarkedProcess[] {
+  return entries.filter(({ pid }) => {
+    try {
+      return readdirSync(`/proc/${pid}/fd`).some((fd) => {
+        if (!files.has(readlinkSync(`/proc/${pid}/fd/${fd}`))) return false;
+        const flags = /^flags:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/fdinfo/${fd}`, "latin1"))?.[1] ?? "0";
+        return (Number.parseInt(flags, 8) & 3) !== 0;
+      });
+    } catch {
+      return false;
+    }
+  });
 }

@@ -1,3 +1,4 @@
+import { constants as os } from "node:os";
 import type { ExitStatus } from "../container/container.ts";
 import { DeaError, type DeaErrorCode } from "../errors.ts";
 
@@ -60,6 +61,12 @@ export const descriptionOf = (reason: ExitReason): string => row(reason).descrip
 export function reasonOfStatus(status: ExitStatus): ExitReason {
   if (status.signal !== undefined) return `signal:${status.signal}`;
   return status.code === undefined ? "lost" : `exit:${status.code}`;
+}
+
+/** The status as a number, as a shell would tell it: 128+N for signal N, -1 when nobody knows. */
+export function exitCodeOf(status: ExitStatus): number {
+  if (status.code !== undefined) return status.code;
+  return status.signal === undefined ? -1 : 128 + (os.signals[status.signal as NodeJS.Signals] ?? 0);
 }
 
 /** The error with which `ready` rejects. Its text carries the reason and the last lines. */
