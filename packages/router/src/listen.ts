@@ -8,11 +8,12 @@ export interface Address { readonly host: string; readonly port: number }
  * Opens a port, and says in plain words why when it cannot.
  * @throws {RouterError} ROUTER_PORT_TAKEN, ROUTER_PORT_FORBIDDEN, ROUTER_LISTEN_FAILED
  */
-export async function listenOn(server: Server, { host, port }: Address): Promise<Address> {
+export async function listenOn(server: Server, { host, port }: Address, { shared = false }: { shared?: boolean } = {}): Promise<Address> {
   await new Promise<void>((resolve, reject) => {
     const fail = (cause: NodeJS.ErrnoException): void => reject(explained(cause, host, port));
     server.once("error", fail);
-    server.listen({ host, port }, () => {
+    // Among the workers of a cluster only what is shared may be shared.
+    server.listen({ host, port, exclusive: !shared }, () => {
       server.off("error", fail);
       resolve();
     });

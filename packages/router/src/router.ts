@@ -144,7 +144,7 @@ export function createRouter(options: RouterOptions = {}): Router {
       }
       if (sources.length > 0 && startDelayMs > 0) await pause(startDelayMs);
       if (ending !== undefined) throw new RouterError("ROUTER_CLOSED", "the router was stopped while it started");
-      address = await listenOn(front, { host, port });
+      address = await listenOn(front, { host, port }, { shared: true });
     } catch (cause) {
       await stop();
       throw cause;

@@ -7,6 +7,8 @@ import type { AccessLogSink } from "../proxy/access-log.ts";
 import { createRouter, type Router } from "../router.ts";
 import { routesFromFile, type FileSource } from "../routes-file.ts";
 import type { RouteSource } from "../source.ts";
+import { runWorkers } from "./workers.ts";
+import type { World } from "./world.ts";
 
 const help = `opencf-router: routes HTTP and WebSocket requests by host and path
 
@@ -18,6 +20,7 @@ usage: opencf-router --routes FILE | --nats URL[,URL…] [options]
   --host ADDRESS      interface for traffic (default 127.0.0.1; 0.0.0.0 = all)
   --status-port PORT  /health, /healthz, /varz and /routes on 127.0.0.1 (default off)
   --status-user NAME  ask for credentials on /varz and /routes; the password is taken from ROUTER_STATUS_PASSWORD
+  --workers N         processes that share the port and its load (default 1); with --status-port each has its own, counting up
   --access-log FILE   one line per request; - is standard output (default off)
   --start-delay MS    let routes come in before the port opens (default 5000 with --nats)
   --drain-wait MS     on SIGTERM, SIGINT or SIGUSR1 go on accepting for so long, with /health at 503 (default 0)
@@ -41,14 +44,6 @@ exit codes: 0 stopped after a drain, 1 it did not work, 2 asked wrongly
 
 class Usage extends Error {}
 
-/** What the program needs of the process it runs in. */
-export interface World {
-  readonly stdout: AccessLogSink;
-  readonly stderr: { write(text: string): unknown };
-  readonly env: Readonly<Record<string, string | undefined>>;
-  onSignal(signal: "SIGTERM" | "SIGINT" | "SIGUSR1" | "SIGHUP", run: () => void): void;
-}
-
 interface Arguments {
   readonly routes: string | undefined;
   readonly nats: string[];
@@ -60,6 +55,7 @@ interface Arguments {
   readonly startDelayMs: number;
   readonly drainWaitMs: number;
   readonly drainTimeoutMs: number;
+  readonly workers: number;
   readonly json: boolean;
 }
 
@@ -69,13 +65,13 @@ function readArguments(argv: string[]): Arguments | "help" {
   try {
     ({ values } = parseArgs({ args: argv, options: {
       routes: text, nats: text, port: text, host: text, "status-port": text, "status-user": text, "access-log": text,
-      "start-delay": text, "drain-wait": text, "drain-timeout": text, json: { type: "boolean" }, help: { type: "boolean", short: "h" },
+      "start-delay": text, "drain-wait": text, "drain-timeout": text, workers: text, json: { type: "boolean" }, help: { type: "boolean", short: "h" },
     } }));
   } catch (cause) {
     throw new Usage((cause as Error).message);
   }
   if (values.help) return "help";
-  const number = (name: "port" | "status-port" | "start-delay" | "drain-wait" | "drain-timeout", most: number): number | undefined => {
+  const number = (name: "port" | "status-port" | "start-delay" | "drain-wait" | "drain-timeout" | "workers", most: number): number | undefined => {
     const given = values[name];
     if (given === undefined) return undefined;
     if (!/^\d+$/.test(given) || Number(given) > most) throw new Usage(`--${name} ${given}: expected a number from 0 to ${most}`);
@@ -86,6 +82,7 @@ function readArguments(argv: string[]): Arguments | "help" {
   return {
     routes: values.routes, nats, host: values.host ?? "127.0.0.1", json: values.json ?? false,
     port: number("port", 65_535) ?? 8080, statusPort: number("status-port", 65_535), statusUser: values["status-user"], accessLog: values["access-log"],
+    workers: Math.max(1, number("workers", 256) ?? 1),
     startDelayMs: number("start-delay", 600_000) ?? (nats.length > 0 ? 5_000 : 0),
     drainWaitMs: number("drain-wait", 3_600_000) ?? 0, drainTimeoutMs: number("drain-timeout", 86_400_000) ?? 10_000,
   };
@@ -98,21 +95,29 @@ async function run(given: Arguments, world: World): Promise<void> {
   const file: FileSource | undefined = given.routes === undefined ? undefined : routesFromFile(given.routes);
   const bus: Bus | undefined = given.nats.length === 0 ? undefined : await createBus({ transport: natsTransport({ servers: given.nats }), log });
   const sources: RouteSource[] = [...(file ? [file] : []), ...(bus ? [routesFromBus(bus)] : [])];
-  const sink: AccessLogSink | undefined = given.accessLog === undefined ? undefined : given.accessLog === "-" ? world.stdout : createWriteStream(given.accessLog, { flags: "a" });
+  const logFile = given.accessLog === undefined || given.accessLog === "-" ? undefined : createWriteStream(given.accessLog, { flags: "a" });
+  logFile?.on("error", (error) => complain("router.access-log.failed", { error: error.message }));
+  const sink: AccessLogSink | undefined = given.accessLog === "-" ? world.stdout : logFile;
+  const statusPort = given.statusPort === undefined || given.statusPort === 0 ? given.statusPort : given.statusPort + Math.max(0, (world.worker ?? 0) - 1);
   let router: Router | undefined;
   let hurried = false;
+  let stopAsked = false;
   try {
     router = createRouter({
       port: given.port, host: given.host, sources, log, startDelayMs: given.startDelayMs, drainTimeoutMs: given.drainTimeoutMs,
       ...(sink ? { accessLog: sink } : {}),
-      ...(given.statusPort === undefined ? {} : { status: { port: given.statusPort, user: given.statusUser ?? "", password: world.env["ROUTER_STATUS_PASSWORD"] ?? "" } }),
+      ...(statusPort === undefined ? {} : { status: { port: statusPort, user: given.statusUser ?? "", password: world.env["ROUTER_STATUS_PASSWORD"] ?? "" } }),
     });
     if (given.json) router.on("request", ({ header: _, ...record }) => say("request", record, ""));
-    const stopped = untilSignal(router, given.drainWaitMs, world).then((how) => { hurried = how === "hurried"; });
+    const stopped = untilSignal(router, given.drainWaitMs, world, () => { stopAsked = true; }).then((how) => { hurried = how === "hurried"; });
     if (file) world.onSignal("SIGHUP", () => void file.reload().catch((error: Error) => log.error("router.reload.failed", { error: error.message })));
-    const address = await router.listen();
+    const address = await router.listen().catch((error: unknown) => {
+      if (stopAsked) return undefined;
+      throw error;
+    });
+    if (address === undefined) return;
     const status = router.statusAddress;
-    say("listening", { ...address, ...(status ? { status } : {}), routes: router.table.routeCount },
+    say("listening", { ...(world.worker ? { worker: world.worker, pid: process.pid } : {}), ...address, ...(status ? { status } : {}), routes: router.table.routeCount },
       `listening on http://${address.host}:${address.port} with ${router.table.routeCount} routes${status ? `, status on http://${status.host}:${status.port}` : ""}`);
     await stopped;
     say("stopped", {}, "stopped");
@@ -121,17 +126,19 @@ async function run(given: Arguments, world: World): Promise<void> {
       await router?.[Symbol.asyncDispose]();
       await bus?.[Symbol.asyncDispose]();
     }
+    if (logFile !== undefined && logFile.errored === null) await new Promise<void>((resolve) => logFile.end(resolve));
   }
 }
 
 /** The first signal drains, a second one does not wait. */
-function untilSignal(router: Router, waitMs: number, world: World): Promise<"drained" | "hurried"> {
+function untilSignal(router: Router, waitMs: number, world: World, asked: () => void): Promise<"drained" | "hurried"> {
   return new Promise((resolve, reject) => {
     let draining = false;
     for (const signal of ["SIGTERM", "SIGINT", "SIGUSR1"] as const) {
       world.onSignal(signal, () => {
         if (draining && signal !== "SIGUSR1") return resolve("hurried");
         draining = true;
+        asked();
         router.drain({ waitMs }).then(() => resolve("drained"), reject);
       });
     }
@@ -143,6 +150,7 @@ export async function runProgram(argv: string[], world: World): Promise<number> 
   try {
     const given = readArguments(argv);
     if (given === "help") world.stdout.write(help);
+    else if (given.workers > 1 && !world.worker) return await runWorkers(given.workers, world);
     else await run(given, world);
     return 0;
   } catch (error) {

@@ -1,0 +1,54 @@
+import cluster, { type Worker } from "node:cluster";
+import type { World } from "./world.ts";
+
+/** How a worker learns which one it is: from 1 on, and the same again after it was replaced. */
+export const workerVariable = "OPENCF_ROUTER_WORKER";
+
+/** Between the death of a worker and its successor. */
+const respawnMs = 1_000;
+
+/**
+ * Runs this program `count` times on the same port; each holds the whole table. Signals are passed on, a worker that dies is replaced.
+ * @returns the exit code: that of a worker which could not start, else 0
+ */
+export function runWorkers(count: number, world: Pick<World, "stderr" | "onSignal">): Promise<number> {
+  return new Promise((resolve) => {
+    const alive = new Set<Worker>();
+    let stopping = false;
+    let result = 0;
+
+    const send = (signal: NodeJS.Signals): void => { for (const worker of alive) worker.process.kill(signal); };
+    const start = (index: number): void => {
+      if (stopping) return;
+      const worker = cluster.fork({ [workerVariable]: String(index) });
+      let listened = false;
+      alive.add(worker);
+      worker.on("listening", () => { listened = true; });
+      worker.on("exit", (code, signal) => {
+        alive.delete(worker);
+        if (!stopping && listened) {
+          world.stderr.write(`router.worker.died ${JSON.stringify({ worker: index, code, signal })}\n`);
+          setTimeout(start, respawnMs, index);
+          return;
+        }
+        // One that cannot even start would not start the next time either.
+        if (!stopping) {
+          stopping = true;
+          result = code || 1;
+          send("SIGTERM");
+        }
+        if (alive.size === 0) resolve(result);
+      });
+    };
+
+    for (const signal of ["SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP"] as const) {
+      world.onSignal(signal, () => {
+        if (signal !== "SIGHUP") stopping = true;
+        // A terminal sends SIGINT to the workers as well; they ignore that one and listen to this.
+        send(signal === "SIGINT" ? "SIGTERM" : signal);
+        if (alive.size === 0 && stopping) resolve(result);
+      });
+    }
+    for (let index = 1; index <= count; index += 1) start(index);
+  });
+}

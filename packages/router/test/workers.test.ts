@@ -1,0 +1,86 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { httpBackend } from "./fixtures/backend.ts";
+import { bundle } from "./fixtures/bundle.ts";
+import { ask, eventually } from "./fixtures/client.ts";
+
+let programs: Awaited<ReturnType<typeof bundle>>;
+let folder = "";
+beforeAll(async () => {
+  programs = await bundle({ cli: "src/cli.ts" });
+  folder = await mkdtemp(join(tmpdir(), "opencf-router-"));
+});
+afterAll(async () => {
+  await programs[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true, force: true });
+});
+
+function start(...argv: string[]) {
+  const child: ChildProcess = spawn(process.execPath, [programs.path("cli"), ...argv], { stdio: ["ignore", "pipe", "pipe"] });
+  let out = "";
+  let err = "";
+  child.stdout?.on("data", (text: Buffer) => { out += text.toString(); });
+  child.stderr?.on("data", (text: Buffer) => { err += text.toString(); });
+  const code = new Promise<number | null>((resolve) => child.on("close", resolve));
+  return {
+    child, code, err: () => err,
+    events: () => out.split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line) as { event: string; worker: number; pid: number; port: number; status?: { port: number } }),
+    [Symbol.asyncDispose]: async () => { child.kill("SIGKILL"); await code; },
+  };
+}
+
+async function routesFor(port: number): Promise<string> {
+  const file = join(folder, `routes-${port}.yml`);
+  await writeFile(file, `routes: { app.example.com: "127.0.0.1:${port}" }`);
+  return file;
+}
+
+test("two workers share a port, each has its own status; one that dies is replaced; a signal drains both", async () => {
+  await using app = await httpBackend((_, response) => response.end("fine"));
+  await using program = start("--routes", await routesFor(app.port), "--port", "0", "--workers", "2", "--status-port", "0", "--json");
+  const listening = () => program.events().filter(({ event }) => event === "listening");
+  await eventually(() => listening().length === 2, 15_000, program.err);
+  const [one, two] = listening();
+  expect(one?.port).toBe(two?.port);
+  expect(new Set([one?.status?.port, two?.status?.port]).size).toBe(2);
+  expect(new Set([one?.worker, two?.worker])).toEqual(new Set([1, 2]));
+  const port = one?.port ?? 0;
+  for (let n = 0; n < 20; n += 1) expect((await ask(port)).body).toBe("fine");
+  const served = async (statusPort = 0) => (JSON.parse((await ask(statusPort, { path: "/varz" })).body) as { requests: number }).requests;
+  await eventually(async () => await served(one?.status?.port) + await served(two?.status?.port) === 20);
+  expect(await served(one?.status?.port)).toBeGreaterThan(0);
+  expect(await served(two?.status?.port)).toBeGreaterThan(0);
+
+  process.kill(one?.pid ?? 0, "SIGKILL");
+  await eventually(() => listening().length === 3, 15_000, program.err);
+  expect(listening()[2]?.worker).toBe(one?.worker);
+  for (let n = 0; n < 10; n += 1) expect((await ask(port)).body).toBe("fine");
+
+  program.child.kill("SIGTERM");
+  expect(await program.code).toBe(0);
+  expect(program.events().filter(({ event }) => event === "stopped").length).toBe(2);
+}, 40_000);
+
+test("a port that is taken ends them all with 1", async () => {
+  const holder = createServer();
+  await new Promise<void>((resolve) => holder.listen(0, "127.0.0.1", resolve));
+  const { port } = holder.address() as { port: number };
+  await using program = start("--routes", await routesFor(1), "--port", String(port), "--workers", "2");
+  expect(await program.code).toBe(1);
+  expect(program.err()).toMatch(/is taken/);
+  await new Promise((resolve) => holder.close(resolve));
+}, 40_000);
+
+test("a single process ends with 0 on a signal, its log written to the end", async () => {
+  await using app = await httpBackend((_, response) => response.end("fine"));
+  await using program = start("--routes", await routesFor(app.port), "--port", "0", "--json");
+  await eventually(() => program.events().length > 0, 15_000, program.err);
+  expect((await ask(program.events()[0]?.port ?? 0)).body).toBe("fine");
+  program.child.kill("SIGINT");
+  expect(await program.code).toBe(0);
+  expect(program.events().map(({ event }) => event)).toEqual(["listening", "request", "stopped"]);
+}, 40_000);
