@@ -30,3 +30,6 @@ export function ask(url: string, { host, method = "GET", headers = {}, body, tim
     sent.end(body);
   });
 }
+
+/** What the router answers for a name nobody serves: 503 for a while after the last instance has gone, then 404. */
+export const nobody: readonly number[] = [404, 503];
