@@ -70,7 +70,7 @@ function createConnection(lite: PGlite): DatabaseConnection {
         : await lite.query<Row>(sql, parameters as unknown[]);
       return { rows: result?.rows ?? [], ...(result?.affectedRows !== undefined && { numAffectedRows: BigInt(result.affectedRows) }) };
     },
-    // eslint-disable-next-line require-yield -- the embedded server has no cursors
+    // The embedded server has no cursors.
     async *streamQuery() {
       throw new Error("streaming is not supported here");
     },

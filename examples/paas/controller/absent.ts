@@ -1,8 +1,7 @@
+import { placeOfSpace } from "./access.ts";
 import type { RouteModule } from "./context.ts";
 import { notAuthorized, notFound, notImplemented } from "./errors.ts";
-import { placeOfSpace } from "./access.ts";
-import { links, time } from "./present.ts";
-import { stableGuid } from "./present.ts";
+import { links, stableGuid, time } from "./present.ts";
 
 /** The segment every Cloud Foundry has. */
 const sharedSegment = { guid: stableGuid("isolation_segment", "shared"), name: "shared" };
@@ -16,11 +15,10 @@ export const absentRoutes: RouteModule = (api, { db }) => {
 
   api.listOf("/v3/security_groups", none, () => []);
   for (const kind of ["running", "staging"])
-    api.get(`/v3/spaces/:guid/${kind}_security_groups`, none, async ({ access, guid, urls }) => {
+    api.listOf(`/v3/spaces/:guid/${kind}_security_groups`, none, async ({ access, guid }) => {
       const place = await placeOfSpace(db, guid);
       if (!place || !access.can("space.read", place)) throw notFound("Space");
-      const href = `${urls.api}/v3/spaces/${guid}/${kind}_security_groups?page=1&per_page=50`;
-      return { pagination: { total_results: 0, total_pages: 1, first: { href }, last: { href }, next: null, previous: null }, resources: [] };
+      return [];
     });
 
   const started = time(new Date());
@@ -37,6 +35,10 @@ export const absentRoutes: RouteModule = (api, { db }) => {
   api.get("/v3/isolation_segments/:guid", ({ guid, urls }) => {
     if (guid !== sharedSegment.guid) throw notFound("Isolation segment");
     return segment(urls.api);
+  });
+  api.listOf("/v3/isolation_segments/:guid/organizations", none, ({ guid }) => {
+    if (guid !== sharedSegment.guid) throw notFound("Isolation segment");
+    return [];
   });
   for (const relation of ["organizations", "spaces"])
     api.get(`/v3/isolation_segments/:guid/relationships/${relation}`, ({ guid }) => {

@@ -9,7 +9,7 @@ import { noContent, type Call } from "./http.ts";
 import { listValues } from "./query.ts";
 import { links, toManyData, toOneData } from "./present.ts";
 import { presentDestination } from "./route-present.ts";
-import { processesOf, putDestinations, removeDestinations } from "./route-store.ts";
+import { processesOf, putDestinations, removeDestinations, replaceDestinations } from "./route-store.ts";
 import { findRoute } from "./routes.ts";
 import type { ControllerTables, RowOf } from "./schema.ts";
 import { nullable, oneOf, shape, toMany, toOne, Type } from "./validate.ts";
@@ -47,7 +47,7 @@ export const destinationRoutes: RouteModule = (api, context) => {
 
   api.patch("/v3/routes/:guid/destinations", { body: replaceBody }, async (call) => {
     const { route } = await findRoute(db, call, call.guid, "route.write");
-    await putDestinations(context, call, route, call.body.destinations, { replace: true });
+    await replaceDestinations(context, call, route, call.body.destinations);
     return show(route.guid, call);
   });
 

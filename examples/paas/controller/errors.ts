@@ -22,7 +22,8 @@ export const errorTable = {
   SpaceSuspended: [10019, 403, "The space is suspended"],
   ResourceBeingDeleted: [10020, 422, "The resource is being deleted"],
   UaaUnavailable: [20004, 503, "The UAA service is currently unavailable"],
-  NotImplemented: [10008, 501, "This platform does not have this feature"],
+  // 422 and not 501: the command line shows the detail of the one, and the raw body of the other.
+  NotImplemented: [10008, 422, "This platform does not have this feature"],
   AsyncServiceInstanceOperationInProgress: [60016, 409, "An operation for the service instance is in progress."],
   AsyncServiceBindingOperationInProgress: [90008, 409, "An operation for the service binding is in progress."],
   ServiceBrokerRequestRejected: [10001, 502, "The service broker rejected the request."],

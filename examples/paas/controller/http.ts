@@ -120,7 +120,7 @@ export function createApi({ db, validator, urlsOf, log }: HttpOptions): Api {
   app.addContentTypeParser("*", { parseAs: "string" }, (request, text, done) => {
     if (/yaml/i.test(request.headers["content-type"] ?? "")) return done(null, text);
     if (text === "") return done(null, undefined);
-    parseJson(request, text as string, (error, value) => (error ? done(new CfError("MessageParseError")) : done(null, value)));
+    void parseJson(request, text as string, (error, value) => (error ? done(new CfError("MessageParseError")) : done(null, value)));
   });
   app.addHook("onRequest", (request, reply, done) => {
     void reply.header("x-vcap-request-id", request.id).header("x-content-type-options", "nosniff");

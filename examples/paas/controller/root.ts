@@ -1,5 +1,8 @@
+import { sql } from "kysely";
 import type { RouteModule } from "./context.ts";
+import { notAuthorized } from "./errors.ts";
 import { links } from "./present.ts";
+import { usageOf } from "./usage.ts";
 
 /** The newest version of the v3 API whose gates the command line finds kept here. */
 export const apiVersion = "3.211.0";
@@ -43,6 +46,15 @@ export const rootRoutes: RouteModule = (api, { db }) => {
     rate_limits: { enabled: false, general_limit: null, reset_interval_in_minutes: null },
     links: { ...links(urls.api, { self: "/v3/info" }), support: { href: "" } },
   }));
+
+  api.get("/v3/info/usage_summary", async ({ access, urls }) => {
+    if (!access.can("platform.read")) throw notAuthorized();
+    const domains = await db.selectFrom("domains").select(({ fn }) => fn.countAll<number>().as("n")).where("organization_guid", "is not", null).executeTakeFirst();
+    return {
+      usage_summary: { ...(await usageOf(db, sql`(SELECT guid FROM spaces)`)), domains: domains?.n ?? 0 },
+      links: links(urls.api, { self: "/v3/info/usage_summary" }),
+    };
+  });
 
   api.get("/v2/info", { auth: "optional", query: "any" }, ({ urls, holder, access }) => ({
     name: "opencf", build: "", version: 0, description: "OpenCF", support: "This platform has no v2 API; use a v8 or newer command line.",

@@ -83,10 +83,23 @@ async function refuseOverQuota(trx: Trx, { organizationGuid, spaceGuid }: { orga
 const maxPortsPerProcess = 10;
 
 /**
- * Adds destinations (those that exist already stay), or with `replace` makes the list the only ones. The caller's right to change
- * the route was checked before; the right to the apps is checked here. Tells the runtime afterwards. @throws CfError 422
+ * Adds destinations; those that exist already stay. The caller's right to change the route was checked before, the right to the
+ * apps is checked here. Tells the runtime afterwards. @throws CfError 422
  */
-export async function putDestinations({ db, hooks }: Context, { access, actor }: Caller, route: Route, list: readonly DestinationRequest[], { replace = false } = {}): Promise<void> {
+export const putDestinations = (context: Context, caller: Caller, route: Route, list: readonly DestinationRequest[]): Promise<void> =>
+  storeDestinations(context, caller, { route, list, replace: false });
+
+/** The same, but the list becomes the only destinations. */
+export const replaceDestinations = (context: Context, caller: Caller, route: Route, list: readonly DestinationRequest[]): Promise<void> =>
+  storeDestinations(context, caller, { route, list, replace: true });
+
+interface DestinationChange {
+  route: Route;
+  list: readonly DestinationRequest[];
+  replace: boolean;
+}
+
+async function storeDestinations({ db, hooks }: Context, { access, actor }: Caller, { route, list, replace }: DestinationChange): Promise<void> {
   const problems = destinationProblems(list, replace);
   if (problems.length > 0) throw unprocessable(problems.join(", "));
   const changed = await transaction(db, async (trx) => {

@@ -6,11 +6,11 @@ import { json, type ControllerTables } from "./schema.ts";
 
 export const defaultStack = "cflinuxfs4";
 export const defaultQuotaGuid = stableGuid("organization_quota", "default");
-export const systemOrganizationGuid = stableGuid("organization", "system");
 
 /**
  * What every platform has from its first start on: the default quota, the platform's domain, a stack, the groups of
- * environment variables, the system buildpacks. What an operator changed or removed later is left as it is.
+ * environment variables, the system buildpacks. What an operator changed later is left as it is; a domain or a buildpack that is
+ * new in the configuration is added.
  */
 export async function seed(db: Database<ControllerTables>, { domain, systemBuildpacks }: { domain: string; systemBuildpacks: readonly SystemBuildpack[] }): Promise<void> {
   await transaction(db, async (trx) => {
@@ -24,8 +24,7 @@ export async function seed(db: Database<ControllerTables>, { domain, systemBuild
       }).execute();
       await trx.insertInto("environment_groups").values([{ name: "running", var: json({}) }, { name: "staging", var: json({}) }]).execute();
     }
-    const domains = await trx.selectFrom("domains").select("guid").where("organization_guid", "is", null).limit(1).execute();
-    if (domains.length === 0) await trx.insertInto("domains").values({ guid: stableGuid("domain", domain), name: domain }).onConflict((conflict) => conflict.doNothing()).execute();
+    await trx.insertInto("domains").values({ guid: stableGuid("domain", domain), name: domain.toLowerCase() }).onConflict((conflict) => conflict.doNothing()).execute();
     await trx.insertInto("stacks").values({
       guid: stableGuid("stack", defaultStack), name: defaultStack, description: "Cloud Foundry Linux-based filesystem, as this machine provides it", is_default: true,
     }).onConflict((conflict) => conflict.doNothing()).execute();

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { sql } from "kysely";
 import { transaction, uniqueViolation, type Database } from "../database.ts";
 import { demandActive, placeOfOrganization } from "./access.ts";
-import { recordAudit, redacted, type AuditEvent } from "./audit.ts";
+import { recordAudit, redacted } from "./audit.ts";
 import type { RouteModule } from "./context.ts";
 import { notAuthorized, notFound, unprocessable } from "./errors.ts";
 import { accepted, created, noContent, type Call } from "./http.ts";
@@ -68,7 +68,7 @@ export const spaceQuotaRoutes: RouteModule = (api, { db, jobs }) => {
     demandActive(call.access, place);
     return row;
   };
-  const audit = (trx: Database<ControllerTables>, { actor }: Call, quota: Quota, verb: string, data: AuditEvent["data"] = {}): Promise<void> =>
+  const audit = (trx: Database<ControllerTables>, { actor }: Call, quota: Quota, { verb, data = {} }: { verb: string; data?: Record<string, unknown> }): Promise<void> =>
     recordAudit(trx, { type: `audit.space_quota.${verb}`, actor, target: { guid: quota.guid, type: "space_quota", name: quota.name }, data, organizationGuid: quota.organization_guid });
 
   const apply = async (trx: Database<ControllerTables>, call: Call, quota: Quota, guids: readonly string[]): Promise<void> => {
@@ -76,7 +76,7 @@ export const spaceQuotaRoutes: RouteModule = (api, { db, jobs }) => {
       .where("guid", "in", [...guids]).where("organization_guid", "=", quota.organization_guid).returning("guid").execute();
     const missing = guids.filter((guid) => !done.some((each) => each.guid === guid));
     if (missing.length > 0) throw unprocessable(`Spaces with guids ${JSON.stringify(missing)} do not exist within the organization specified, or you do not have access to them.`);
-    for (const { guid } of done) await audit(trx, call, quota, "apply", { space_guid: guid });
+    for (const { guid } of done) await audit(trx, call, quota, { verb: "apply", data: { space_guid: guid } });
   };
 
   api.post("/v3/space_quotas", { body: createBody }, async (call) => {
@@ -87,7 +87,7 @@ export const spaceQuotaRoutes: RouteModule = (api, { db, jobs }) => {
     demandActive(call.access, place);
     const row = await transaction(db, async (trx) => {
       const made = await trx.insertInto("space_quotas").values({ guid: randomUUID(), name: rest.name, organization_guid: organization.data.guid, ...limitColumns(rest) }).returningAll().executeTakeFirstOrThrow();
-      await audit(trx, call, made, "create", { request: redacted(rest) });
+      await audit(trx, call, made, { verb: "create", data: { request: redacted(rest) } });
       await apply(trx, call, made, spaces?.data.map(({ guid }) => guid) ?? []);
       return made;
     }).catch(nameTaken(rest.name));
@@ -102,7 +102,7 @@ export const spaceQuotaRoutes: RouteModule = (api, { db, jobs }) => {
     const changed = await transaction(db, async (trx) => {
       const after = await trx.updateTable("space_quotas").set({ ...(renamed !== undefined && { name: renamed }), ...limitColumns(call.body), updated_at: new Date() })
         .where("guid", "=", row.guid).returningAll().executeTakeFirstOrThrow();
-      await audit(trx, call, after, "update", { request: redacted(call.body) });
+      await audit(trx, call, after, { verb: "update", data: { request: redacted(call.body) } });
       return after;
     }).catch(nameTaken(renamed ?? ""));
     return one(changed, call);
@@ -114,7 +114,7 @@ export const spaceQuotaRoutes: RouteModule = (api, { db, jobs }) => {
       operation: "space_quota.delete",
       work: () => transaction(db, async (trx) => {
         await trx.deleteFrom("space_quotas").where("guid", "=", row.guid).execute();
-        await audit(trx, call, row, "delete");
+        await audit(trx, call, row, { verb: "delete" });
       }),
     });
     return accepted(call, job);
@@ -133,7 +133,7 @@ export const spaceQuotaRoutes: RouteModule = (api, { db, jobs }) => {
     await transaction(db, async (trx) => {
       const gone = await trx.updateTable("spaces").set({ quota_guid: null, updated_at: new Date() }).where("guid", "=", space).where("quota_guid", "=", row.guid).returning("guid").execute();
       if (gone.length === 0) throw unprocessable(`Unable to remove quota from space with guid '${space}'. Ensure the space quota is applied to this space.`);
-      await audit(trx, call, row, "remove", { space_guid: space });
+      await audit(trx, call, row, { verb: "remove", data: { space_guid: space } });
     });
     return noContent();
   });

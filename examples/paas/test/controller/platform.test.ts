@@ -60,7 +60,7 @@ describe("stacks and buildpacks", () => {
     expect((await admin.patch(`/v3/buildpacks/${last.guid}`, { position: 1, enabled: false })).body).toMatchObject({ position: 1, enabled: false });
     expect(await ordered()).toEqual(["binary_buildpack", "staticfile_buildpack", "nodejs_buildpack"]);
     const upload = await admin.post("/v3/buildpacks/", { name: "mine", position: 1, enabled: true });
-    expect([upload.status, detail(upload)]).toEqual([501, "Uploading buildpacks. Push with '-b URL' to use a buildpack of your own: this platform does not have this feature."]);
+    expect([upload.status, detail(upload)]).toEqual([422, "Uploading buildpacks. Push with '-b URL' to use a buildpack of your own: this platform does not have this feature."]);
     expect((await user.post("/v3/buildpacks/", { name: "mine" })).status).toBe(403);
   });
 });
@@ -115,7 +115,9 @@ describe("what is not there", () => {
     }
     expect(names(await admin.get("/v3/isolation_segments"))).toEqual(["shared"]);
     expect((await admin.get("/v3/isolation_segments?organization_guids=x")).body.resources).toEqual([]);
-    for (const path of ["/v3/isolation_segments", "/v3/security_groups", "/v3/service_brokers", "/networking/v1/external/policies"]) expect([path, (await admin.post(path, {})).status]).toEqual([path, 501]);
+    const [segment] = (await admin.get("/v3/isolation_segments?names=shared")).body.resources;
+    expect((await admin.get(`/v3/isolation_segments/${segment.guid}/organizations`)).body.resources).toEqual([]);
+    for (const path of ["/v3/isolation_segments", "/v3/security_groups", "/v3/service_brokers", "/networking/v1/external/policies"]) expect([path, (await admin.post(path, {})).body.errors[0].title]).toEqual([path, "CF-NotImplemented"]);
     expect((await platform.anonymous.get("/v3/service_plans")).status).toBe(200);
     expect((await platform.anonymous.get("/v3/service_instances")).status).toBe(401);
   });
@@ -138,5 +140,7 @@ describe("the first start and the second", () => {
     await db.insertInto("processes").values({ guid: `u-${space}`, app_guid: `u-${space}`, type: "web", version: "1", instances: 3, memory_in_mb: 100, disk_in_mb: 1, health_check_type: "port" }).execute();
     expect((await admin.get(`/v3/organizations/${organization}/usage_summary`)).body.usage_summary).toMatchObject({ started_instances: 3, memory_in_mb: 300, routes: 0, domains: 0 });
     expect((await admin.get(`/v3/spaces/${space}/usage_summary`)).body.usage_summary).toMatchObject({ started_instances: 3, memory_in_mb: 300 });
+    expect((await admin.get("/v3/info/usage_summary")).body.usage_summary).toMatchObject({ started_instances: 3, memory_in_mb: 300, service_instances: 0 });
+    expect((await user.get("/v3/info/usage_summary")).status).toBe(403);
   });
 });
