@@ -226,10 +226,10 @@ export function createRuntime({ bus, desired: source, dropletUrl, onCrash, log, 
     instances: (guid) => merged(guid),
     async stats(guid, { signal } = {}) {
       const instances = merged(guid);
-      const living = instances.filter(({ state }) => state === "RUNNING" || state === "STARTING").filter(({ deaId }) => deaId !== "");
-      const found = living.length === 0 ? []
-        : await bus.gather(deaFindDroplet, { droplet: guid, include_stats: true, states: ["RUNNING", "STARTING"] },
-          { waitMs: 1_000, max: living.length, ...(signal && { signal }) }).catch(() => []);
+      // Only what runs has numbers; asking for others too could fill the number of answers with empty ones.
+      const running = instances.filter(({ state }) => state === "RUNNING").length;
+      const found = running === 0 ? []
+        : await bus.gather(deaFindDroplet, { droplet: guid, include_stats: true, states: ["RUNNING"] }, { waitMs: 1_000, max: running, ...(signal && { signal }) }).catch(() => []);
       const byInstance = new Map(found.map((each) => [each.instance, each]));
       return instances.map((each) => statsOf(each, byInstance.get(each.instanceGuid), now()));
     },

@@ -15,7 +15,7 @@ export interface RouterRole extends AsyncDisposable {
 export const routerRole = ({ config, bus, log }: RoleContext): Promise<RouterRole> => assemble(async (parts) => {
   const router = parts.use(createRouter({
     host: config.host, port: config.port, sources: [routesFromBus(bus)], steps: [openBareDoor(config.domain), ...defaultSteps],
-    emptyPoolTimeoutMs: 30_000, drainTimeoutMs: 5_000, log: log("router"),
+    drainTimeoutMs: 5_000, log: log("router"),
   }));
   const tell = parts.use(accessLinesToBus(bus));
   router.on("request", tell.record);
