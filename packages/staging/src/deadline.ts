@@ -18,7 +18,8 @@ export function createDeadline(timeoutMs: number, outer?: AbortSignal, clock: Cl
     const reason: unknown = outer?.reason;
     controller.abort(reason instanceof StagingError ? reason : new StagingError("STAGING_CANCELLED", "staging was cancelled", { cause: reason }));
   };
-  const timer = clock.after(timeoutMs, () =>
+  // A timer cannot wait longer than 2^31 - 1 ms; asked for more it would fire at once.
+  const timer = clock.after(Math.min(timeoutMs, 2_147_483_647), () =>
     controller.abort(new StagingError("STAGING_TIMEOUT", `staging took longer than ${Math.round(timeoutMs / 100) / 10} s and was ended; raise the timeout or make the build shorter`)));
   if (outer?.aborted) cancel();
   else outer?.addEventListener("abort", cancel, { once: true });

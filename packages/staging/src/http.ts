@@ -10,7 +10,7 @@ import type { Fetch } from "./ports.ts";
 
 export interface TransferOptions {
   signal: AbortSignal;
-  /** Tries in all, with growing pauses; only what can pass by itself (no connection, 408, 429, 5xx) is tried again. Default 3. */
+  /** Tries in all, with growing pauses; only what can pass by itself (no connection, 408, 429, 5xx) is tried again. Default 4. */
   attempts?: number;
   /** Limit for one try. Default 10 minutes. */
   timeoutMs?: number;
@@ -32,7 +32,7 @@ const passing = (status: number): boolean => status === 408 || status === 429 ||
 export async function download(
   url: string,
   file: string,
-  { signal, attempts = 3, timeoutMs = 600_000, pauseMs = 500, fetch = undiciFetch as unknown as Fetch, maxBytes, sha256, optional = false, code, mismatch = code, what }:
+  { signal, attempts = 4, timeoutMs = 600_000, pauseMs = 500, fetch = undiciFetch as unknown as Fetch, maxBytes, sha256, optional = false, code, mismatch = code, what }:
     Omit<TransferOptions, "fetch"> & { fetch?: Fetch | undefined; maxBytes: number; sha256?: string | undefined; optional?: boolean; code: StagingErrorCode; mismatch?: StagingErrorCode; what: string },
 ): Promise<boolean> {
   return retry({ signal, attempts, timeoutMs, pauseMs, code, what: `${what} from ${maskSecrets(url)}` }, async (limit) => {
@@ -73,7 +73,7 @@ export async function download(
 export async function upload(
   url: string,
   file: string,
-  { signal, attempts = 3, timeoutMs = 600_000, pauseMs = 500, sha256, code, what, type = "application/gzip" }:
+  { signal, attempts = 4, timeoutMs = 600_000, pauseMs = 500, sha256, code, what, type = "application/gzip" }:
     Omit<TransferOptions, "fetch"> & { sha256: string; code: StagingErrorCode; what: string; type?: string },
 ): Promise<void> {
   const { size } = await stat(file);

@@ -8,6 +8,7 @@ export type { StagingLine } from "./lines.ts";
 export type { VcapServices } from "./environment.ts";
 // For those who take packages from strangers:
 export { inspectZip, unpackZip, type InspectOptions, type UnpackOptions, type PackageSummary, type ZipSummary } from "./package/unpack.ts";
+export { inspectBuildpack, type BuildpackSummary, type InspectBuildpackOptions } from "./buildpack/inspect.ts";
 export type { PackageLimits } from "./package/limits.ts";
 // For those who make archives of their own:
 export { packFolder, type PackedArchive, type PackOptions } from "./droplet/pack.ts";

@@ -116,7 +116,7 @@ export async function stage(
   try {
     deadline.check();
     const kind = await kindOf(app);
-    await using work = await createWorkFolder(workDir);
+    await using work = await createWorkFolder(workDir, log);
     const user = join(work.path, "user");
     const temporary = join(work.path, "tmp");
     const task = createTask({

@@ -5,6 +5,7 @@ import { chmod, readdir, readFile } from "node:fs/promises";
 import { createHash } from "node:crypto";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { inspectBuildpack } from "../src/buildpack/inspect.ts";
 import { readSource } from "../src/buildpack/resolve.ts";
 import { systemBuildpacks } from "../src/buildpack/system.ts";
 import { folderWith, shellBuildpack, temporaryFolder, writeTree } from "./fixtures/folders.ts";
@@ -217,6 +218,31 @@ describe("the buildpacks of this package", () => {
   test("are declared as files of the package", async () => {
     const manifest = JSON.parse(await readFile(join(dirname(systemBuildpacks()[0]?.path ?? ""), "..", "package.json"), "utf8")) as { files: string[] };
     expect(manifest.files).toContain("buildpacks");
+  });
+});
+
+describe("the zip of a buildpack at upload", () => {
+  test("tells what it is, and what its author may have overlooked", async () => {
+    const summary = await inspectBuildpack(await zipOf([...below("x"), { name: "x/VERSION", data: "1.2.3\nmore" }, { name: "x/manifest.yml", data: "stack: cflinuxfs4" }]), { stacks: ["cflinuxfs4"] });
+    expect(summary).toMatchObject({ scripts: ["detect", "finalize", "release"], version: "1.2.3", stack: "cflinuxfs4" });
+    expect(summary.warnings.join("\n")).toMatch(/bin\/supply[^]*lost the x bits/);
+  });
+  test("without fault has no warnings", async () => {
+    const mode = 0o100755;
+    const all = ["detect", "supply", "finalize", "release"].map((name) => ({ name: `bin/${name}`, data: "#!/bin/sh", mode }));
+    expect(await inspectBuildpack(await zipOf([...all, { name: "VERSION", data: "1" }]))).toEqual({ scripts: ["detect", "finalize", "release", "supply"], version: "1", stack: undefined, warnings: [] });
+  });
+  test.each<[string, readonly RawEntry[], string, RegExp]>([
+    ["empty", [], "STAGING_BUILDPACK_INVALID", /no bin folder/],
+    ["of something else", [{ name: "a", data: "a" }], "STAGING_BUILDPACK_INVALID", /no bin folder/],
+    ["with an evil name", [{ name: "../bin/detect", data: "a" }], "STAGING_BUILDPACK_INVALID", /\.\./],
+    ["for another stack", [...scripts, { name: "manifest.yml", data: "stack: other" }], "STAGING_STACK_UNSUPPORTED", /other/],
+    ["with a broken manifest", [...scripts, { name: "manifest.yml", data: "a: b: c" }], "STAGING_BUILDPACK_INVALID", /manifest\.yml/],
+  ])("%s is refused", async (_, entries, code, says) => {
+    await expect(inspectBuildpack(await zipOf(entries), { stacks: ["cflinuxfs4"] })).rejects.toMatchObject({ code, message: expect.stringMatching(says) as string });
+  });
+  test("that is no zip is refused", async () => {
+    await expect(inspectBuildpack(join(await folderWith({ a: "a" }), "a"))).rejects.toMatchObject({ code: "STAGING_BUILDPACK_INVALID" });
   });
 });
 

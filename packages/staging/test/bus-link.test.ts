@@ -1,12 +1,14 @@
 import { createHash } from "node:crypto";
-import { readdir } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { readdir, writeFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { type Body, type Bus, createBus, memoryTransport, type Reply } from "@opencf/bus";
+import { type Body, type Bus, createBus, memoryTransport, natsTransport, type Reply } from "@opencf/bus";
 import { logEnvelopes, stagingAdvertise, stagingLocate, stagingStart, stagingStop } from "@opencf/bus/messages";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type Stager, type StagerOptions, serveStaging } from "../src/bus-link.ts";
+import { hasNatsServer, startNatsServer } from "../../bus/test/fixtures/nats-server.ts";
 import { eventually, shellBuildpack, temporaryFolder } from "./fixtures/folders.ts";
 import { type RawEntry, zipBytes } from "./fixtures/zip.ts";
 
@@ -264,4 +266,36 @@ test("a list of the controller's buildpacks is the whole truth; those without a 
   expect((await ask(request({ task_id: "3", admin_buildpacks: [{ key: "k", url: "", name: "bp" }, ...admin_buildpacks] }))).done.error).toBeUndefined();
   expect(lines.map(({ payload }) => payload)).toEqual(expect.arrayContaining(["by admin", "ours"]));
   expect(hits.filter((hit) => hit === "GET /bp")).toHaveLength(1);
+});
+
+test.runIf(hasNatsServer())("over a real NATS server", async () => {
+  await using nats = await startNatsServer();
+  await using near = await createBus({ transport: natsTransport({ servers: [nats.url] }) });
+  await using far = await createBus({ transport: natsTransport({ servers: [nats.url] }) });
+  const notes = await temporaryFolder();
+  await using made = await serveStaging(far, {
+    workDir: join(await temporaryFolder(), "work"),
+    catalog: [{ name: "bp", path: await shellBuildpack({ detect: "", finalize: `touch "${notes}/begun"; while [ ! -e "${notes}/go" ]; do sleep 0.05; done; seq 1 2000`, release }) }],
+  });
+  const received: string[] = [];
+  near.subscribe(logEnvelopes, ({ body }) => void received.push(...body.envelopes.map(({ payload }) => payload)));
+  await near.flush();
+  await far.flush();
+
+  const replies = near.replies(stagingStart, request(), { params: { id: made.id }, timeoutMs: 15_000 });
+  expect((await replies.next()).value).toMatchObject({ task_id: "task-1", error: null });
+  await eventually("the build", () => existsSync(join(notes, "begun")));
+  await writeFile(join(notes, "go"), "");
+  expect((await replies.next()).value).toMatchObject({ app_id: "app-1", process_types: { web: "./run" } });
+  expect(stored.has("/droplet?signature=topsecret")).toBe(true);
+  await eventually("every line", () => received.filter((text) => /^\d+$/.test(text)).length === 2000);
+  await replies.return();
+});
+
+test("a bus that goes away first does not keep a stager from ending", async () => {
+  const other = await createBus({ transport: memoryTransport() });
+  const made = await serveStaging(other, { workDir: join(await temporaryFolder(), "work"), advertiseIntervalMs: 10 });
+  await other[Symbol.asyncDispose]();
+  await new Promise((done) => setTimeout(done, 50));
+  await made[Symbol.asyncDispose]();
 });

@@ -1,7 +1,8 @@
 import fc from "fast-check";
+import { existsSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { deriveDatabaseUrl, stagingEnvironment } from "../src/environment.ts";
-import { shellBuildpack } from "./fixtures/folders.ts";
+import { folderWith, shellBuildpack, writeTree } from "./fixtures/folders.ts";
 import { failing, staging } from "./fixtures/stage.ts";
 
 const base = { stack: "cflinuxfs4", memoryBytes: 512 * 1024 * 1024, home: "/h", temporary: "/t" };
@@ -28,6 +29,14 @@ describe("the environment of the scripts", () => {
     } finally {
       delete process.env["OPENCF_TEST_SECRET"];
     }
+  });
+  test.runIf(existsSync("/bin/bash"))("keeps names that are no shell identifiers, and runs nothing that a variable names", async () => {
+    const trap = await folderWith({ evil: "echo trapped >&2" });
+    const buildpack = await shellBuildpack({ finalize: ":", release: "echo 'default_process_types: {web: w}'" });
+    await writeTree(buildpack, { "bin/finalize": [`#!${process.execPath}\nconsole.log("[" + process.env["spring.datasource.url"] + "]")\n`, 0o755] });
+    const { log } = await staging({ buildpacks: [buildpack], env: { "spring.datasource.url": "jdbc:x", BASH_ENV: `${trap}/evil`, ENV: `${trap}/evil` } });
+    expect(log).toContain("[jdbc:x]");
+    expect(log).not.toContain("trapped");
   });
   test.each(["A=B", "", "A\0"])("refuses the name %j", async (name) => {
     expect(await failing({ env: { [name]: "x" } })).toMatchObject({ code: "STAGING_OPTIONS_INVALID" });

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { afterEach, describe, expect, test } from "vitest";
 import { systemBuildpacks } from "../src/buildpack/system.ts";
+import { defaultSearchPath } from "../src/environment.ts";
 import { unpackTar } from "../src/droplet/unpack-tar.ts";
 import type { Droplet } from "../src/stage.ts";
 import { eventually, folderWith, temporaryFolder, readDroplet, shellBuildpack } from "./fixtures/folders.ts";
@@ -148,6 +149,13 @@ describe("nodejs", () => {
     const error = await failing({ app: await folderWith({ "package.json": '{"name": "x", "dependencies": {"absent": "1"}}', "package-lock.json": '{"name": "x", "lockfileVersion": 3, "packages": {"": {"name": "x"}}}' }), env: { NPM_CONFIG_FETCH_RETRIES: "0", NPM_CONFIG_REGISTRY: "http://127.0.0.1:9/" } });
     expect(error.code).toBe("STAGING_FINAL_SUPPLY_FAILED");
     expect(error.failure?.tail?.join("\n")).toMatch(/npm/);
+  });
+  test.each([["", "--production=true"], ['"devDependencies": {"d": "1"}, "scripts": {"build": "echo built"},', "--production=false"]])("yarn.lock is for yarn, where there is one: %s", async (more, flag) => {
+    const tools = await folderWith({ yarn: ["#!/bin/sh\necho yarn $*\n", 0o755] });
+    const app = await folderWith({ "package.json": `{${more} "dependencies": {"a": "1"}}`, "yarn.lock": "", "server.js": "" });
+    const { log } = await staging({ app }, { searchPath: `${tools}:${defaultSearchPath()}` });
+    expect(log).toMatch(new RegExp(`yarn install --frozen-lockfile --ignore-engines --cache-folder \\S+ ${flag}\n`));
+    expect(log.includes("--production=true --prefer-offline")).toBe(more !== "");
   });
   test("supplies Node to a buildpack after it", async () => {
     const { log } = await staging({ app: join(examples, "hello"), buildpacks: ["nodejs", await shellBuildpack({ finalize: 'node -p "1+1"; echo "$NODE_ENV"', release: "echo 'default_process_types: {web: w}'" })] });

@@ -27,7 +27,8 @@ export interface RemoteZip extends Destination {
   readonly sha256?: string | undefined;
 }
 
-const limits = { maxEntries: 250_000, maxBytes: 8 * 1024 ** 3, maxRatio: 1_000 } as const;
+/** Buildpacks carry whole language runtimes, so more is allowed than for an app. */
+export const buildpackLimits = { maxEntries: 250_000, maxBytes: 8 * 1024 ** 3, maxRatio: 1_000 } as const;
 
 /** An error about the buildpack of that name; credentials in a URL are hidden. */
 export const refuse = (code: StagingErrorCode, name: string, text: string): StagingError =>
@@ -94,7 +95,7 @@ export async function fetchShared({ key, ...zip }: RemoteZip & { key: string }, 
 
 async function unpack(zip: string, { target, label }: Destination, signal: AbortSignal): Promise<string> {
   try {
-    const summary = await unpackZip(zip, target, { ...limits, symlinks: "inside", signal });
+    const summary = await unpackZip(zip, target, { ...buildpackLimits, symlinks: "inside", signal });
     if (summary.files === 0) throw refuse("STAGING_BUILDPACK_INVALID", label, `the buildpack ${label} is an empty zip`);
   } catch (error) {
     if (signal.aborted) throw signal.reason;

@@ -72,7 +72,7 @@ export function readSource(name: string, { catalog, allowLocal, stack }: Pick<Re
     return { kind: "path", path: absolute(name) };
   }
   const known = usableEntries(catalog, stack).map((each) => each.name).join(", ");
-  throw refuse("STAGING_BUILDPACK_UNKNOWN", name, `there is no buildpack named ${JSON.stringify(name)}; known are ${known || "none"}; a URL works too`);
+  throw refuse("STAGING_BUILDPACK_UNKNOWN", name, `there is no buildpack named ${JSON.stringify(name)}; known are ${known || "none"}; a URL works too${allowLocal ? `, and a folder is written ./${name}` : ""}`);
 }
 
 /**

@@ -45,7 +45,7 @@ export async function serveRequest(request: StagingRequest, { outer, lines }: { 
   const { signal } = deadline;
   const transfer = { signal, pauseMs: retryPauseMs, fetch };
   const warn = (text: string): void => lines.send({ text: `**WARNING** ${text}`, stream: "err" });
-  await using folder = await createWorkFolder(workDir);
+  await using folder = await createWorkFolder(workDir, log);
   const at = (name: string): string => join(folder.path, name);
   const app = at("package.zip");
   const out = at("droplet.tgz");

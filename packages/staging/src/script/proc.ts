@@ -3,24 +3,27 @@ import { readdir, readFile, readlink, stat } from "node:fs/promises";
 /** Name of the environment variable by which every process of one staging task can be found again, wherever it hides. */
 export const markerName = "OPENCF_STAGING_ID";
 
-/**
- * Start time of a process in clock ticks since boot, as text: together with the pid it names one process for good.
- * `undefined` when the process is gone, or the host has no `/proc`.
- */
-export async function startTimeOf(pid: number): Promise<string | undefined> {
+/** State letter and start time of a process; `undefined` when it is gone, or the host has no `/proc`. */
+async function statusOf(pid: number): Promise<{ state: string; startTime: string } | undefined> {
   const text = await readFile(`/proc/${pid}/stat`, "latin1").catch(() => undefined);
   // The second field is the program's name in parentheses and may hold anything, so count from its end.
-  return text?.slice(text.lastIndexOf(")") + 2).split(" ")[19];
+  const fields = text?.slice(text.lastIndexOf(")") + 2).split(" ");
+  return fields && { state: fields[0] ?? "", startTime: fields[19] ?? "" };
 }
 
-/** A process that still runs; a zombie does not. */
+/** Start time of a process in clock ticks since boot, as text: together with the pid it names one process for good. */
+export const startTimeOf = async (pid: number): Promise<string | undefined> => (await statusOf(pid))?.startTime;
+
+/** Whether a process still runs. One that has ended and waits for its parent to take notice does not. */
 export async function isAlive(pid: number, startTime?: string): Promise<boolean> {
   try {
     process.kill(pid, 0);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EPERM") return false;
   }
-  return startTime === undefined || (await startTimeOf(pid)) === startTime;
+  const status = await statusOf(pid);
+  if (!status) return startTime === undefined;
+  return !/[ZX]/.test(status.state) && (startTime === undefined || status.startTime === startTime);
 }
 
 /** Kills a whole process group; quiet when it is gone. */

@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { StringDecoder } from "node:string_decoder";
 import { createLineSplitter, createTail } from "../lines.ts";
 import { killGroup } from "./proc.ts";
@@ -31,6 +32,15 @@ export interface RunResult {
   readonly tail: readonly string[];
 }
 
+/**
+ * bash where there is one: dash forgets variables whose names are no identifiers, such as `spring.datasource.url`.
+ * With `-p` it obeys no variable of the app (`BASH_ENV`).
+ */
+const launcher = (): readonly [string, ...string[]] => {
+  const bash = ["/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash"].find((path) => existsSync(path));
+  return bash === undefined ? ["/bin/sh"] : [bash, "-p"];
+};
+
 /** How long a pipe that a left-over child holds open is waited for after the script itself has ended. */
 const drainMs = 1_000;
 
@@ -56,7 +66,8 @@ export async function run(
   let captured = 0;
 
   // The umask belongs to the process, not to spawn: a shell that replaces itself sets it, so modes do not depend on who runs us.
-  const child = spawn("/bin/sh", ["-c", 'umask 022; ulimit -c 0; exec "$0" "$@"', file, ...args], {
+  const [shell, ...flags] = launcher();
+  const child = spawn(shell, [...flags, "-c", 'umask 022; ulimit -c 0; exec "$0" "$@"', file, ...args], {
     env,
     cwd,
     detached: true,

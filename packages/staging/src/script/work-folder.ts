@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { chmod, mkdir, readdir, readFile, realpath, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { type Logger, silentLogger } from "../ports.ts";
 import { removeTree } from "../remove-tree.ts";
 import { isAlive, killGroup, killTaskProcesses, startTimeOf } from "./proc.ts";
 
@@ -25,7 +26,7 @@ const recordShape = /^([0-9a-f-]{36})\.(\d+)\.(\d+)\.task$/;
  * Makes the folder of a task below `workDir` and, before that, a record of who works in it:
  * when this process is killed, `recoverStaging` finds the record, ends orphans and clears up.
  */
-export async function createWorkFolder(workDir: string): Promise<WorkFolder> {
+export async function createWorkFolder(workDir: string, log: Logger = silentLogger): Promise<WorkFolder> {
   await mkdir(workDir, { recursive: true });
   const root = await realpath(workDir);
   const id = randomUUID();
@@ -52,11 +53,14 @@ export async function createWorkFolder(workDir: string): Promise<WorkFolder> {
     killAll: () => killTaskProcesses(id, path),
     [Symbol.asyncDispose]: () =>
       (closing ??= (async () => {
-        await killTaskProcesses(id, path).catch(() => {});
+        await killTaskProcesses(id, path).catch(() => 0);
         await noting;
         await removeTree(path);
         await rm(record, { force: true });
-      })()),
+      })().catch((error: unknown) => {
+        // Thrown here it would hide why the build failed. The record stays, so the next start tries again.
+        log.error("staging.cleanup_failed", { folder: path, reason: String(error) });
+      })),
   };
 }
 
@@ -70,7 +74,8 @@ export interface Recovery {
 
 /**
  * Clears up after stagers that died without a chance to do it themselves: ends their orphaned scripts and removes their folders.
- * Tasks whose stager still runs (same pid, same start time) are left alone, so several stagers may share a folder. Call it at start.
+ * Tasks whose stager still runs (same pid, same start time) are left alone, so several stagers of one machine may share a folder.
+ * Stagers in containers that do not see each other's processes must not. Call it at start.
  */
 export async function recoverStaging(workDir: string): Promise<Recovery> {
   const root = await realpath(workDir).catch(() => undefined);

@@ -1,6 +1,7 @@
 // Reads an app and prints, as shell variables, what supply is to do:
 //   INSTALL      none | vendored | rebuild | ci | install | yarn
 //   DEV          flags that say whether development dependencies come along
+//   ONLYPROD     the same for yarn
 //   PREBUILD     non-empty: run heroku-prebuild
 //   BUILDSCRIPT  heroku-postbuild or build, whichever the app has
 //   PRUNE        non-empty: take development dependencies out again
@@ -30,6 +31,7 @@ const out = {
   DEV: wantsDev ? "--include=dev" : "--omit=dev",
   PREBUILD: prebuild ? "yes" : "",
   BUILDSCRIPT: buildScript,
+  ONLYPROD: wantsDev ? "false" : "true",
   PRUNE: wantsDev && ["ci", "install", "yarn"].includes(install) ? "yes" : "",
 };
 if (["ci", "install", "rebuild"].includes(install) || out.PREBUILD || out.BUILDSCRIPT) {
