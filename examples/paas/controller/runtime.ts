@@ -80,6 +80,8 @@ export interface StageRequest {
   readonly memoryMb: number;
   readonly diskMb: number;
   readonly timeoutSeconds: number;
+  /** The web process's own command: a droplet without one is then good enough. */
+  readonly startCommand?: string;
 }
 
 export interface StageResult {

@@ -94,6 +94,7 @@ async function converse(bus: Bus, id: string, request: StageRequest, signal: Abo
       environment: Object.entries(request.environment).map(([name, value]) => `${name}=${value}`),
       vcap_application: { ...request.vcapApplication },
       vcap_services: { ...request.vcapServices },
+      ...(request.startCommand !== undefined && { meta: { command: request.startCommand } }),
       resources: { mem: request.memoryMb, disk: request.diskMb, fds: 16_384 },
     },
     download_uri: request.packageUrl,

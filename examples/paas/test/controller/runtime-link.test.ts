@@ -154,6 +154,19 @@ test("a package that no buildpack wants fails with the id that clients know", as
   })).rejects.toMatchObject({ name: "StageFailure", type: "NoAppDetectedError" });
 });
 
+test("a droplet without a start command is enough only for an app that has its own", async () => {
+  const zip = new ZipFile();
+  zip.addBuffer(Buffer.from("#!/bin/sh\n"), "run.sh");
+  zip.end();
+  await blobs.put("packages/p", Readable.from(zip.outputStream));
+  const request = {
+    buildGuid: "x", appGuid: "app", appName: "hello", packageUrl: await blobs.url("packages/p", "GET", 60_000), dropletUploadUrl: await blobs.url("droplets/x", "PUT", 60_000),
+    buildpacks: ["binary_buildpack"], stack: "cflinuxfs4", environment: {}, vcapApplication: {}, vcapServices: {}, memoryMb: 256, diskMb: 512, timeoutSeconds: 60,
+  };
+  await expect(runtime.stage(request)).rejects.toMatchObject({ name: "StageFailure", message: expect.stringContaining("start") });
+  expect((await runtime.stage({ ...request, startCommand: "./run.sh" })).processTypes).toEqual({});
+});
+
 test("the health manager starts what a dead executor took with it, and stops what nobody wants", async () => {
   rows = [await stageHello()];
   parts.use(startHealthManager({ bus, log: silentLogger, intervalMs: 200, settleMs: 100 }));
