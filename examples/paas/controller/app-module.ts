@@ -14,7 +14,6 @@ import { createDeploymentUpdater, type UpdaterOptions } from "./deployment-updat
 import { deploymentRoutes } from "./deployments.ts";
 import { dropletRoutes } from "./droplets.ts";
 import { manifestRoutes } from "./manifests.ts";
-import { interrupted } from "./package-work.ts";
 import { packageRoutes } from "./packages.ts";
 import { processRoutes } from "./processes.ts";
 import { resourceMatchRoutes } from "./resource-matches.ts";
@@ -36,27 +35,35 @@ export interface AppModuleOptions {
   /** Folder of this controller alone for uploads under way; emptied at the start. */
   tempDir: string;
   limits?: Partial<AppLimits>;
+  /** Several controllers work on this database: nobody takes the others' unfinished work for left over. Default false. */
+  shared?: boolean;
   /** How often deployments under way are moved on. */
   updater?: UpdaterOptions;
 }
+
+/** How often a shared database is looked through for work whose controller is gone. */
+const sweepMs = 30_000;
 
 /**
  * The app side of the controller as a module. What a crash left behind (builds, packages, uploads under way) is ended before
  * the first request; what is under way when the API closes is ended with it.
  */
-export function appModule({ runtime, blobs, services = noServices, apiUrl, tempDir, limits = {}, updater = {} }: AppModuleOptions): RouteModule {
+export function appModule({ runtime, blobs, services = noServices, apiUrl, tempDir, limits = {}, shared = false, updater = {} }: AppModuleOptions): RouteModule {
   return (api, context) => {
     const { db, log, flags, hooks } = context;
     const parts: AppParts = { ...context, runtime, blobs, services, apiUrl, tempDir, limits: { ...defaultAppLimits, ...limits }, waiting: createWaiting() };
     const builds = createBackground({ places: 64, log });
     const uploads = createBackground({ places: parts.limits.parallelUploads, log });
+    let sweeper: NodeJS.Timeout | undefined;
     const deployments = createDeploymentUpdater(parts, updater);
     api.fastify.addHook("onReady", async () => {
       await emptyTempDir(tempDir);
-      await failInterrupted(parts, interrupted);
+      await failInterrupted(parts, { shared });
+      if (shared) sweeper = setInterval(() => void failInterrupted(parts, { shared }).catch((error: unknown) => log.error("sweep.failed", { error: String(error) })), sweepMs).unref();
       deployments.wake();
     });
     api.fastify.addHook("onClose", async () => {
+      clearInterval(sweeper);
       await Promise.all([deployments[Symbol.asyncDispose](), builds[Symbol.asyncDispose](), uploads[Symbol.asyncDispose]()]);
     });
     hooks.deleteApp = ({ guid }, actor) => deleteApp(parts, guid, actor);

@@ -8,7 +8,9 @@ import type { Actor } from "./audit.ts";
 import type { Background } from "./background.ts";
 import { environmentGroup, urisOf } from "./desired.ts";
 import { stagingEnvironment } from "./env.ts";
+import { keepTouched, silentMs } from "./keep-touched.ts";
 import { isBuildpackUrl, maskUrl } from "./lifecycle.ts";
+import { interrupted } from "./package-work.ts";
 import { expireOld } from "./retention.ts";
 import { StageFailure, type StageResult } from "./runtime.ts";
 import { json, type DropletBuildpack, type RowOf } from "./schema.ts";
@@ -35,6 +37,7 @@ export const restarted = "The platform was restarted while this build was runnin
 /** Stages a build in the background; it ends STAGED with a droplet, or FAILED with an id and a text. */
 export function stageBuild(parts: AppParts, background: Background, build: BuildRow): void {
   background.run("build", async (signal) => {
+    using _touched = keepTouched(parts, "builds", build.guid);
     try {
       const found = await findApp(parts.db, build.app_guid);
       if (!found) return;
@@ -62,7 +65,7 @@ async function requestStaging(parts: AppParts, build: BuildRow, { app, place }: 
   const stack = build.stack ?? "";
   const validMs = (limits.stagingTimeoutSeconds + 300) * 1000;
   const cacheKey = `buildpack_cache/${app.guid}/${stack}`;
-  const [group, uris, bindings, names, hasCache, buildpacks] = await Promise.all([
+  const [group, uris, bindings, names, hasCache, buildpacks, web] = await Promise.all([
     environmentGroup(db, "staging"),
     urisOf(db, [app.guid]),
     services.bindings([app.guid]),
@@ -70,6 +73,7 @@ async function requestStaging(parts: AppParts, build: BuildRow, { app, place }: 
       .select(["spaces.name as spaceName", "organizations.name as organizationName"]).where("spaces.guid", "=", app.space_guid).executeTakeFirstOrThrow(),
     blobs.exists(cacheKey),
     buildpackAddresses(parts, build, validMs),
+    db.selectFrom("processes").select("command").where("app_guid", "=", app.guid).where("type", "=", "web").executeTakeFirst(),
   ]);
   const [packageUrl, dropletUploadUrl, cacheUploadUrl] = await Promise.all([
     blobs.url(`packages/${build.package_guid ?? ""}`, "GET", validMs),
@@ -88,6 +92,7 @@ async function requestStaging(parts: AppParts, build: BuildRow, { app, place }: 
     }),
     vcapServices: vcapServices(bindings.get(app.guid) ?? []),
     memoryMb: build.staging_memory_in_mb, diskMb: build.staging_disk_in_mb, timeoutSeconds: limits.stagingTimeoutSeconds,
+    ...(web?.command && { startCommand: web.command }),
   }, { signal });
   const named = new Map(buildpacks.map(({ address, name }) => [address, name]));
   return { ...result, buildpacks: result.buildpacks.map((buildpack) => ({ ...buildpack, key: named.get(buildpack.key) ?? buildpack.key })) };
@@ -168,10 +173,20 @@ export async function failBuild(parts: AppParts, build: BuildRow, id: string, de
 
 const creatorOf = (build: BuildRow): Actor => ({ guid: build.created_by_guid ?? "", type: "user", name: build.created_by_name ?? "" });
 
-/** Builds and packages that a crash of this controller cut off. */
-export async function failInterrupted(parts: AppParts, interruptedPackage: string): Promise<void> {
-  for (const build of await parts.db.selectFrom("builds").selectAll().where("state", "=", "STAGING").execute()) await failBuild(parts, build, "StagingError", restarted);
-  await parts.db.updateTable("packages").set({ state: "FAILED", error: interruptedPackage, updated_at: sql<Date>`now()` }).where("state", "in", ["PROCESSING_UPLOAD", "COPYING"]).execute();
-  await parts.db.updateTable("droplets").set({ state: "FAILED", error: "StagingError - The platform was restarted while this droplet was being processed. Upload it again.", updated_at: sql<Date>`now()` })
-    .where("state", "in", ["PROCESSING_UPLOAD", "COPYING"]).execute();
+export interface LeftOver {
+  /** Other controllers work on the same database: only what has been silent for a while is left over. */
+  shared: boolean;
+}
+
+/** Ends builds, packages and droplets that a crash cut off. */
+export async function failInterrupted(parts: AppParts, { shared }: LeftOver): Promise<void> {
+  const { db, clock } = parts;
+  const updated_at = new Date(clock.now());
+  // The database's own clock: it wrote the times that are compared.
+  const left = shared ? sql<boolean>`updated_at < now() - make_interval(secs => ${silentMs / 1000})` : sql<boolean>`true`;
+  const builds = await db.selectFrom("builds").selectAll().where("state", "=", "STAGING").where(left).execute();
+  for (const build of builds) await failBuild(parts, build, "StagingError", restarted);
+  await db.updateTable("packages").set({ state: "FAILED", error: interrupted, updated_at }).where("state", "in", ["PROCESSING_UPLOAD", "COPYING"]).where(left).execute();
+  const error = "StagingError - The platform was restarted while this droplet was being processed. Upload it again.";
+  await db.updateTable("droplets").set({ state: "FAILED", error, updated_at }).where("state", "in", ["PROCESSING_UPLOAD", "COPYING"]).where(left).execute();
 }

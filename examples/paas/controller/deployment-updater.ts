@@ -19,16 +19,23 @@ export function createDeploymentUpdater(parts: AppParts, { intervalMs = 1_000, i
   let timer: NodeJS.Timeout | undefined;
   let working: Promise<void> | undefined;
   let closed = false;
+  /** Woken while a pass was under way, which may have looked too early. */
+  let again = false;
 
   const plan = (ms: number): void => {
     clearTimeout(timer);
     if (!closed) timer = setTimeout(run, ms).unref();
   };
   const run = (): void => {
-    working ??= detached(pass).then((active) => plan(active ? intervalMs : idleMs), (error: unknown) => {
+    if (working) return void (again = true);
+    again = false;
+    working = detached(pass).catch((error: unknown) => {
       parts.log.error("deployments.failed", { error: String(error) });
-      plan(intervalMs);
-    }).finally(() => (working = undefined));
+      return true;
+    }).then((active) => {
+      working = undefined;
+      plan(active || again ? intervalMs : idleMs);
+    });
   };
   const pass = async (): Promise<boolean> => {
     const rows = await parts.db.selectFrom("deployments").select("guid").where("status_value", "=", "ACTIVE").where("state", "!=", "PAUSED").execute();
@@ -40,7 +47,10 @@ export function createDeploymentUpdater(parts: AppParts, { intervalMs = 1_000, i
     return active;
   };
   return {
-    wake: () => plan(Math.min(intervalMs, 100)),
+    wake() {
+      again = true;
+      if (!working) plan(Math.min(intervalMs, 100));
+    },
     async [Symbol.asyncDispose]() {
       closed = true;
       clearTimeout(timer);

@@ -11,6 +11,7 @@ import type { Background } from "./background.ts";
 import { checkBody } from "./checks.ts";
 import { CfError, notAuthorized, notFound, unprocessable } from "./errors.ts";
 import { accepted, created, type Api, type Call } from "./http.ts";
+import { keepTouched } from "./keep-touched.ts";
 import { refusing } from "./packages.ts";
 import { mergedMetadata, type MetadataPatch } from "./present.ts";
 import { anyOf, where, type Condition } from "./query.ts";
@@ -102,6 +103,7 @@ export function dropletRoutes(api: Api, parts: AppParts, background: Background)
       return row;
     });
     background.run("droplet copy", async () => {
+      using _touched = keepTouched(parts, "droplets", row.guid);
       const done = await blobs.copy(`droplets/${sourceGuid}`, `droplets/${row.guid}`).then(() => true, () => false);
       await db.updateTable("droplets").set({ state: done ? "STAGED" : "FAILED", error: done ? null : "StagingError - The droplet could not be copied.", updated_at: new Date(clock.now()) }).where("guid", "=", row.guid).execute();
       await expireOld(parts, appGuid);
@@ -126,6 +128,7 @@ export function dropletRoutes(api: Api, parts: AppParts, background: Background)
       runtime.log(row.app_guid, `Uploading droplet for app with guid ${row.app_guid}`);
       const work = async (): Promise<void> => {
         await using _upload = upload;
+        using _touched = keepTouched(parts, "droplets", row.guid);
         try {
           const stored = await blobs.put(`droplets/${row.guid}`, createReadStream(path));
           await db.updateTable("droplets").set({ state: "STAGED", sha1: stored.sha1, sha256: stored.sha256, size_bytes: stored.sizeBytes, updated_at: new Date(clock.now()) }).where("guid", "=", row.guid).execute();

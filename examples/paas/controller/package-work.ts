@@ -8,6 +8,7 @@ import type { Background } from "./background.ts";
 import { assemblePackage, type Pool } from "./bits/assemble.ts";
 import { BitsProblem } from "./bits/problem.ts";
 import type { Resource } from "./bits/resources.ts";
+import { keepTouched } from "./keep-touched.ts";
 import { expireOld } from "./retention.ts";
 import type { Upload } from "./uploads.ts";
 
@@ -21,6 +22,7 @@ export function processPackage(parts: AppParts, background: Background, { guid, 
   const { blobs, limits, tempDir } = parts;
   background.run("package", async (signal) => {
     await using _upload = upload;
+    using _touched = keepTouched(parts, "packages", guid);
     const folder = join(tempDir, randomUUID());
     await mkdir(folder, { recursive: true, mode: 0o700 });
     try {
@@ -50,6 +52,7 @@ export function processPackage(parts: AppParts, background: Background, { guid, 
 /** Copies the bits of a package to another one, in the background. */
 export function copyPackage(parts: AppParts, background: Background, sourceGuid: string, { guid, app_guid }: PackageRow): void {
   background.run("package copy", async () => {
+    using _touched = keepTouched(parts, "packages", guid);
     try {
       const { sha256, sizeBytes } = await parts.blobs.copy(`packages/${sourceGuid}`, `packages/${guid}`);
       await finish(parts, guid, { state: "READY", sha256, size_bytes: sizeBytes });

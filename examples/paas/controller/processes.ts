@@ -13,6 +13,10 @@ import { readProcessPatch, readScale } from "./process-rules.ts";
 import { anyOf, where } from "./query.ts";
 import { presentInstances, presentStats } from "./stats.ts";
 
+/** How long after a change a process counts as being started, and how long a question about it is held. */
+const justStartedMs = 30_000;
+const maxHoldMs = 1_500;
+
 interface FoundProcess {
   process: ProcessRow;
   found: PlacedApp;
@@ -51,6 +55,17 @@ export function processRoutes(api: Api, parts: AppParts, flags: FeatureFlags): v
     },
     present: presentAll,
   });
+
+  /**
+   * Holds a question about a process that was started a moment ago until one of its instances runs or has crashed:
+   * clients that wait for a start come back only after three seconds.
+   */
+  async function untilDecided({ guid, version, instances, updated_at }: ProcessRow, signal: AbortSignal): Promise<void> {
+    const until = clock.now() + Math.min(parts.limits.longPollMs, maxHoldMs);
+    if (instances === 0 || clock.now() - updated_at.getTime() > justStartedMs) return;
+    const undecided = () => runtime.instances(guid).every((instance) => instance.version !== version || instance.state === "STARTING" || instance.state === "STOPPING");
+    while (!signal.aborted && clock.now() < until && undecided()) await new Promise((go) => setTimeout(go, 50));
+  }
 
   async function presentOne({ process, found }: FoundProcess, call: Call): Promise<object> {
     const secrets = call.access.can("app.secrets.read", found.place);
@@ -99,6 +114,7 @@ export function processRoutes(api: Api, parts: AppParts, flags: FeatureFlags): v
     api.get(`${address}/stats`, { query: "any" }, async (call) => {
       const { process, found } = await find(call);
       const started = found.app.state === "STARTED";
+      if (started) await untilDecided(process, call.signal);
       const stats = started ? await runtime.stats(process.guid, { signal: call.signal }) : [];
       return { resources: presentStats(process, stats, { started, now: clock.now() }) };
     });

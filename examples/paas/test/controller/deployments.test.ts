@@ -58,6 +58,9 @@ let desired: DesiredSource;
 /** Droplets whose instances start; all others crash. */
 const bad = new Set<string>();
 
+/** One after the other, as the real one does: an old answer must not overwrite a newer one. */
+let obeyed: Promise<void> = Promise.resolve();
+
 /** A world that does at once what the database wants. */
 async function obey(guids: readonly string[]): Promise<void> {
   const wanted = new Map((await desired.desired({ processGuids: guids })).map((process) => [process.processGuid, process]));
@@ -75,9 +78,12 @@ beforeAll(async () => {
   ({ space } = await platform.space());
   await platform.controller.context.db.updateTable("organization_quotas").set({ total_memory_in_mb: 1_000_000 }).execute();
   desired = createDesiredSource({ database: platform.controller.context.db, services: noServices, apiUrl: "http://api.cf.test" });
-  platform.runtime.converge = (guids) => void obey(guids);
+  platform.runtime.converge = (guids) => void (obeyed = obeyed.then(() => obey(guids)));
 });
-afterAll(() => platform[Symbol.asyncDispose]());
+afterAll(async () => {
+  await obeyed;
+  await platform[Symbol.asyncDispose]();
+});
 
 let app: string;
 let droplet: string;

@@ -312,3 +312,14 @@ test("what a crash cut off is ended at the next start", async () => {
   expect((await again.get(`/v3/packages/${pkg}`)).body).toMatchObject({ state: "FAILED", data: { error: "The platform was restarted while this package was being processed. Push again." } });
   await noTempFiles();
 });
+
+test("on a shared database only what has been silent for a while counts as left over", async () => {
+  const { db } = platform.controller.context;
+  const [fresh, old] = [randomUUID(), randomUUID()];
+  const other = (await admin.post("/v3/apps", { name: `app-${randomUUID()}`, relationships: { space: relation(space) } })).body.guid;
+  for (const [guid, app_guid, updated_at] of [[fresh, app, new Date()], [old, other, new Date(Date.now() - 120_000)]] as const)
+    await db.insertInto("builds").values({ guid, app_guid, state: "STAGING", staging_memory_in_mb: 1024, staging_disk_in_mb: 1024, updated_at }).execute();
+  const again = await platform.restart({ shared: true });
+  expect((await again.get(`/v3/builds/${old}`)).body.state).toBe("FAILED");
+  expect((await again.get(`/v3/builds/${fresh}`)).body.state).toBe("STAGING");
+});

@@ -60,7 +60,7 @@ export interface TestApps extends TestController {
   readonly blobs: BlobClient;
   readonly tempDir: string;
   /** Starts a second controller on the same database, as after a crash of the first; answers its admin. */
-  restart(): Promise<Client>;
+  restart(options?: { shared?: boolean }): Promise<Client>;
 }
 
 /** The controller with its app side over a real database and a real blobstore; only what runs is scripted. */
@@ -71,14 +71,13 @@ export async function startTestApps({ limits, services, updater, runtime = scrip
   const server = await startBlobs({ store, secret });
   const blobs = createBlobClient({ baseUrl: () => Promise.resolve(server.url), secret });
   const tempDir = join(folder, "tmp");
-  const module = appModule({ runtime, blobs, apiUrl: `http://api.${testDomain}`, tempDir, ...(services && { services }), ...(updater && { updater }), limits: { longPollMs: 300, ...limits } });
-  const modules = [...coreModules, module];
-  const platform = await startTestController({ modules, systemBuildpacks: [{ name: "binary_buildpack" }, { name: "ruby_buildpack" }] });
+  const module = (shared: boolean) => appModule({ shared, runtime, blobs, apiUrl: `http://api.${testDomain}`, tempDir, ...(services && { services }), ...(updater && { updater }), limits: { longPollMs: 300, ...limits } });
+  const platform = await startTestController({ modules: [...coreModules, module(false)], systemBuildpacks: [{ name: "binary_buildpack" }, { name: "ruby_buildpack" }] });
   const others: TestController[] = [];
   return {
     ...platform, runtime, blobs, tempDir,
-    async restart() {
-      const other = await startTestController({ modules, db: platform.controller.context.db });
+    async restart({ shared = false } = {}) {
+      const other = await startTestController({ modules: [...coreModules, module(shared)], db: platform.controller.context.db });
       others.push(other);
       return other.admin;
     },
