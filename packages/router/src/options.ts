@@ -64,6 +64,8 @@ export interface RouterOptions {
   headersTimeoutMs?: number;
   /** How long an idle client connection is kept. Default 900 000 ms: longer than the balancer before us. */
   clientIdleMs?: number;
+  /** How long a client may take nothing of an answer that the app has finished. Default 60 000 ms. */
+  clientStallMs?: number;
 
   /** Session cookies of apps that tie a client to an instance. Default `["JSESSIONID"]`. */
   stickyCookieNames?: readonly string[];
@@ -98,13 +100,13 @@ export interface RouterOptions {
  * @throws {RouterError} ROUTER_BAD_OPTION */
 export function resolveSettings(options: RouterOptions): ProxySettings {
   const {
-    loadBalancing = "round-robin", maxAttempts = 3, endpointTimeoutMs = 900_000, dialTimeoutMs = 5_000, backendIdleMs = 4_000, failureMarkMs = 30_000,
+    loadBalancing = "round-robin", maxAttempts = 3, endpointTimeoutMs = 900_000, dialTimeoutMs = 5_000, backendIdleMs = 4_000, clientStallMs = 60_000, failureMarkMs = 30_000,
     maxConnectionsPerEndpoint = 0, maxRequestHeaderBytes = 1_048_576, maxRequestHeaders = 0, maxResponseHeaderBytes = 1_048_576,
     stickyCookieNames = ["JSESSIONID"], secureCookies = false, forwardedProto = "keep", forwardedClientCert = "always-forward",
     trustedProxies, zone = "", preferZone = false, traceKey = "", errorPage = plainErrorPage, backendCa, backendCert, backendKey,
   } = options;
   for (const [name, value, least] of [
-    ["maxAttempts", maxAttempts, 1], ["endpointTimeoutMs", endpointTimeoutMs, 1], ["dialTimeoutMs", dialTimeoutMs, 1], ["backendIdleMs", backendIdleMs, 1],
+    ["maxAttempts", maxAttempts, 1], ["endpointTimeoutMs", endpointTimeoutMs, 1], ["dialTimeoutMs", dialTimeoutMs, 1], ["backendIdleMs", backendIdleMs, 1], ["clientStallMs", clientStallMs, 1],
     ["failureMarkMs", failureMarkMs, 0], ["maxConnectionsPerEndpoint", maxConnectionsPerEndpoint, 0], ["maxRequestHeaderBytes", maxRequestHeaderBytes, 1],
     ["maxRequestHeaders", maxRequestHeaders, 0], ["maxResponseHeaderBytes", maxResponseHeaderBytes, 1], ["port", options.port ?? 8080, 0],
   ] as const) {
@@ -114,7 +116,7 @@ export function resolveSettings(options: RouterOptions): ProxySettings {
   if ((options.port ?? 0) > 65_535) throw badOption(`port: ${options.port} is above 65535`);
   if (!loadBalancings.includes(loadBalancing)) throw badOption(`loadBalancing ${JSON.stringify(loadBalancing)}: expected one of ${loadBalancings.join(", ")}`);
   return {
-    loadBalancing, maxAttempts, endpointTimeoutMs, dialTimeoutMs, backendIdleMs, failureMarkMs, maxConnectionsPerEndpoint,
+    loadBalancing, maxAttempts, endpointTimeoutMs, dialTimeoutMs, backendIdleMs, clientStallMs, failureMarkMs, maxConnectionsPerEndpoint,
     maxRequestHeaderBytes, maxRequestHeaders, maxResponseHeaderBytes, stickyCookieNames, secureCookies, forwardedProto, forwardedClientCert,
     trustedProxies: trustedProxies === undefined ? undefined : blockListOf(trustedProxies), zone, preferZone, traceKey, errorPage,
     backendTls: {

@@ -125,7 +125,7 @@ test("a taken port: exit code 1, and what to do", async () => {
 
 test("no NATS server within reach: exit code 1", async () => {
   await using gone = await misbehaving.refuses();
-  const program = start(["--nats", `nats://127.0.0.1:${gone.port}`, "--port", "0"]);
+  const program = start(["--nats", `nats://127.0.0.1:${gone.port}`, "--nats-timeout", "500", "--port", "0"]);
   expect(await program.code).toBe(1);
   expect(program.err()).toMatch(/^opencf-router: /m);
 }, 30_000);

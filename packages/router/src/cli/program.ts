@@ -22,6 +22,7 @@ usage: opencf-router --routes FILE | --nats URL[,URL…] [options]
   --status-user NAME  ask for credentials on /varz and /routes; the password is taken from ROUTER_STATUS_PASSWORD
   --workers N         processes that share the port and its load (default 1); with --status-port each has its own, counting up
   --access-log FILE   one line per request; - is standard output (default off)
+  --nats-timeout MS   for the first connection to NATS (default 20000)
   --start-delay MS    let routes come in before the port opens (default 5000 with --nats)
   --drain-wait MS     on SIGTERM, SIGINT or SIGUSR1 go on accepting for so long, with /health at 503 (default 0)
   --drain-timeout MS  then let requests finish for at most so long (default 10000)
@@ -47,6 +48,7 @@ class Usage extends Error {}
 interface Arguments {
   readonly routes: string | undefined;
   readonly nats: string[];
+  readonly natsTimeoutMs: number;
   readonly port: number;
   readonly host: string;
   readonly statusPort: number | undefined;
@@ -65,13 +67,13 @@ function readArguments(argv: string[]): Arguments | "help" {
   try {
     ({ values } = parseArgs({ args: argv, options: {
       routes: text, nats: text, port: text, host: text, "status-port": text, "status-user": text, "access-log": text,
-      "start-delay": text, "drain-wait": text, "drain-timeout": text, workers: text, json: { type: "boolean" }, help: { type: "boolean", short: "h" },
+      "start-delay": text, "drain-wait": text, "drain-timeout": text, workers: text, "nats-timeout": text, json: { type: "boolean" }, help: { type: "boolean", short: "h" },
     } }));
   } catch (cause) {
     throw new Usage((cause as Error).message);
   }
   if (values.help) return "help";
-  const number = (name: "port" | "status-port" | "start-delay" | "drain-wait" | "drain-timeout" | "workers", most: number): number | undefined => {
+  const number = (name: "port" | "status-port" | "start-delay" | "drain-wait" | "drain-timeout" | "workers" | "nats-timeout", most: number): number | undefined => {
     const given = values[name];
     if (given === undefined) return undefined;
     if (!/^\d+$/.test(given) || Number(given) > most) throw new Usage(`--${name} ${given}: expected a number from 0 to ${most}`);
@@ -82,6 +84,7 @@ function readArguments(argv: string[]): Arguments | "help" {
   return {
     routes: values.routes, nats, host: values.host ?? "127.0.0.1", json: values.json ?? false,
     port: number("port", 65_535) ?? 8080, statusPort: number("status-port", 65_535), statusUser: values["status-user"], accessLog: values["access-log"],
+    natsTimeoutMs: number("nats-timeout", 600_000) ?? 20_000,
     workers: Math.max(1, number("workers", 256) ?? 1),
     startDelayMs: number("start-delay", 600_000) ?? (nats.length > 0 ? 5_000 : 0),
     drainWaitMs: number("drain-wait", 3_600_000) ?? 0, drainTimeoutMs: number("drain-timeout", 86_400_000) ?? 10_000,
@@ -93,7 +96,7 @@ async function run(given: Arguments, world: World): Promise<void> {
   const complain = (event: string, data: object = {}): void => void world.stderr.write(`${event} ${JSON.stringify(data)}\n`);
   const log = { info: () => undefined, warn: complain, error: complain };
   const file: FileSource | undefined = given.routes === undefined ? undefined : routesFromFile(given.routes);
-  const bus: Bus | undefined = given.nats.length === 0 ? undefined : await createBus({ transport: natsTransport({ servers: given.nats }), log });
+  const bus: Bus | undefined = given.nats.length === 0 ? undefined : await createBus({ transport: natsTransport({ servers: given.nats, connectTimeoutMs: given.natsTimeoutMs }), log });
   const sources: RouteSource[] = [...(file ? [file] : []), ...(bus ? [routesFromBus(bus)] : [])];
   const logFile = given.accessLog === undefined || given.accessLog === "-" ? undefined : createWriteStream(given.accessLog, { flags: "a" });
   logFile?.on("error", (error) => complain("router.access-log.failed", { error: error.message }));

@@ -37,8 +37,8 @@ export interface ProxyContext {
  */
 export interface Engine {
   /**
-   * Makes one attempt. Resolves with nothing when the answer is complete, was cut short or the client has left meanwhile;
-   * with a failure when the answer had not begun, so that another attempt can be made. Never rejects.
+   * Makes one attempt. Resolves with nothing when the endpoint's part is over: the answer is handed to the client's connection
+   * as a whole, or was cut short; with a failure when the answer had not begun, so that another attempt can be made. Never rejects.
    */
   forward(exchange: Exchange, endpoint: Endpoint, headers: string[]): Promise<FailedAttempt | undefined>;
   /** The address is used by no route any more: its idle connections can go, those in use when they are done. */

@@ -6,7 +6,7 @@ import { classify, isIdempotent, mayRetry, type FailedAttempt } from "./failure.
 import { faults } from "./fault.ts";
 import { withEndpointHeaders } from "./headers.ts";
 import type { Step } from "./pipeline.ts";
-import { respondFault } from "./respond.ts";
+import { ended, respondFault } from "./respond.ts";
 import { forwardUpgrade } from "./upgrade.ts";
 
 /** Sends the request to the chosen endpoint, and to others while the failure table allows it. */
@@ -20,7 +20,7 @@ export const forwardWithRetry: Step = async (exchange) => {
     exchange.attempts += 1;
     const begun = performance.now();
     const failed = await attempt(exchange, endpoint);
-    if (failed === undefined) return;
+    if (failed === undefined) return delivered(exchange);
     last = failed;
     exchange.failedAttempts += 1;
     exchange.failedMs += performance.now() - begun;
@@ -40,6 +40,14 @@ export const forwardWithRetry: Step = async (exchange) => {
   const { status, cause } = classify(last as FailedAttempt);
   await respondFault(exchange, faults.endpointFailure(status, cause));
 };
+
+/** Waits for the client to take the rest of an answer. It has its time for that; an endpoint is not kept busy by it. */
+function delivered(exchange: Exchange): Promise<void> {
+  const { response, request, context } = exchange;
+  // node:http closes a connection on which nothing moves for so long, and takes the limit off again before the next request.
+  if (!exchange.closed && response.writableLength > 0) request.socket.setTimeout(context.settings.clientStallMs);
+  return ended(exchange);
+}
 
 async function attempt(exchange: Exchange, endpoint: Endpoint): Promise<FailedAttempt | undefined> {
   const headers = withEndpointHeaders(exchange.outboundHeaders, endpoint);

@@ -38,7 +38,9 @@ export function ended(exchange: Exchange): Promise<void> {
  * Ends an answer that cannot be completed so that the client notices. What was sent is still delivered where the framing
  * shows that something is missing; where the end of the connection is the end of the body, only a reset can tell.
  */
-export function cut({ request, framed }: Exchange): void {
+export function cut({ request, framed, context }: Exchange): void {
+  // What is on its way to a client that reads nothing must not wait for ever.
+  request.socket.setTimeout(context.settings.clientStallMs);
   if (framed) request.socket.destroySoon();
   else request.socket.resetAndDestroy();
 }

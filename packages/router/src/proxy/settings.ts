@@ -9,6 +9,7 @@ export interface ProxySettings {
   readonly endpointTimeoutMs: number;
   readonly dialTimeoutMs: number;
   readonly backendIdleMs: number;
+  readonly clientStallMs: number;
   readonly failureMarkMs: number;
   readonly maxConnectionsPerEndpoint: number;
   readonly maxRequestHeaderBytes: number;

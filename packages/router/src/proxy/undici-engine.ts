@@ -5,7 +5,7 @@ import { beginAnswer } from "./answer.ts";
 import type { Engine, Exchange } from "./exchange.ts";
 import type { FailedAttempt, Progress } from "./failure.ts";
 import { RequestBody } from "./request-body.ts";
-import { cut, ended } from "./respond.ts";
+import { cut } from "./respond.ts";
 import type { ProxySettings } from "./settings.ts";
 
 /** One undici pool per address: connections are never shared between endpoints, whose identities differ. */
@@ -171,8 +171,7 @@ class Attempt implements Dispatcher.DispatchHandler {
     this.#over = true;
     clearTimeout(this.#timer);
     this.#exchange.whenClosed(undefined);
-    if (failure !== undefined) this.#resolve(failure);
-    else void ended(this.#exchange).then(() => this.#resolve(undefined));
+    this.#resolve(failure);
   }
 }
 

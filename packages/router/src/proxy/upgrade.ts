@@ -5,7 +5,7 @@ import type { Endpoint } from "../endpoint.ts";
 import { beginAnswer, clientHead } from "./answer.ts";
 import type { Exchange, Upgrade } from "./exchange.ts";
 import type { FailedAttempt, Progress } from "./failure.ts";
-import { cut, ended } from "./respond.ts";
+import { cut } from "./respond.ts";
 
 /**
  * One attempt to upgrade: a connection of its own, since nobody else will ever use it again.
@@ -90,7 +90,6 @@ async function relay(exchange: Exchange, endpoint: Endpoint, answer: IncomingMes
     exchange.truncated = "EOF";
     cut(exchange);
   }
-  await ended(exchange);
 }
 
 /** Joins the sockets. Either side's end is passed on; either side's death is the other's. */

@@ -129,7 +129,7 @@ describe("failing endpoints", () => {
 
   test("one that answers too slowly: 502 after the timeout", async () => {
     await using app = await misbehaving.stalls();
-    await using r = await rig({ endpointTimeoutMs: 150 });
+    await using r = await rig({ endpointTimeoutMs: 150, backendIdleMs: 100 });
     r.serve([app]);
     const answer = await ask(r.port);
     expect([answer.status, answer.headers["x-cf-routererror"]]).toEqual([502, "endpoint_failure (timeout)"]);

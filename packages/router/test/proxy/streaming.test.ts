@@ -130,7 +130,7 @@ describe("bodies", () => {
       socket.once("data", () => socket.pause());
       wake = () => socket.resume();
     });
-    await using r = await rig();
+    await using r = await rig({ backendIdleMs: 100 });
     r.serve([app]);
     let sent = 0;
     const request = httpRequest({ host: "127.0.0.1", port: r.port, method: "PUT", headers: { host: "app.example.com" } });
@@ -223,7 +223,7 @@ describe("broken ends", () => {
   for (const how of ["truncates", "diesMidChunks"] as const) {
     test(`an app that ${how}: the client gets what there was, and sees that it is not all`, async () => {
       await using app = await misbehaving[how]();
-      await using r = await rig();
+      await using r = await rig({ backendIdleMs: 100 });
       r.serve([app]);
       const answer = await ask(r.port);
       expect(answer).toMatchObject({ status: 200, body: "hello", complete: false });
@@ -235,7 +235,7 @@ describe("broken ends", () => {
 
   test("a client of HTTP/1.0, for whom the end of the connection is the end of the body, gets a reset", async () => {
     await using app = await misbehaving.diesMidChunks();
-    await using r = await rig();
+    await using r = await rig({ backendIdleMs: 100 });
     r.serve([app]);
     await using client = await wire(r.port);
     const failed = new Promise<boolean>((resolve) => {
@@ -244,6 +244,23 @@ describe("broken ends", () => {
     });
     client.send("GET / HTTP/1.0\r\nHost: app.example.com\r\n\r\n");
     expect(await failed).toBe(true);
+  });
+
+  test("a client that takes nothing of an answer that is over does not hold its connection for ever", async () => {
+    await using app = await httpBackend((_, response) => {
+      const block = Buffer.alloc(65_536);
+      const fill = (): void => { while (response.write(block)); response.once("drain", fill); };
+      fill();
+    });
+    await using r = await rig({ endpointTimeoutMs: 300, clientStallMs: 200, backendIdleMs: 100 });
+    r.serve([app]);
+    await using client = await wire(r.port, "GET / HTTP/1.1\r\nHost: app.example.com\r\n\r\n");
+    await client.until("200 OK");
+    client.socket.pause();
+    await eventually(() => app.open() === 0);
+    await eventually(() => r.records.length === 1);
+    expect(r.records[0]).toMatchObject({ status: 200, error: "ENDPOINT_TIMEOUT" });
+    expect(r.router.inFlight).toBe(0);
   });
 
   test("an answer that takes too long as a whole is cut", async () => {
@@ -260,7 +277,7 @@ describe("broken ends", () => {
 
   test("a client that leaves before the answer: the app's connection goes too, and the log says 499", async () => {
     await using app = await misbehaving.stalls();
-    await using r = await rig();
+    await using r = await rig({ backendIdleMs: 100 });
     r.serve([app]);
     await using client = await wire(r.port, "GET / HTTP/1.1\r\nHost: app.example.com\r\n\r\n");
     await eventually(() => app.heard() > 0);
@@ -278,7 +295,7 @@ describe("broken ends", () => {
       const timer = setInterval(() => response.write("tick"), 5);
       response.on("close", () => { closed = true; clearInterval(timer); });
     });
-    await using r = await rig();
+    await using r = await rig({ backendIdleMs: 100 });
     r.serve([app]);
     await using client = await wire(r.port, "GET / HTTP/1.1\r\nHost: app.example.com\r\n\r\n");
     await client.until("tick");
@@ -291,7 +308,7 @@ describe("broken ends", () => {
   test("a client that leaves during its upload: the app sees it end", async () => {
     let aborted = false;
     await using app = await httpBackend((request) => { request.on("close", () => { aborted = !request.complete; }); request.resume(); });
-    await using r = await rig();
+    await using r = await rig({ backendIdleMs: 100 });
     r.serve([app]);
     await using client = await wire(r.port, "POST / HTTP/1.1\r\nHost: app.example.com\r\nContent-Length: 1000\r\n\r\npart");
     await eventually(() => app.requests.length === 1);
@@ -303,7 +320,7 @@ describe("broken ends", () => {
 
   test("a broken chunk of a client ends both sides", async () => {
     await using app = await httpBackend((request) => { request.on("error", () => undefined); request.resume(); });
-    await using r = await rig();
+    await using r = await rig({ backendIdleMs: 100 });
     r.serve([app]);
     await using client = await wire(r.port, "POST / HTTP/1.1\r\nHost: app.example.com\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
     await eventually(() => app.requests.length === 1);
@@ -314,7 +331,7 @@ describe("broken ends", () => {
 
   test("a client that closes its half of the connection has left: a browser's closed tab looks no different", async () => {
     await using app = await misbehaving.stalls();
-    await using r = await rig();
+    await using r = await rig({ backendIdleMs: 100 });
     r.serve([app]);
     await using client = await wire(r.port, "GET / HTTP/1.1\r\nHost: app.example.com\r\n\r\n");
     await eventually(() => app.heard() > 0);
