@@ -67,6 +67,14 @@ describe("a URL of a zip", () => {
     expect(log).toContain("Downloading");
     expect(log).toContain("finalized by zip");
   });
+  test("that is signed anew each time keeps its cache; the same zip may come twice", async () => {
+    const count = `#!/bin/sh\nn=$(cat "$2/n" 2>/dev/null || echo 0); echo $((n + 1)) | tee "$2/n"`;
+    serve(() => ({ status: 200, body: zipBytes([...scripts.slice(1), { name: "bin/supply", data: count }]) }));
+    const cache = join(await temporaryFolder(), "cache");
+    await staging({ cache, buildpacks: [`${base}/a.zip?signature=1`] });
+    const { log } = await staging({ cache, buildpacks: [`${base}/a.zip?signature=2`, `${base}/a.zip?signature=2`] });
+    expect(log.match(/^\d$/gm)).toEqual(["2", "3"]);
+  });
   test("carries its credentials in a header, and nobody sees them", async () => {
     serve(() => ({ status: 200, body: zipBytes(scripts) }));
     const url = `${base.replace("//", "//me:s3cret@")}/bp.zip?token=abc`;

@@ -44,5 +44,8 @@ export async function describeBuildpack(key: string, label: string, path: string
   return { key, label, path, version: version || undefined, stack };
 }
 
-/** Name of a buildpack's own folder inside a cache. */
-export const cacheName = (key: string): string => createHash("sha256").update(key).digest("hex").slice(0, 16);
+/** A name for a folder that stands for a text. */
+export const folderName = (text: string): string => createHash("sha256").update(text).digest("hex").slice(0, 16);
+
+/** Name of a buildpack's own folder inside a cache. The query of a URL does not count: a signed link differs each time. */
+export const cacheName = (key: string): string => folderName(key.replace(/\?.*$/s, ""));

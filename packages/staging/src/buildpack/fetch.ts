@@ -7,7 +7,7 @@ import { maskSecrets } from "../mask.ts";
 import { unpackZip } from "../package/unpack.ts";
 import type { Fetch } from "../ports.ts";
 import { removeTree } from "../remove-tree.ts";
-import { cacheName } from "./buildpack.ts";
+import { folderName } from "./buildpack.ts";
 
 export interface FetchOptions {
   signal: AbortSignal;
@@ -68,7 +68,7 @@ const fetching = new Map<string, Promise<unknown>>();
 export async function fetchShared({ key, ...zip }: RemoteZip & { key: string }, options: FetchOptions): Promise<string> {
   const { sharedDir } = options;
   if (sharedDir === undefined) return fetchZip(zip, options);
-  const home = join(sharedDir, cacheName(key));
+  const home = join(sharedDir, folderName(key));
   // Two tasks that want the same one at once: the second waits for the first and then looks for itself, for the first may have failed.
   for (let other = fetching.get(home); other; other = fetching.get(home)) await other.catch(() => {});
   const work = (async () => {

@@ -1,9 +1,10 @@
+import { randomUUID } from "node:crypto";
 import { join, resolve as absolute } from "node:path";
 import { fileURLToPath } from "node:url";
 import { StagingError } from "../errors.ts";
 import { maskSecrets } from "../mask.ts";
 import type { Fetch } from "../ports.ts";
-import { type Buildpack, cacheName, describeBuildpack } from "./buildpack.ts";
+import { type Buildpack, describeBuildpack } from "./buildpack.ts";
 import { fetchShared, fetchZip, findTop, openLocal, refuse } from "./fetch.ts";
 import { cloneRepository } from "./git.ts";
 import type { CatalogEntry } from "./system.ts";
@@ -90,7 +91,8 @@ export async function resolveBuildpack(name: string, options: ResolveOptions): P
 
 async function bring(source: BuildpackSource, name: string, label: string, options: ResolveOptions): Promise<Buildpack> {
   const { folder, signal, onLine } = options;
-  const target = join(folder, cacheName(name));
+  // The same buildpack may stand twice in a list.
+  const target = join(folder, randomUUID());
   switch (source.kind) {
     case "git": {
       onLine(`-----> Cloning ${label}`, "out");
