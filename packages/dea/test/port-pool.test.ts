@@ -1,8 +1,23 @@
 import { createServer } from "node:net";
-import { expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { createPortPool } from "../src/port-pool.ts";
 
-const first = 50_000 + Math.floor(Math.random() * 5_000);
+const canListen = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(false));
+    server.listen(port, "0.0.0.0", () => server.close(() => resolve(true)));
+  });
+
+let first = 0;
+beforeAll(async () => {
+  // Below the ports the kernel hands out by itself, and all forty free.
+  for (;;) {
+    first = 20_000 + Math.floor(Math.random() * 10_000);
+    const free = await Promise.all(Array.from({ length: 40 }, (_, i) => canListen(first + i)));
+    if (free.every(Boolean)) return;
+  }
+});
 const clockAt = (state: { now: number }) => ({ now: () => state.now, after: () => ({ [Symbol.dispose]() {} }) });
 
 test("a port comes back only after its rest", async () => {

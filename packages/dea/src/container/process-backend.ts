@@ -4,10 +4,10 @@ import { DeaError } from "../errors.ts";
 import { type Clock, sleep, systemClock } from "../ports.ts";
 import type { Backend, BackendPlace, Capabilities, ContainerRecord, ContainerSpec } from "./container.ts";
 import { readStatusFile } from "./keeper.ts";
-import { markVariable } from "./mark.ts";
 import { guardOrphans } from "./orphan-guard.ts";
-import { createProcessContainer, type Leader, type ProcessContainer, type Surroundings } from "./process-container.ts";
-import { createMarkReader, isAlive, type MarkedProcess } from "./process-table.ts";
+import { createProcessContainer, type Leader, type ProcessContainer } from "./process-container.ts";
+import { isAlive, type MarkedProcess } from "./process-table.ts";
+import { createProcessWatch } from "./process-watch.ts";
 
 export interface ProcessBackendOptions {
   clock?: Clock;
@@ -31,9 +31,6 @@ export const processCapabilities: Capabilities = {
   ],
 };
 
-/** How long one reading of /proc serves several containers. */
-const listMaxAgeMs = 200;
-
 /**
  * Runs each instance as a plain process group in its own folder. Linux only (it reads /proc).
  * Throws DEA_UNSUPPORTED elsewhere.
@@ -45,20 +42,7 @@ export function processBackend(options: ProcessBackendOptions = {}): Backend {
   }
   let place: BackendPlace | undefined;
   let guard: Disposable | undefined;
-  const readMarked = createMarkReader(markVariable);
-  let list: readonly MarkedProcess[] = [];
-  let listedAt = Number.NEGATIVE_INFINITY;
-  const around: Surroundings = {
-    clock,
-    processes({ fresh = false } = {}) {
-      const now = performance.now();
-      if (fresh || now - listedAt > listMaxAgeMs) {
-        list = readMarked();
-        listedAt = now;
-      }
-      return list;
-    },
-  };
+  const around = createProcessWatch(clock, () => place?.dir);
 
   const opened = (): BackendPlace => {
     if (!place) throw new DeaError("DEA_CONTAINER", "the backend was not opened");
@@ -95,7 +79,7 @@ export function processBackend(options: ProcessBackendOptions = {}): Backend {
       const leader = leaderOf(record);
       // The mark proves what pid and start time suggest; after a reboot both could repeat.
       const mark = `${opened().owner}/${spec.handle}`;
-      const ours = around.processes({ fresh: true }).some((entry) => entry.pid === leader?.pid && entry.startTicks === leader.startTicks && entry.mark === mark);
+      const ours = (await around.fresh()).some((entry) => entry.pid === leader?.pid && entry.startTicks === leader.startTicks && entry.mark === mark);
       const gone = { container, process: undefined, status: readStatusFile(join(opened().dir, spec.handle, "run")) ?? {} };
       if (!leader || !ours) return gone;
       try {
@@ -107,14 +91,14 @@ export function processBackend(options: ProcessBackendOptions = {}): Backend {
     async sweep(keep) {
       const { dir, owner } = opened();
       const removed = new Set<string>();
-      const strangers = (): MarkedProcess[] =>
-        around.processes({ fresh: true }).filter(({ pid, mark }) => {
+      const strangers = async (): Promise<MarkedProcess[]> =>
+        (await around.fresh()).filter(({ pid, mark }) => {
           if (pid === process.pid || !mark?.startsWith(`${owner}/`) || keep.has(mark.slice(owner.length + 1))) return false;
           removed.add(mark.slice(owner.length + 1));
           return true;
         });
       const deadline = clock.now() + 10_000;
-      for (let left = strangers(); left.length > 0 && clock.now() < deadline; left = strangers()) {
+      for (let left = await strangers(); left.length > 0 && clock.now() < deadline; left = await strangers()) {
         for (const { pid, startTicks } of left) {
           try {
             if (isAlive(pid, startTicks)) process.kill(pid, "SIGKILL");

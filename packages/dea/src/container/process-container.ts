@@ -6,12 +6,17 @@ import type { Container, ContainerProcess, ContainerRecord, ContainerSpec, Usage
 import { type DiskUsage, diskUsage } from "./disk-usage.ts";
 import { attachKeeper, type Keeper, startKeeper } from "./keeper.ts";
 import { markVariable } from "./mark.ts";
-import { familyOf, isAlive, type MarkedProcess, type ProcessEntry, readProcess, readProportionalBytes, writersOf } from "./process-table.ts";
+import { familyOf, isAlive, type MarkedProcess, type ProcessEntry, readProcess, readProportionalBytes } from "./process-table.ts";
 
+/** What all containers of a backend share: looking at every process costs the same for one as for a hundred. */
 export interface Surroundings {
   clock: Clock;
-  /** A fresh or very recent list of processes, shared by all containers. */
-  processes(options?: { fresh?: boolean }): readonly MarkedProcess[];
+  /** A list of processes that is at most a moment old. */
+  recent(): readonly MarkedProcess[];
+  /** A list made after this call. */
+  fresh(): Promise<readonly MarkedProcess[]>;
+  /** Unmarked processes that hold one of these files for writing, in the list made last; none older than `sinceTicks`. */
+  writers(files: readonly string[], sinceTicks: number): readonly MarkedProcess[];
 }
 
 export interface Leader {
@@ -30,11 +35,11 @@ export interface ProcessContainer extends Container {
 
 /** One folder, one process group: what the `process` backend calls a container. */
 export function createProcessContainer(dir: string, owner: string, spec: ContainerSpec, around: Surroundings): ProcessContainer {
-  const { clock, processes } = around;
+  const { clock } = around;
   const mark = `${owner}/${spec.handle}`;
   const homeDir = join(dir, "home");
   const runDir = join(dir, "run");
-  const outputs = new Set([join(runDir, "out"), join(runDir, "err")]);
+  const outputs = [join(runDir, "out"), join(runDir, "err")];
   let leader: Leader | undefined;
   let keeper: Keeper | undefined;
   /** The keeper has told how the main process ended. */
@@ -46,14 +51,8 @@ export function createProcessContainer(dir: string, owner: string, spec: Contain
   let destroyed = false;
 
   // Without a leader too: what an earlier executor started carries our mark.
-  const family = (fresh: boolean): ProcessEntry[] => familyOf(mark, processes({ fresh }), leader);
-  const appFamily = (fresh: boolean): ProcessEntry[] => family(fresh).filter((entry) => entry.pid !== leader?.pid);
-
-  /** Who left the family but still holds its output. Costs more, so it is looked for at the end only. */
-  const strays = (): ProcessEntry[] => {
-    const young = processes().filter(({ pid, mark: own, startTicks }) => pid !== process.pid && own === undefined && startTicks >= (leader?.startTicks ?? 0));
-    return writersOf(outputs, young);
-  };
+  const familyIn = (list: readonly MarkedProcess[]): ProcessEntry[] => familyOf(mark, list, leader);
+  const appFamilyIn = (list: readonly MarkedProcess[]): ProcessEntry[] => familyIn(list).filter((entry) => entry.pid !== leader?.pid);
 
   const signalAll = (signal: NodeJS.Signals, entries: readonly ProcessEntry[]): void => {
     for (const { pid, startTicks } of entries) {
@@ -74,8 +73,9 @@ export function createProcessContainer(dir: string, owner: string, spec: Contain
     const deadline = clock.now() + killWaitMs;
     for (;;) {
       const last = mainEnded();
-      const left: ProcessEntry[] = appFamily(true);
-      if (left.length === 0 && last) left.push(...strays());
+      const left = appFamilyIn(await around.fresh());
+      // Who left the family but still holds its output. Looked for at the end only: it costs more.
+      if (left.length === 0 && last) left.push(...around.writers(outputs, leader?.startTicks ?? 0));
       if (left.length === 0 && last) return;
       if (clock.now() > deadline) {
         throw new DeaError("DEA_CONTAINER", `processes survive KILL: ${left.map(({ pid }) => pid).join(", ")}`, { retryable: true });
@@ -166,7 +166,7 @@ export function createProcessContainer(dir: string, owner: string, spec: Contain
     },
     async usage(): Promise<Usage> {
       if (destroyed) throw new DeaError("DEA_CONTAINER", `container ${spec.handle} is destroyed`);
-      const entries = appFamily(false);
+      const entries = appFamilyIn(around.recent());
       const used = await measureDisk();
       return {
         memoryBytes: measureMemory(entries),
@@ -179,7 +179,7 @@ export function createProcessContainer(dir: string, owner: string, spec: Contain
     async stop({ graceMs, signal }) {
       const deadline = clock.now() + graceMs;
       while (clock.now() < deadline && !signal?.aborted && !mainEnded()) {
-        const here = appFamily(true);
+        const here = appFamilyIn(await around.fresh());
         if (here.length > 0) {
           // Once, and to those who are there now: what an app starts to clean up must be left to finish.
           signalAll("SIGTERM", here);
@@ -194,8 +194,7 @@ export function createProcessContainer(dir: string, owner: string, spec: Contain
       destroyed = true;
       await killApp();
       keeper?.bye();
-      const last = family(true);
-      signalAll("SIGKILL", last);
+      signalAll("SIGKILL", familyIn(await around.fresh()));
       await rm(dir, { recursive: true, force: true, maxRetries: 3 });
     },
     release() {

@@ -169,19 +169,22 @@ export function familyOf(
 }
 
 /**
- * Of these processes, those that can write to one of these files: who holds the pipe of an app's output came from
- * that app, whatever else it shook off. Reading ends do not count: those are ours.
+ * Who can write to which of the files below `dir`: who holds the pipe of an app's output came from that app,
+ * whatever else it shook off. Reading ends do not count: those are ours.
  */
-export function writersOf(files: ReadonlySet<string>, entries: readonly MarkedProcess[]): MarkedProcess[] {
-  return entries.filter(({ pid }) => {
+export function writersBelow(dir: string, entries: readonly MarkedProcess[]): Map<string, MarkedProcess[]> {
+  const writers = new Map<string, MarkedProcess[]>();
+  for (const entry of entries) {
     try {
-      return readdirSync(`/proc/${pid}/fd`).some((fd) => {
-        if (!files.has(readlinkSync(`/proc/${pid}/fd/${fd}`))) return false;
-        const flags = /^flags:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/fdinfo/${fd}`, "latin1"))?.[1] ?? "0";
-        return (Number.parseInt(flags, 8) & 3) !== 0;
-      });
+      for (const fd of readdirSync(`/proc/${entry.pid}/fd`)) {
+        const file = readlinkSync(`/proc/${entry.pid}/fd/${fd}`);
+        if (!file.startsWith(dir)) continue;
+        const flags = /^flags:\s+(\d+)/m.exec(readFileSync(`/proc/${entry.pid}/fdinfo/${fd}`, "latin1"))?.[1] ?? "0";
+        if ((Number.parseInt(flags, 8) & 3) !== 0) writers.set(file, [...(writers.get(file) ?? []), entry]);
+      }
     } catch {
-      return false;
+      // Another user's process, or gone.
     }
-  });
+  }
+  return writers;
 }
