@@ -59,6 +59,8 @@ async function openServer<Tables>({ url, maxConnections = 10, onError }: ServerD
     types: { getTypeParser: ((oid: number, format?: "text") => (oid === int8 ? Number : pg.types.getTypeParser(oid, format))) as never },
   });
   pool.on("error", (error) => onError?.(error));
+  // The pool listens on idle connections only: one that breaks between two queries of a transaction would end the process.
+  pool.on("connect", (client) => client.on("error", () => undefined));
   return await proven(new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) }));
 }
 
@@ -162,6 +164,16 @@ export const detached = <T>(work: () => T): T => acquireGuard.exit(work);
 export function uniqueViolation(error: unknown): string | undefined {
   const { code, constraint } = error as { code?: unknown; constraint?: unknown };
   return code === "23505" ? String(constraint ?? "") : undefined;
+}
+
+/**
+ * The server cannot be reached, or is stopping or starting: the same call may do better a little later.
+ * Codes: classes 08 and 57P of PostgreSQL, and those of the network.
+ */
+export function isUnavailable(error: unknown): boolean {
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  if (typeof code === "string" && /^(08...|57P0[123]|53300|ECONN(REFUSED|RESET)|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH)$/.test(code)) return true;
+  return typeof message === "string" && /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error)/.test(message);
 }
 
 /** Name of the foreign key that refused a change; undefined for any other error. */

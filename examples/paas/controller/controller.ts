@@ -9,6 +9,7 @@ import { controllerMigrations } from "./migrations.ts";
 import { silentLogger, systemClock, type Clock, type Identities, type Logger, type TokenValidator, type UrlsOf } from "./ports.ts";
 import type { ControllerTables } from "./schema.ts";
 import { seed } from "./seed.ts";
+import { keepSwept, resumeDeleted } from "./sweep.ts";
 
 export interface ControllerOptions {
   /** Stays open when the controller ends. */
@@ -44,9 +45,10 @@ export async function createController(options: ControllerOptions): Promise<Cont
   const { db, validator, identities, domain, urlsOf, modules, hooks = {}, systemBuildpacks = [], name = "controller", log = silentLogger, clock = systemClock } = options;
   await migrate(db as never, "controller", controllerMigrations);
   await seed(db, { domain, systemBuildpacks });
+  const jobs = await createJobs({ db, owner: name, log, clock });
+  await resumeDeleted(db);
   const context: Context = {
-    db, identities: toldApart(identities), domain, urlsOf, systemBuildpacks, log, clock,
-    jobs: await createJobs({ db, owner: name, log, clock }),
+    db, identities: toldApart(identities), domain, urlsOf, systemBuildpacks, log, clock, jobs,
     flags: createFeatureFlags(db),
     hooks: {
       deleteApp: async ({ guid }) => void (await db.deleteFrom("apps").where("guid", "=", guid).execute()),
@@ -58,6 +60,7 @@ export async function createController(options: ControllerOptions): Promise<Cont
   const api = createApi({ db, validator, urlsOf, log });
   for (const declare of modules) declare(api, context);
   await api.fastify.ready();
+  const sweeping = keepSwept({ db, clock, log });
 
   let closed: Promise<void> | undefined;
   return {
@@ -68,7 +71,7 @@ export async function createController(options: ControllerOptions): Promise<Cont
       return { host, port: (api.fastify.server.address() as AddressInfo).port };
     },
     [Symbol.asyncDispose]() {
-      closed ??= api.fastify.close().then(() => context.jobs[Symbol.asyncDispose]());
+      closed ??= api.fastify.close().then(() => jobs[Symbol.asyncDispose]()).then(() => sweeping[Symbol.asyncDispose]());
       return closed;
     },
   };

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import multipart from "@fastify/multipart";
 import { fastify, type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import type { Database } from "../database.ts";
+import { isUnavailable, type Database } from "../database.ts";
 import { loadAccess, nobody, type Access } from "./access.ts";
 import { systemActor, type Actor } from "./audit.ts";
 import { bodiesOf, CfError, notAuthorized } from "./errors.ts";
@@ -278,6 +278,7 @@ function queryOf(request: FastifyRequest): RawQuery {
 
 function asCfError(error: FastifyError | Error): CfError | undefined {
   if (error instanceof CfError) return error;
+  if (isUnavailable(error)) return new CfError("ServiceUnavailable", "The database is unavailable at the moment. Try again.", { cause: error });
   const { code, statusCode } = error as FastifyError;
   if (statusCode === 413 || code === "FST_ERR_CTP_BODY_TOO_LARGE" || code === "FST_REQ_FILE_TOO_LARGE") return new CfError("RequestTooLarge");
   if (code === "FST_ERR_BAD_URL") return new CfError("UnknownRequest");

@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { EventEmitter } from "node:events";
-import { detached, type Database } from "../database.ts";
+import { detached, isUnavailable, type Database } from "../database.ts";
 import { bodiesOf, CfError } from "./errors.ts";
 import type { Clock, Logger } from "./ports.ts";
-import { json, type ControllerTables, type RowOf } from "./schema.ts";
+import { json, type ControllerTables, type JsonText, type RowOf } from "./schema.ts";
 
 export interface JobRequest {
   /** `app.delete`, `space.apply_manifest`, ... */
@@ -41,6 +41,8 @@ export interface JobsOptions {
   clock: Clock;
 }
 
+const retryDelaysMs = [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000];
+
 /** Fails what a crash left behind, then takes new work. */
 export async function createJobs({ db, owner, log, clock }: JobsOptions): Promise<Jobs> {
   const interrupted = new CfError("UnknownError", "The platform was restarted while the job was running. Try again.").toBodies();
@@ -53,28 +55,40 @@ export async function createJobs({ db, owner, log, clock }: JobsOptions): Promis
 
   const perform = async (guid: string, { operation, work }: JobRequest): Promise<void> => {
     const warnings: { detail: string }[] = [];
-    const finish = async (state: "COMPLETE" | "FAILED", errors: object[]): Promise<void> => {
-      await db.updateTable("jobs").set({ state, errors: json(errors), warnings: json(warnings), updated_at: new Date(clock.now()) }).where("guid", "=", guid).execute();
+    const job: RunningJob = {
+      guid,
+      signal: stopping.signal,
+      warn: (detail) => void warnings.push({ detail }),
+      polling: async () => {
+        await db.updateTable("jobs").set({ state: "POLLING", updated_at: new Date(clock.now()) }).where("guid", "=", guid).execute();
+        ended.emit(guid);
+      },
     };
-    try {
-      await work({
-        guid,
-        signal: stopping.signal,
-        warn: (detail) => void warnings.push({ detail }),
-        polling: async () => {
-          await db.updateTable("jobs").set({ state: "POLLING", updated_at: new Date(clock.now()) }).where("guid", "=", guid).execute();
-          ended.emit(guid);
-        },
-      });
-      await finish("COMPLETE", []);
-    } catch (error) {
+    const started = Promise.resolve().then(() => {
+      stopping.signal.throwIfAborted();
+      return work(job);
+    });
+    const errors = await started.then(() => [], (error: unknown) => {
       if (!(error instanceof CfError)) log.error("job failed", { job: guid, operation, error: String(error) });
       // A failed job without an error crashes the command line: there is always one.
-      await finish("FAILED", bodiesOf(error)).catch((cause: unknown) => log.error("job's end was not written", { job: guid, operation, error: String(cause) }));
-    } finally {
-      running.delete(guid);
-      ended.emit(guid);
-    }
+      return bodiesOf(error);
+    });
+    await write(guid, { state: errors.length === 0 ? "COMPLETE" : "FAILED", errors: json(errors), warnings: json(warnings) })
+      .catch((error: unknown) => log.error("the end of a job was not written", { job: guid, operation, error: String(error) }));
+    running.delete(guid);
+    ended.emit(guid);
+  };
+
+  /** The work is done: a database that is away for a moment must not make a job look unfinished for ever. */
+  const write = async (guid: string, end: { state: "COMPLETE" | "FAILED"; errors: JsonText; warnings: JsonText }): Promise<void> => {
+    for (const delayMs of [...retryDelaysMs, undefined])
+      try {
+        await db.updateTable("jobs").set({ ...end, updated_at: new Date(clock.now()) }).where("guid", "=", guid).execute();
+        return;
+      } catch (error) {
+        if (delayMs === undefined || !isUnavailable(error) || stopping.signal.aborted) throw error;
+        await sleep(delayMs, guid, stopping.signal);
+      }
   };
 
   const find = (guid: string): Promise<RowOf<"jobs"> | undefined> => db.selectFrom("jobs").selectAll().where("guid", "=", guid).executeTakeFirst();

@@ -3,6 +3,7 @@ import { CfError } from "../../controller/errors.ts";
 import { createJobs, type Jobs } from "../../controller/jobs.ts";
 import { controllerMigrations } from "../../controller/migrations.ts";
 import { silentLogger, systemClock } from "../../controller/ports.ts";
+import { resumeDeleted, sweep } from "../../controller/sweep.ts";
 import { migrate } from "../../database.ts";
 import { testDatabase, type TestDatabase } from "../support/template.ts";
 
@@ -64,9 +65,69 @@ test("what a crash cut off is failed at the next start of the same controller, n
 
 test("stopping aborts what is under way and waits for it; nothing new is taken", async () => {
   let reason: unknown;
-  const guid = await jobs.run({ operation: "x", work: ({ signal }) => new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject((reason = signal.reason) as Error))) });
+  const { open, passed } = gate();
+  const guid = await jobs.run({
+    operation: "x",
+    work: ({ signal }) => {
+      open();
+      return new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject((reason = signal.reason) as Error)));
+    },
+  });
+  await passed;
   await jobs[Symbol.asyncDispose]();
   expect(reason).toBeInstanceOf(CfError);
   expect(await jobs.find(guid)).toMatchObject({ state: "FAILED" });
   await expect(jobs.run({ operation: "x", work: () => Promise.resolve() })).rejects.toMatchObject({ code: "ServiceUnavailable" });
+});
+
+test("a database that is away when the work ends is asked again", async () => {
+  const { open, passed } = gate();
+  const { db } = database;
+  let failures = 0;
+  // The real database behind a line that breaks three times.
+  const flaky = new Proxy(db, {
+    get(target, key) {
+      if (key === "updateTable" && failures > 0) {
+        failures--;
+        throw Object.assign(new Error("Connection terminated unexpectedly"), { code: "ECONNRESET" });
+      }
+      const value: unknown = Reflect.get(target, key);
+      return typeof value === "function" ? (value as (...args: unknown[]) => unknown).bind(target) : value;
+    },
+  });
+  const lines: string[] = [];
+  await using shaky = await createJobs({ ...options("c3"), db: flaky, log: { ...silentLogger, error: (event) => void lines.push(event) } });
+  const guid = await shaky.run({ operation: "x", work: () => passed });
+  failures = 3;
+  open();
+  await shaky.idle();
+  expect(await jobs.find(guid)).toMatchObject({ state: "COMPLETE" });
+  expect(failures).toBe(0);
+  expect(lines).toEqual([]);
+});
+
+test("what was being deleted when the platform died can be deleted again; another controller's deletion goes on", async () => {
+  const { db } = database;
+  await db.insertInto("organization_quotas").values({ guid: "q", name: "q" }).execute();
+  for (const guid of ["dead", "alive"]) {
+    await db.insertInto("organizations").values({ guid, name: guid, quota_guid: "q", deleting: true }).execute();
+    await db.insertInto("spaces").values({ guid: `${guid}-s`, name: "s", organization_guid: guid, deleting: true }).execute();
+    await db.insertInto("apps").values({ guid: `${guid}-a`, name: "a", space_guid: `${guid}-s`, deleting: true }).execute();
+  }
+  await db.insertInto("jobs").values({ guid: "other", operation: "organization.delete", state: "PROCESSING", owner: "elsewhere", resource_type: "organization", resource_guid: "alive" }).execute();
+  await resumeDeleted(db);
+  for (const table of ["organizations", "spaces", "apps"] as const)
+    expect((await db.selectFrom(table).select(["guid", "deleting"]).orderBy("guid").execute()).map(({ deleting }) => deleting)).toEqual([true, false]);
+});
+
+test("old jobs and events go, young ones stay", async () => {
+  const { db } = database;
+  const at = (days: number): Date => new Date(Date.now() - days * 86_400_000);
+  for (const [guid, days] of [["old", 91], ["young", 89]] as const) await db.insertInto("jobs").values({ guid, operation: "x", state: "COMPLETE", owner: "c1", created_at: at(days) }).execute();
+  const event = { type: "t", actor_guid: "a", actor_type: "user", actor_name: "a", target_guid: "t", target_type: "app", target_name: "t" };
+  for (const [guid, days] of [["e-old", 32], ["e-young", 30]] as const) await db.insertInto("audit_events").values({ ...event, guid, created_at: at(days) }).execute();
+  await sweep(db, Date.now());
+  expect(await jobs.find("old")).toBeUndefined();
+  expect(await jobs.find("young")).toBeDefined();
+  expect((await db.selectFrom("audit_events").select("guid").execute()).map(({ guid }) => guid)).toEqual(["e-young"]);
 });
