@@ -70,6 +70,7 @@ function readyText(config: PaasConfig, api: string, app: string | null, password
     cf scale hello -i 2
     cd your-app && cf push my-app
 
+  Apps are processes of your own user, not isolated from this machine: run only code that you trust.
   Ctrl-C stops everything; the next start finds it again in ${config.dataDir}
 `;
 }

@@ -79,6 +79,8 @@ export function readConfig(args: readonly string[], env: Readonly<Record<string,
   const databaseRoles = chosen.filter((role) => ["controller", "uaa", "blobs"].includes(role));
   if (chosen.length < roles.length && values.database === undefined && databaseRoles.length > 0 && databaseRoles.length < 3)
     throw new UsageError(`--roles ${values.roles}: controller, uaa and blobs in different processes share a PostgreSQL database, so give --database URL as well`);
+  const backend = oneOf("--backend", values.backend, backends);
+  if (backend === "linux") throw new UsageError("--backend linux: this version isolates apps as processes only, so use --backend process (or auto)");
   const domain = values.domain.toLowerCase();
   if (!/^(?=.{1,200}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(domain) || isIP(domain) !== 0)
     throw new UsageError(`--domain ${values.domain}: give a name with at least one dot, such as cf.example.com`);
@@ -91,7 +93,7 @@ export function readConfig(args: readonly string[], env: Readonly<Record<string,
     dataDir: resolve(values["data-dir"]),
     fresh: values.fresh,
     adminPassword,
-    backend: oneOf("--backend", values.backend, backends),
+    backend,
     memoryBytes: values.memory === undefined ? Math.floor((totalmem() * 3) / 4) : count("--memory", values.memory, 64, 16 * 1_048_576) * 1_048_576,
     zone: values.zone,
     roles: chosen,

@@ -2,14 +2,12 @@ import { join } from "node:path";
 import { announce } from "@opencf/bus";
 import { createDea, processBackend } from "@opencf/dea";
 import { joinBus } from "@opencf/dea/bus-link";
-import { UsageError } from "../config.ts";
 import { assemble } from "../parts.ts";
 import { defaultStack } from "../platform.ts";
 import type { RoleContext } from "./context.ts";
 
 /** Runs instances. What an executor before it left running in the same folder is taken over, not started again. */
 export const deaRole = ({ config, bus, log }: RoleContext): Promise<AsyncDisposable> => assemble(async (parts) => {
-  if (config.backend === "linux") throw new UsageError("--backend linux: this version isolates apps as processes only; use --backend process");
   const logger = log("dea");
   const dea = parts.use(await createDea({
     backend: processBackend(), dataDir: join(config.dataDir, "dea"), memoryBytes: config.memoryBytes, host: config.internalHost, log: logger,
