@@ -69,7 +69,7 @@ export function recordOf(exchange: Exchange): RequestRecord {
     forwardedProto: exchange.forwardedProto || received(request, "x-forwarded-proto"),
     referer: request.headers.referer ?? "",
     userAgent: request.headers["user-agent"] ?? "",
-    error: fault?.code ?? exchange.truncated,
+    error: fault?.code ?? (exchange.truncated === undefined ? undefined : `answer_truncated (${exchange.truncated})`),
     attempts: exchange.attempts,
     failedAttempts: exchange.failedAttempts,
     upgraded: exchange.upgraded,

@@ -3,7 +3,7 @@ import { buildConnector, Pool, type Dispatcher } from "undici";
 import type { Backend, Endpoint } from "../endpoint.ts";
 import { beginAnswer } from "./answer.ts";
 import type { Engine, Exchange } from "./exchange.ts";
-import type { FailedAttempt, Progress } from "./failure.ts";
+import { classify, type FailedAttempt, type Progress } from "./failure.ts";
 import { RequestBody } from "./request-body.ts";
 import { cut } from "./respond.ts";
 import type { ProxySettings } from "./settings.ts";
@@ -146,7 +146,7 @@ class Attempt implements Dispatcher.DispatchHandler {
     }
     this.#exchange.appFinishedMs = performance.now();
     if (failure.code !== "CLIENT_GONE") {
-      this.#exchange.truncated = failure.code;
+      this.#exchange.truncated = classify(failure).cause;
       this.#exchange.context.log.warn("router.answer.truncated", { endpoint: this.#endpoint.address, requestId: this.#exchange.requestId, code: failure.code, error: error.message });
       cut(this.#exchange);
     }
