@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { execFileSync } from "node:child_process";
 import { copyFile, cp, readdir, readFile, stat, symlink, utimes, writeFile } from "node:fs/promises";
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { unpackTar } from "../src/droplet/unpack-tar.ts";
@@ -168,6 +168,26 @@ test("a droplet that is put into the app's folder is no part of the next one", a
   const app = await folderWith({ a: "a" });
   const job = { app, out: join(app, "d.tgz"), buildpacks: [await shellBuildpack({ finalize: ":", release })] };
   expect((await staging(job)).droplet.digest).toBe((await staging(job)).droplet.digest);
+});
+
+test.runIf(process.getuid?.() === 0)("a full disk has a code of its own and leaves nothing behind", async ({ skip }) => {
+  const disk = await temporaryFolder();
+  try {
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], { stdio: "ignore" });
+  } catch {
+    return skip("this host lets nobody mount");
+  }
+  try {
+    const app = await folderWith({ a: "" });
+    await writeFile(join(app, "noise"), randomBytes(2_000_000));
+    const buildpacks = [await shellBuildpack({ finalize: ":", release })];
+    expect(await failing({ app, buildpacks, out: join(disk, "d.tgz") })).toMatchObject({ code: "STAGING_DISK_FULL", id: "InsufficientResources" });
+    expect(await readdir(disk)).toEqual([]);
+    expect(await failing({ app, buildpacks }, { workDir: join(disk, "work") })).toMatchObject({ code: "STAGING_DISK_FULL" });
+    expect(await listTree(disk)).toEqual(["work"]);
+  } finally {
+    execFileSync("umount", [disk]);
+  }
 });
 
 test("the app's own folder is left as it was", async () => {

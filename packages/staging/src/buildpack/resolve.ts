@@ -83,13 +83,13 @@ export function readSource(name: string, { catalog, allowLocal, stack }: Pick<Re
 export async function resolveBuildpack(name: string, options: ResolveOptions): Promise<Buildpack> {
   const source = readSource(name, options);
   const label = maskSecrets(source.kind === "catalog" ? source.entry.name : name);
-  const buildpack = await bring(source, name, label, options);
+  const buildpack = await bring(source, label, options);
   if (buildpack.stack !== undefined && buildpack.stack !== options.stack)
     throw refuse("STAGING_STACK_UNSUPPORTED", label, `the buildpack ${label} is for the stack ${buildpack.stack}, and this app is staged on ${options.stack}; choose another stack or buildpack`);
   return buildpack;
 }
 
-async function bring(source: BuildpackSource, name: string, label: string, options: ResolveOptions): Promise<Buildpack> {
+async function bring(source: BuildpackSource, label: string, options: ResolveOptions): Promise<Buildpack> {
   const { folder, signal, onLine } = options;
   // The same buildpack may stand twice in a list.
   const target = join(folder, randomUUID());
