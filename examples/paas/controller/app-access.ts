@@ -15,7 +15,9 @@ export async function demandApp(db: Trx, { access }: Caller, guid: string, { wri
 }
 
 /** The same for something that belongs to an app, with the thing's own name in the 404. */
-export async function demandPart<Row extends { app_guid: string }>(db: Trx, caller: Caller, row: Row | undefined, type: string, write?: Permission): Promise<{ row: Row; found: PlacedApp }> {
+export async function demandPart<Row extends { app_guid: string }>(
+  db: Trx, caller: Caller, { row, type, write }: { row: Row | undefined; type: string; write?: Permission | undefined },
+): Promise<{ row: Row; found: PlacedApp }> {
   if (!row) throw notFound(type);
   return { row, found: await demandApp(db, caller, row.app_guid, { write, type }) };
 }

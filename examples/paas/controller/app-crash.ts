@@ -25,7 +25,7 @@ export async function recordCrash(parts: Pick<AppParts, "db" | "runtime">, { pro
   const app = await transaction(db, async (trx) => {
     const found = await findApp(trx, process.app_guid);
     if (!found) return undefined;
-    await recordAppEvent(trx, "process.crash", found, { guid: process.guid, type: "process", name: process.type }, data);
+    await recordAppEvent(trx, found, { guid: process.guid, type: "process", name: process.type }, { event: "process.crash", data: data });
     await recordAudit(trx, {
       type: "app.crash", actor: { guid: found.app.guid, type: "process", name: found.app.name }, target: { guid: found.app.guid, type: "app", name: found.app.name }, data,
       spaceGuid: found.app.space_guid, organizationGuid: found.place.organizationGuid,

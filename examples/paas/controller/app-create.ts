@@ -32,7 +32,7 @@ export async function createApp(parts: AppParts, { name, place, lifecycle, envir
       .returningAll()
       .executeTakeFirstOrThrow();
     await trx.insertInto("processes").values(newProcess(app, "web", parts.limits)).execute();
-    await recordAppEvent(trx, "create", { app, place }, actor, { request });
+    await recordAppEvent(trx, { app, place }, actor, { event: "create", data: { request } });
     return app;
   }).catch((error: unknown) => {
     throw uniqueViolation(error) === "apps_name" ? taken(`App with the name '${name}' already exists.`) : error;

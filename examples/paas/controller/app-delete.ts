@@ -18,7 +18,7 @@ export async function deleteApp(parts: AppParts, guid: string, actor: Actor): Pr
     if (found.app.state === "STARTED") for (const process of processes) await recordUsage(trx, found, { state: "STOPPED", previousState: "STARTED", process });
     const packages = await trx.selectFrom("packages").select("guid").where("app_guid", "=", guid).execute();
     const droplets = await trx.selectFrom("droplets").select("guid").where("app_guid", "=", guid).execute();
-    await recordAppEvent(trx, "delete-request", found, actor);
+    await recordAppEvent(trx, found, actor, { event: "delete-request" });
     await trx.deleteFrom("apps").where("guid", "=", guid).execute();
     return { processes, keys: [...packages.map((row) => `packages/${row.guid}`), ...droplets.map((row) => `droplets/${row.guid}`)] };
   });

@@ -32,7 +32,7 @@ export function appEnvironmentRoutes(api: Api, parts: AppParts, flags: FeatureFl
       environmentGroup(db, "staging"), environmentGroup(db, "running"), urisOf(db, [app.guid]), services.bindings([app.guid]), processesOf(db, app.guid),
     ]);
     const web = processes.filter(({ type }) => type === "web").at(-1);
-    await recordAppEvent(db, "environment.show", found, call.actor);
+    await recordAppEvent(db, found, call.actor, { event: "environment.show" });
     const showsSystem = call.access.can("app.system_environment.read", place);
     return {
       staging_env_json: staging,
@@ -57,7 +57,7 @@ export function appEnvironmentRoutes(api: Api, parts: AppParts, flags: FeatureFl
 
   api.get("/v3/apps/:guid/environment_variables", async (call) => {
     const found = await demandVisible(call);
-    await recordAppEvent(db, "environment_variables.show", found, call.actor);
+    await recordAppEvent(db, found, call.actor, { event: "environment_variables.show" });
     return present(found.app, call.urls.api);
   });
 
@@ -82,7 +82,7 @@ export function patchEnvironment(parts: AppParts, guid: string, patch: Record<st
       .where("guid", "=", guid)
       .returningAll()
       .executeTakeFirstOrThrow();
-    await recordAppEvent(trx, "update", { app, place }, actor, { request: { environment_variables: "[PRIVATE DATA HIDDEN]" } });
+    await recordAppEvent(trx, { app, place }, actor, { event: "update", data: { request: { environment_variables: "[PRIVATE DATA HIDDEN]" } } });
     return app;
   }).then((app) => {
     parts.runtime.log(guid, `Updated app with guid ${guid} ({"environment_variables":"[PRIVATE DATA HIDDEN]"})`);

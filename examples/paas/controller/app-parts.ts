@@ -54,10 +54,16 @@ export async function lockApp(trx: Trx, guid: string): Promise<PlacedApp> {
 export const processesOf = (db: Trx, appGuid: string): Promise<ProcessRow[]> =>
   db.selectFrom("processes").selectAll().where("app_guid", "=", appGuid).orderBy("id").execute();
 
-/** Writes an event of an app: `what` is the part after `audit.app.`. */
-export function recordAppEvent(db: Trx, what: string, { app, place }: PlacedApp, actor: Actor, data: Record<string, unknown> = {}): Promise<void> {
+export interface AppEvent {
+  /** The part after `audit.app.`. */
+  event: string;
+  data?: Record<string, unknown>;
+}
+
+/** Writes an event of an app. */
+export function recordAppEvent(db: Trx, { app, place }: PlacedApp, actor: Actor, { event, data = {} }: AppEvent): Promise<void> {
   return recordAudit(db, {
-    type: `audit.app.${what}`, actor, target: { guid: app.guid, type: "app", name: app.name }, data,
+    type: `audit.app.${event}`, actor, target: { guid: app.guid, type: "app", name: app.name }, data,
     spaceGuid: app.space_guid, organizationGuid: place.organizationGuid,
   });
 }

@@ -20,7 +20,7 @@ export async function startApp(parts: AppParts, guid: string, actor: Actor, { re
     const app = await trx.updateTable("apps").set({ state: "STARTED", updated_at: new Date(parts.clock.now()) }).where("guid", "=", guid).returningAll().executeTakeFirstOrThrow();
     const processes = found.app.state === "STARTED" && !restart ? before : await renew(parts, trx, before);
     if (found.app.state !== "STARTED") for (const process of processes) await recordUsage(trx, found, { state: "STARTED", previousState: "STOPPED", process });
-    if (!silent) await recordAppEvent(trx, restart ? "restart" : "start", found, actor);
+    if (!silent) await recordAppEvent(trx, found, actor, { event: restart ? "restart" : "start" });
     return { found: { ...found, app }, processes };
   });
   if (!silent) parts.runtime.log(guid, `${restart ? "Restarted" : "Starting"} app with guid ${guid}`);
@@ -37,7 +37,7 @@ export async function stopApp(parts: AppParts, guid: string, actor: Actor): Prom
     const processes = await processesOf(trx, guid);
     const app = await trx.updateTable("apps").set({ state: "STOPPED", updated_at: new Date(parts.clock.now()) }).where("guid", "=", guid).returningAll().executeTakeFirstOrThrow();
     if (found.app.state === "STARTED") for (const process of processes) await recordUsage(trx, found, { state: "STOPPED", previousState: "STARTED", process });
-    await recordAppEvent(trx, "stop", found, actor);
+    await recordAppEvent(trx, found, actor, { event: "stop" });
     return { app, processes };
   });
   parts.runtime.log(guid, `Stopping app with guid ${guid}`);

@@ -85,7 +85,7 @@ export function appRoutes(api: Api, parts: AppParts, includes: AppIncludes): voi
         .where("guid", "=", call.guid)
         .returningAll()
         .executeTakeFirstOrThrow();
-      await recordAppEvent(trx, "update", { ...found, app }, call.actor, { request: redacted(body) });
+      await recordAppEvent(trx, { ...found, app }, call.actor, { event: "update", data: { request: redacted(body) } });
       return app;
     }).catch((error: unknown) => {
       throw uniqueViolation(error) === "apps_name" ? taken(`App with the name '${name ?? ""}' already exists.`) : error;

@@ -42,8 +42,8 @@ export function stageBuild(parts: AppParts, background: Background, build: Build
       const found = await findApp(parts.db, build.app_guid);
       if (!found) return;
       const dropletGuid = randomUUID();
-      const result = await requestStaging(parts, build, found, dropletGuid, signal);
-      await completeBuild(parts, build, found, dropletGuid, result);
+      const result = await requestStaging(parts, build, found, { dropletGuid, signal });
+      await completeBuild(parts, build, found, { dropletGuid, result });
     } catch (error) {
       // A platform that stops leaves the build as it is: its next start says what happened.
       if (signal.aborted && !(error instanceof StageFailure)) return await failBuild(parts, build, "StagingError", restarted);
@@ -60,7 +60,7 @@ function failureText(type: string, message: string): string {
   return message === "" ? start : `${start}: ${message}`;
 }
 
-async function requestStaging(parts: AppParts, build: BuildRow, { app, place }: PlacedApp, dropletGuid: string, signal: AbortSignal): Promise<StageResult> {
+async function requestStaging(parts: AppParts, build: BuildRow, { app, place }: PlacedApp, { dropletGuid, signal }: { dropletGuid: string; signal: AbortSignal }): Promise<StageResult> {
   const { db, blobs, limits, runtime, services } = parts;
   const stack = build.stack ?? "";
   const validMs = (limits.stagingTimeoutSeconds + 300) * 1000;
@@ -110,7 +110,7 @@ async function buildpackAddresses({ db, blobs }: AppParts, build: BuildRow, vali
   }));
 }
 
-async function completeBuild(parts: AppParts, build: BuildRow, found: PlacedApp, dropletGuid: string, result: StageResult): Promise<void> {
+async function completeBuild(parts: AppParts, build: BuildRow, found: PlacedApp, { dropletGuid, result }: { dropletGuid: string; result: StageResult }): Promise<void> {
   const { db, blobs, runtime, clock, waiting } = parts;
   const stored = await blobs.head(`droplets/${dropletGuid}`);
   if (!stored) throw new StageFailure("StagingError", "The stager did not upload a droplet. Push or restage again.");
@@ -133,11 +133,11 @@ async function completeBuild(parts: AppParts, build: BuildRow, found: PlacedApp,
       sidecars: json(result.sidecars.map(({ name, command, processTypes, memoryMb }) => ({ name, command, process_types: processTypes, memory_in_mb: memoryMb ?? null }))),
     }).execute();
     const actor = creatorOf(build);
-    await recordAppEvent(trx, "droplet.create", found, actor, { droplet_guid: dropletGuid, package_guid: build.package_guid });
-    await recordAppEvent(trx, "build.staged", found, actor, {
+    await recordAppEvent(trx, found, actor, { event: "droplet.create", data: { droplet_guid: dropletGuid, package_guid: build.package_guid } });
+    await recordAppEvent(trx, found, actor, { event: "build.staged", data: {
       build_guid: build.guid, package_guid: build.package_guid, droplet_guid: dropletGuid,
       buildpacks: buildpacks.map(({ name, buildpack_name, version }) => ({ name, buildpack_name, version })),
-    });
+    } });
     await recordUsage(trx, found, { state: "STAGING_STOPPED", previousState: "STAGING_STARTED", memoryMb: build.staging_memory_in_mb });
     const last = buildpacks.at(-1);
     if (last) await recordUsage(trx, found, { state: "BUILDPACK_SET", buildpack: { guid: await buildpackGuid(trx, last.name), name: last.name } });
@@ -162,7 +162,7 @@ export async function failBuild(parts: AppParts, build: BuildRow, id: string, de
       .where("guid", "=", build.guid).where("state", "=", "STAGING").returning("guid").executeTakeFirst();
     const found = row && (await findApp(trx, build.app_guid));
     if (!found) return false;
-    await recordAppEvent(trx, "build.failed", found, creatorOf(build), { build_guid: build.guid, package_guid: build.package_guid, error_id: id, error_message: description });
+    await recordAppEvent(trx, found, creatorOf(build), { event: "build.failed", data: { build_guid: build.guid, package_guid: build.package_guid, error_id: id, error_message: description } });
     await recordUsage(trx, found, { state: "STAGING_STOPPED", previousState: "STAGING_STARTED", memoryMb: build.staging_memory_in_mb });
     return true;
   });

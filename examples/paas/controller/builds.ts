@@ -48,7 +48,7 @@ export function buildRoutes(api: Api, parts: AppParts, background: Background): 
 
   const read = (guid: string) => db.selectFrom("builds").selectAll().where("guid", "=", guid).executeTakeFirst();
   api.get("/v3/builds/:guid", async (call) => {
-    const { row } = await demandPart(db, call, await read(call.guid), "Build");
+    const { row } = await demandPart(db, call, { row: await read(call.guid), type: "Build" });
     const now = await longPoll(parts.waiting, row.guid, { read: () => read(row.guid), finished: (build) => build?.state !== "STAGING", timeoutMs: limits.longPollMs, signal: call.signal });
     return presentBuild(now ?? row, call.urls.api);
   });
@@ -94,7 +94,7 @@ export function buildRoutes(api: Api, parts: AppParts, background: Background): 
         .returningAll()
         .executeTakeFirstOrThrow();
       await recordUsage(trx, found, { state: "STAGING_STARTED", memoryMb });
-      await recordAppEvent(trx, "build.create", found, call.actor, { build_guid: row.guid, package_guid: pkg.guid });
+      await recordAppEvent(trx, found, call.actor, { event: "build.create", data: { build_guid: row.guid, package_guid: pkg.guid } });
       return row;
 
       async function demandMemory(spaceGuid: string, megabytes: number): Promise<void> {
@@ -122,7 +122,7 @@ export function buildRoutes(api: Api, parts: AppParts, background: Background): 
     const checks = checkBody(call.body, ["metadata"]);
     const metadata = checks.object("metadata");
     if (checks.problems.length > 0) throw unprocessable(checks.problems.join(", "));
-    const { row } = await demandPart(db, call, await read(call.guid), "Build", "app.write");
+    const { row } = await demandPart(db, call, { row: await read(call.guid), type: "Build", write: "app.write" });
     const updated = await db.updateTable("builds").set({ ...mergedMetadata(metadata as MetadataPatch | undefined, row), updated_at: new Date(parts.clock.now()) }).where("guid", "=", row.guid).returningAll().executeTakeFirstOrThrow();
     return presentBuild(updated, call.urls.api);
   });

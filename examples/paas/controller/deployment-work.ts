@@ -60,7 +60,7 @@ export async function createDeployment(parts: AppParts, { appGuid, dropletGuid, 
     } else {
       await trx.updateTable("processes").set({ ...sizesOf(options), instances: target }).where("guid", "=", newest.guid).execute();
     }
-    await useDroplet(parts, trx, found, droplet, actor);
+    await useDroplet(parts, trx, found, { droplet, actor });
     if (fresh) {
       const process = await trx.insertInto("processes").values(fresh).returningAll().executeTakeFirstOrThrow();
       await checkRoom(trx, found, process, await processesOf(trx, appGuid));
@@ -77,7 +77,7 @@ export async function createDeployment(parts: AppParts, { appGuid, dropletGuid, 
       })
       .returningAll()
       .executeTakeFirstOrThrow();
-    await recordAppEvent(trx, "deployment.create", found, actor, { deployment_guid: row.guid, droplet_guid: droplet.guid, strategy });
+    await recordAppEvent(trx, found, actor, { event: "deployment.create", data: { deployment_guid: row.guid, droplet_guid: droplet.guid, strategy } });
     return { row, fresh };
   });
   parts.runtime.log(appGuid, `Creating deployment for app with guid ${appGuid}`);
@@ -135,7 +135,7 @@ export async function advance(parts: AppParts, guid: string): Promise<boolean> {
     if (running > 0) await trx.updateTable("deployments").set({ last_healthy_at: now }).where("guid", "=", guid).execute();
     if (step.paused) await trx.updateTable("deployments").set({ state: "PAUSED", status_reason: "PAUSED", status_changed_at: now, updated_at: now }).where("guid", "=", guid).execute();
     if (!step.done) return true;
-    changed.push(...(await finish(trx, found, processes, fresh.guid, now)));
+    changed.push(...(await finish(trx, found, processes, { freshGuid: fresh.guid, updated_at: now })));
     await trx.updateTable("deployments").set({ state: "DEPLOYED", status_value: "FINALIZED", status_reason: "DEPLOYED", error: null, status_changed_at: now, updated_at: now }).where("guid", "=", guid).execute();
     return false;
   });
@@ -149,7 +149,7 @@ async function resize(trx: Trx, guid: string, instances: number, updated_at: Dat
 }
 
 /** The new web process is the only one now; the others of the app take up the new droplet. Answers whose state changed. */
-async function finish(trx: Trx, found: PlacedApp, processes: readonly ProcessRow[], freshGuid: string, updated_at: Date): Promise<string[]> {
+async function finish(trx: Trx, found: PlacedApp, processes: readonly ProcessRow[], { freshGuid, updated_at }: { freshGuid: string; updated_at: Date }): Promise<string[]> {
   const changed: string[] = [];
   for (const process of processes) {
     if (process.guid === freshGuid) continue;
@@ -182,7 +182,7 @@ export async function cancelDeployment(parts: AppParts, guid: string, actor: Act
     const droplet = back?.droplet_guid ?? row.previous_droplet_guid;
     await trx.updateTable("apps").set({ current_droplet_guid: droplet, updated_at: now }).where("guid", "=", row.app_guid).execute();
     await trx.updateTable("deployments").set({ state: "CANCELED", status_value: "FINALIZED", status_reason: "CANCELED", status_changed_at: now, updated_at: now }).where("guid", "=", guid).execute();
-    await recordAppEvent(trx, "deployment.cancel", found, actor, { deployment_guid: guid, droplet_guid: droplet });
+    await recordAppEvent(trx, found, actor, { event: "deployment.cancel", data: { deployment_guid: guid, droplet_guid: droplet } });
     return { changed: processes.map((process) => process.guid), appGuid: row.app_guid };
   });
   runtime.log(appGuid, `Cancelling deployment for app with guid ${appGuid}`);
@@ -202,7 +202,7 @@ export async function continueDeployment(parts: AppParts, guid: string, actor: A
       .set({ state: more ? "PREPAUSED" : "DEPLOYING", status_reason: "DEPLOYING", status_changed_at: now, updated_at: now, options: json({ ...options, canary, memory: { ...memory, step: more ? memory.step + 1 : memory.step } }) })
       .where("guid", "=", guid)
       .execute();
-    await recordAppEvent(trx, "deployment.continue", found, actor, { deployment_guid: guid });
+    await recordAppEvent(trx, found, actor, { event: "deployment.continue", data: { deployment_guid: guid } });
     return row.app_guid;
   });
   parts.runtime.log(appGuid, `Continuing deployment for app with guid ${appGuid}`);

@@ -24,7 +24,7 @@ export function deploymentRoutes(api: Api, parts: AppParts, updater: DeploymentU
   });
 
   const read = (guid: string) => db.selectFrom("deployments").selectAll().where("guid", "=", guid).executeTakeFirst();
-  const find = async (call: Call, write?: Permission) => (await demandPart(db, call, await read(call.guid), "Deployment", write)).row;
+  const find = async (call: Call, write?: Permission) => (await demandPart(db, call, { row: await read(call.guid), type: "Deployment", write })).row;
 
   api.get("/v3/deployments/:guid", async (call) => presentDeployment(await find(call), call.urls.api));
 

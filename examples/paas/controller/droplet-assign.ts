@@ -18,8 +18,8 @@ export async function assignDroplet(parts: AppParts, appGuid: string, dropletGui
     await demandNoDeployment(trx, appGuid, "Unable to assign current droplet while the app has a deployment in progress. Wait for the deployment to complete or cancel it.");
     const droplet = await trx.selectFrom("droplets").selectAll().where("guid", "=", dropletGuid).where("app_guid", "=", appGuid).executeTakeFirst();
     if (droplet?.state !== "STAGED") throw unprocessable("Unable to assign current droplet. Ensure the droplet exists and belongs to this app.");
-    await useDroplet(parts, trx, found, droplet, actor);
-    await recordAppEvent(trx, "droplet.mapped", found, actor, { request: { droplet_guid: dropletGuid } });
+    await useDroplet(parts, trx, found, { droplet, actor });
+    await recordAppEvent(trx, found, actor, { event: "droplet.mapped", data: { request: { droplet_guid: dropletGuid } } });
     return droplet;
   });
   parts.runtime.log(appGuid, `Updated app with guid ${appGuid} (${JSON.stringify({ droplet_guid: dropletGuid })})`);
@@ -27,7 +27,7 @@ export async function assignDroplet(parts: AppParts, appGuid: string, dropletGui
 }
 
 /** The rows that follow an app's current droplet. */
-export async function useDroplet(parts: AppParts, trx: Trx, found: PlacedApp, droplet: RowOf<"droplets">, actor: Actor): Promise<void> {
+export async function useDroplet(parts: AppParts, trx: Trx, found: PlacedApp, { droplet, actor }: { droplet: RowOf<"droplets">; actor: Actor }): Promise<void> {
   const { app } = found;
   await trx.updateTable("apps").set({ current_droplet_guid: droplet.guid, updated_at: new Date(parts.clock.now()) }).where("guid", "=", app.guid).execute();
   await replaceBuildpackSidecars(trx, app.guid, droplet);
@@ -36,7 +36,7 @@ export async function useDroplet(parts: AppParts, trx: Trx, found: PlacedApp, dr
     if (existing.has(type)) continue;
     const process = newProcess(app, type, parts.limits);
     await trx.insertInto("processes").values(process).execute();
-    await recordAppEvent(trx, "process.create", found, actor, { process_guid: process.guid, process_type: type });
+    await recordAppEvent(trx, found, actor, { event: "process.create", data: { process_guid: process.guid, process_type: type } });
   }
 }
 

@@ -44,7 +44,7 @@ export function dropletRoutes(api: Api, parts: AppParts, background: Background)
   });
 
   const read = (guid: string) => db.selectFrom("droplets").selectAll().where("guid", "=", guid).executeTakeFirst();
-  const find = async (call: Call, write?: Permission) => demandPart(db, call, await read(call.guid), "Droplet", write);
+  const find = async (call: Call, write?: Permission) => demandPart(db, call, { row: await read(call.guid), type: "Droplet", write });
 
   api.get("/v3/droplets/:guid", async (call) => {
     const { row, found } = await find(call);
@@ -78,7 +78,7 @@ export function dropletRoutes(api: Api, parts: AppParts, background: Background)
         .values({ guid: randomUUID(), app_guid: appGuid, state: "AWAITING_UPLOAD", stack: found.app.stack, process_types: json(processTypes ?? { web: "" }) })
         .returningAll()
         .executeTakeFirstOrThrow();
-      await recordAppEvent(trx, "droplet.create", found, call.actor, { droplet_guid: row.guid });
+      await recordAppEvent(trx, found, call.actor, { event: "droplet.create", data: { droplet_guid: row.guid } });
       return row;
     });
     runtime.log(appGuid, `Creating droplet for app with guid ${appGuid}`);
@@ -86,7 +86,7 @@ export function dropletRoutes(api: Api, parts: AppParts, background: Background)
   });
 
   async function copyDroplet(call: Call, sourceGuid: string, appGuid: string): Promise<object> {
-    const { row: source } = await demandPart(db, call, await read(sourceGuid), "Droplet");
+    const { row: source } = await demandPart(db, call, { row: await read(sourceGuid), type: "Droplet" });
     if (source.state !== "STAGED") throw unprocessable("source droplet is not staged");
     const found = await demandApp(db, call, appGuid);
     const row = await transaction(db, async (trx) => {
@@ -99,7 +99,7 @@ export function dropletRoutes(api: Api, parts: AppParts, background: Background)
         })
         .returningAll()
         .executeTakeFirstOrThrow();
-      await recordAppEvent(trx, "droplet.create", found, call.actor, { droplet_guid: row.guid, request: { source_droplet_guid: sourceGuid } });
+      await recordAppEvent(trx, found, call.actor, { event: "droplet.create", data: { droplet_guid: row.guid, request: { source_droplet_guid: sourceGuid } } });
       return row;
     });
     background.run("droplet copy", async () => {
@@ -124,7 +124,7 @@ export function dropletRoutes(api: Api, parts: AppParts, background: Background)
       if (!(await looksLikeDroplet(path))) throw unprocessable("Uploaded droplet file is invalid: it is no gzip-compressed tar archive");
       const taken = await db.updateTable("droplets").set({ state: "PROCESSING_UPLOAD", updated_at: new Date(clock.now()) }).where("guid", "=", row.guid).where("state", "=", "AWAITING_UPLOAD").returningAll().executeTakeFirst();
       if (!taken) throw unprocessable("Droplet may be uploaded only once. Create a new droplet to upload bits.");
-      await recordAppEvent(db, "droplet.upload", found, call.actor, { droplet_guid: row.guid });
+      await recordAppEvent(db, found, call.actor, { event: "droplet.upload", data: { droplet_guid: row.guid } });
       runtime.log(row.app_guid, `Uploading droplet for app with guid ${row.app_guid}`);
       const work = async (): Promise<void> => {
         await using _upload = upload;
@@ -151,7 +151,7 @@ export function dropletRoutes(api: Api, parts: AppParts, background: Background)
     if (!call.access.can("droplet.download", found.place)) throw notAuthorized();
     if (row.state !== "STAGED") throw unprocessable("Only staged droplets can be downloaded.");
     const { stream, sizeBytes } = await blobs.get(`droplets/${row.guid}`, { signal: call.signal });
-    await recordAppEvent(db, "droplet.download", found, call.actor, { droplet_guid: row.guid });
+    await recordAppEvent(db, found, call.actor, { event: "droplet.download", data: { droplet_guid: row.guid } });
     runtime.log(row.app_guid, `Downloading droplet for app with guid ${row.app_guid}`);
     return download(stream, { type: "application/octet-stream", sizeBytes, name: `${row.guid}.tgz` });
   });
@@ -170,7 +170,7 @@ export function dropletRoutes(api: Api, parts: AppParts, background: Background)
     if (found.app.current_droplet_guid === row.guid) throw unprocessable(`The droplet is currently used by app with guid "${row.app_guid}".`);
     const work = async (): Promise<void> => {
       await transaction(db, async (trx) => {
-        await recordAppEvent(trx, "droplet.delete", found, call.actor, { droplet_guid: row.guid });
+        await recordAppEvent(trx, found, call.actor, { event: "droplet.delete", data: { droplet_guid: row.guid } });
         await trx.deleteFrom("droplets").where("guid", "=", row.guid).execute();
       });
       runtime.log(row.app_guid, `Deleting droplet for app with guid ${row.app_guid}`);

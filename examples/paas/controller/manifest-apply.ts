@@ -56,14 +56,14 @@ async function applyProcess(parts: AppParts, { actor }: Caller, appGuid: string,
   const existing = await newestProcess(parts, appGuid, wanted.type);
   let process = existing ?? (await createProcess(parts, appGuid, wanted.type, actor));
   const changes = Object.keys(patch).length > 2 || Object.keys(patch.healthCheck).length > 0 || Object.keys(patch.readinessHealthCheck).length > 0;
-  if (changes) process = await updateProcess(parts, process, patch, actor, { manifest: true });
+  if (changes) process = await updateProcess(parts, process, patch, { actor, manifest: true });
   const scale = {
     ...(wanted.instances !== undefined && { instances: wanted.instances }),
     ...(wanted.memoryMb !== undefined && { memory_in_mb: wanted.memoryMb }),
     ...(wanted.diskMb !== undefined && { disk_in_mb: wanted.diskMb }),
     ...(wanted.logRateBytesPerSecond !== undefined && { log_rate_limit_in_bytes_per_second: wanted.logRateBytesPerSecond }),
   };
-  if (Object.keys(scale).length > 0) await scaleProcess(parts, process, scale, actor, { manifest: true });
+  if (Object.keys(scale).length > 0) await scaleProcess(parts, process, scale, { actor, manifest: true });
 }
 
 const healthPatch = ({ type, endpoint, invocationTimeoutSeconds, intervalSeconds }: HealthCheckChange): HealthCheckPatch => ({
@@ -80,7 +80,7 @@ async function createProcess(parts: AppParts, appGuid: string, type: string, act
   const row = await transaction(parts.db, async (trx) => {
     const found = await lockApp(trx, appGuid);
     const row = await trx.insertInto("processes").values(newProcess(found.app, type, parts.limits)).returningAll().executeTakeFirstOrThrow();
-    await recordAppEvent(trx, "process.create", found, actor, { process_guid: row.guid, process_type: type, manifest_triggered: true });
+    await recordAppEvent(trx, found, actor, { event: "process.create", data: { process_guid: row.guid, process_type: type, manifest_triggered: true } });
     return row;
   });
   parts.runtime.log(appGuid, `Added process: "${type}"`);
@@ -99,9 +99,9 @@ async function applyApp(parts: AppParts, { actor }: Caller, guid: string, { life
       .where("guid", "=", guid)
       .returningAll()
       .executeTakeFirstOrThrow();
-    await recordAppEvent(trx, "update", found, actor, {
+    await recordAppEvent(trx, found, actor, { event: "update", data: {
       manifest_triggered: true, request: { ...(wanted && { lifecycle: { type: lifecycle.type, data: { buildpacks: lifecycle.buildpacks, stack: lifecycle.stack } } }), ...(metadata && { metadata }) },
-    });
+    } });
     return { ...found, app };
   });
 }

@@ -51,7 +51,7 @@ async function mapAll(parts: AppParts, caller: Caller, found: PlacedApp, wanted:
   const rows: { wish: ManifestRoute; row: RowOf<"routes"> }[] = [];
   for (const wish of wanted) rows.push({ wish, row: await named(wish, () => findOrCreate(parts, caller, found, wish)) });
   // Nothing is mapped before all of them are there.
-  for (const { wish, row } of rows) await named(wish, () => mapOne(parts, caller, found, wish, row));
+  for (const { wish, row } of rows) await named(wish, () => mapOne(parts, caller, found, { wish, row }));
 }
 
 async function findOrCreate(parts: AppParts, caller: Caller, { app, place }: PlacedApp, wish: ManifestRoute): Promise<RowOf<"routes">> {
@@ -65,7 +65,7 @@ async function findOrCreate(parts: AppParts, caller: Caller, { app, place }: Pla
       .where("path", "=", wish.path).where(sql<boolean>`coalesce(routes.port, 0) = ${wish.port ?? 0}`).executeTakeFirst();
     if (!row) return createRoute(parts, caller, { spaceGuid: app.space_guid, domainGuid: domain.guid, host: candidate.host, path: wish.path, port: wish.port, options: wish.options });
     await demandUsable(parts, app.space_guid, row);
-    return wish.options ? changeOptions(parts, caller, row, wish.options, place.organizationGuid) : row;
+    return wish.options ? changeOptions(parts, caller, row, { options: wish.options, organizationGuid: place.organizationGuid }) : row;
   }
   throw unprocessable(`No domains exist for route ${wish.text}`);
 }
@@ -76,7 +76,7 @@ async function demandUsable({ db }: AppParts, spaceGuid: string, row: RowOf<"rou
   if (!shared) throw unprocessable("Routes cannot be mapped to destinations in different spaces");
 }
 
-async function changeOptions({ db, flags, clock }: AppParts, { actor }: Caller, row: RowOf<"routes">, options: Record<string, unknown>, organizationGuid: string): Promise<RowOf<"routes">> {
+async function changeOptions({ db, flags, clock }: AppParts, { actor }: Caller, row: RowOf<"routes">, { options, organizationGuid }: { options: Record<string, unknown>; organizationGuid: string }): Promise<RowOf<"routes">> {
   const merged = mergedOptions(row.options, options, await flags.enabled("hash_based_routing"));
   const changed = await db.updateTable("routes").set({ options: json(merged), updated_at: new Date(clock.now()) }).where("guid", "=", row.guid).returningAll().executeTakeFirstOrThrow();
   await recordAudit(db, {
@@ -86,7 +86,7 @@ async function changeOptions({ db, flags, clock }: AppParts, { actor }: Caller, 
   return changed;
 }
 
-async function mapOne(parts: AppParts, caller: Caller, { app }: PlacedApp, wish: ManifestRoute, row: RowOf<"routes">): Promise<void> {
+async function mapOne(parts: AppParts, caller: Caller, { app }: PlacedApp, { wish, row }: { wish: ManifestRoute; row: RowOf<"routes"> }): Promise<void> {
   const { db, clock } = parts;
   const existing = await db.selectFrom("route_destinations").selectAll().where("route_guid", "=", row.guid).where("app_guid", "=", app.guid).where("process_type", "=", "web").executeTakeFirst();
   if (!existing) return putDestinations(parts, caller, row, [{ app: { guid: app.guid }, ...(wish.protocol && { protocol: wish.protocol }) }]);

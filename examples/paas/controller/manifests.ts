@@ -77,7 +77,7 @@ export function manifestRoutes(api: Api, parts: AppParts): void {
     for (const { guid, manifest } of targets) {
       const yaml = yamlOf({ applications: [manifest.audit] }).slice(0, maxAuditText);
       const app = apps.get(manifest.name);
-      if (app) await recordAppEvent(db, "apply_manifest", { app, place }, call.actor, { request: { manifest: `---\n${yaml}` } });
+      if (app) await recordAppEvent(db, { app, place }, call.actor, { event: "apply_manifest", data: { request: { manifest: `---\n${yaml}` } } });
       runtime.log(guid, `Applied manifest to app with guid ${guid} (---\n${yaml})`);
     }
     const caller = { access: call.access, actor: call.actor };

@@ -17,8 +17,15 @@ interface PackageRow {
   app_guid: string;
 }
 
+export interface PackageContents {
+  upload: Upload;
+  resources: readonly Resource[];
+  /** Whether its files go into the pool. */
+  fillPool: boolean;
+}
+
 /** Makes the package of what was uploaded, in the background: READY with its checksum, or FAILED with the reason. */
-export function processPackage(parts: AppParts, background: Background, { guid, app_guid }: PackageRow, upload: Upload, resources: readonly Resource[], { fillPool }: { fillPool: boolean }): void {
+export function processPackage(parts: AppParts, background: Background, { guid, app_guid }: PackageRow, { upload, resources, fillPool }: PackageContents): void {
   const { blobs, limits, tempDir } = parts;
   background.run("package", async (signal) => {
     await using _upload = upload;

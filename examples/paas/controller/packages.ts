@@ -46,7 +46,7 @@ export function packageRoutes(api: Api, parts: AppParts, flags: FeatureFlags, ba
   });
 
   const read = (guid: string) => db.selectFrom("packages").selectAll().where("guid", "=", guid).executeTakeFirst();
-  const find = async (call: Call, write?: Permission) => demandPart(db, call, await read(call.guid), "Package", write);
+  const find = async (call: Call, write?: Permission) => demandPart(db, call, { row: await read(call.guid), type: "Package", write });
 
   api.get("/v3/packages/:guid", async (call) => {
     const { row } = await find(call);
@@ -82,7 +82,7 @@ export function packageRoutes(api: Api, parts: AppParts, flags: FeatureFlags, ba
         .returningAll()
         .executeTakeFirstOrThrow();
       const request = source ? { source_package_guid: source } : { type: "bits" };
-      await recordAppEvent(trx, "package.create", found, call.actor, { package_guid: row.guid, request });
+      await recordAppEvent(trx, found, call.actor, { event: "package.create", data: { package_guid: row.guid, request } });
       return row;
     });
     runtime.log(appGuid, `Adding app package for app with guid ${appGuid}${source ? ` copied from package with guid ${source}` : ""}`);
@@ -115,12 +115,12 @@ export function packageRoutes(api: Api, parts: AppParts, flags: FeatureFlags, ba
       const taken = await transaction(db, async (trx) => {
         const taken = await trx.updateTable("packages").set({ state: "PROCESSING_UPLOAD", updated_at: new Date(parts.clock.now()) })
           .where("guid", "=", row.guid).where("state", "=", "AWAITING_UPLOAD").returningAll().executeTakeFirst();
-        if (taken) await recordAppEvent(trx, "package.upload", found, call.actor, { package_guid: row.guid });
+        if (taken) await recordAppEvent(trx, found, call.actor, { event: "package.upload", data: { package_guid: row.guid } });
         return taken;
       });
       if (!taken) throw new CfError("PackageBitsAlreadyUploaded");
       runtime.log(row.app_guid, `Uploading app package for app with guid ${row.app_guid}`);
-      processPackage(parts, background, taken, upload, resources, { fillPool: await flags.enabled("resource_matching") });
+      processPackage(parts, background, taken, { upload, resources, fillPool: await flags.enabled("resource_matching") });
       return presentPackage(taken, call.urls.api);
     } catch (error) {
       await upload[Symbol.asyncDispose]();
@@ -134,7 +134,7 @@ export function packageRoutes(api: Api, parts: AppParts, flags: FeatureFlags, ba
     if (row.type !== "bits") throw unprocessable("Package type must be bits.");
     if (row.state !== "READY") throw unprocessable("Package has no bits to download.");
     const { stream, sizeBytes } = await blobs.get(`packages/${row.guid}`, { signal: call.signal });
-    await recordAppEvent(db, "package.download", found, call.actor, { package_guid: row.guid });
+    await recordAppEvent(db, found, call.actor, { event: "package.download", data: { package_guid: row.guid } });
     runtime.log(row.app_guid, `Downloading app package for app with guid ${row.app_guid}`);
     return download(stream, { type: "application/zip", sizeBytes, name: `${row.guid}.zip` });
   });
@@ -153,7 +153,7 @@ export function packageRoutes(api: Api, parts: AppParts, flags: FeatureFlags, ba
     const { row, found } = await find(call, "app.write");
     const work = async (): Promise<void> => {
       await transaction(db, async (trx) => {
-        await recordAppEvent(trx, "package.delete", found, call.actor, { package_guid: row.guid });
+        await recordAppEvent(trx, found, call.actor, { event: "package.delete", data: { package_guid: row.guid } });
         await trx.deleteFrom("packages").where("guid", "=", row.guid).execute();
       });
       runtime.log(row.app_guid, `Deleting app package for app with guid ${row.app_guid}`);

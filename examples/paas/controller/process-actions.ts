@@ -7,8 +7,9 @@ import { CfError, unprocessable } from "./errors.ts";
 import { mergedMetadata, type MetadataPatch } from "./present.ts";
 import { diskProblem, processColumns, type ProcessPatch, type ScaleChange } from "./process-rules.ts";
 
-export interface ByManifest {
-  /** Said in the audit event. */
+export interface ChangeBy {
+  actor: Actor;
+  /** A manifest asked for it: said in the audit event. */
   manifest?: boolean;
 }
 
@@ -16,7 +17,7 @@ export interface ByManifest {
  * Sets how many instances of a process run and how large they are. The number takes effect at once; memory, disk and log
  * rate with the next start, as clients expect, since running instances keep their version.
  */
-export async function scaleProcess(parts: AppParts, { guid, app_guid }: ProcessRow, change: ScaleChange, actor: Actor, { manifest = false }: ByManifest = {}): Promise<ProcessRow> {
+export async function scaleProcess(parts: AppParts, { guid, app_guid }: ProcessRow, change: ScaleChange, { actor, manifest = false }: ChangeBy): Promise<ProcessRow> {
   const process = await transaction(parts.db, async (trx) => {
     const found = await lockApp(trx, app_guid);
     const before = await reread(trx, guid);
@@ -30,7 +31,7 @@ export async function scaleProcess(parts: AppParts, { guid, app_guid }: ProcessR
       if (process.instances !== before.instances || process.memory_in_mb !== before.memory_in_mb)
         await recordUsage(trx, found, { state: "STARTED", previousState: "STARTED", process, before });
     }
-    await recordAppEvent(trx, "process.scale", found, actor, { process_guid: guid, process_type: process.type, request: { ...change }, ...(manifest && { manifest_triggered: true }) });
+    await recordAppEvent(trx, found, actor, { event: "process.scale", data: { process_guid: guid, process_type: process.type, request: { ...change }, ...(manifest && { manifest_triggered: true }) } });
     return process;
   });
   parts.runtime.log(app_guid, `Scaling process: "${process.type}"`);
@@ -39,7 +40,7 @@ export async function scaleProcess(parts: AppParts, { guid, app_guid }: ProcessR
 }
 
 /** Changes command, user, health checks and metadata of a process; running instances take them up with the next start. */
-export async function updateProcess(parts: AppParts, { guid, app_guid }: ProcessRow, patch: ProcessPatch, actor: Actor, { manifest = false, metadata }: ByManifest & { metadata?: MetadataPatch | undefined } = {}): Promise<ProcessRow> {
+export async function updateProcess(parts: AppParts, { guid, app_guid }: ProcessRow, patch: ProcessPatch, { actor, manifest = false, metadata }: ChangeBy & { metadata?: MetadataPatch | undefined }): Promise<ProcessRow> {
   const process = await transaction(parts.db, async (trx) => {
     const found = await lockApp(trx, app_guid);
     const before = await reread(trx, guid);
@@ -54,7 +55,7 @@ export async function updateProcess(parts: AppParts, { guid, app_guid }: Process
       .returningAll()
       .executeTakeFirstOrThrow();
     const request = { ...columns, ...(patch.command !== undefined && { command: "[PRIVATE DATA HIDDEN]" }) };
-    await recordAppEvent(trx, "process.update", found, actor, { process_guid: guid, process_type: process.type, request, ...(manifest && { manifest_triggered: true }) });
+    await recordAppEvent(trx, found, actor, { event: "process.update", data: { process_guid: guid, process_type: process.type, request, ...(manifest && { manifest_triggered: true }) } });
     return process;
   });
   parts.runtime.log(app_guid, `Updating process: "${process.type}"`);
@@ -66,7 +67,7 @@ export async function terminateInstance(parts: AppParts, process: ProcessRow, in
   if (!Number.isInteger(index) || index < 0 || index >= process.instances) throw new CfError("ResourceNotFound", "Instance not found");
   await parts.runtime.stopInstance(process.guid, index);
   await transaction(parts.db, async (trx) =>
-    recordAppEvent(trx, "process.terminate_instance", await lockApp(trx, process.app_guid), actor, { process_guid: process.guid, process_type: process.type, process_index: index }));
+    recordAppEvent(trx, await lockApp(trx, process.app_guid), actor, { event: "process.terminate_instance", data: { process_guid: process.guid, process_type: process.type, process_index: index } }));
   parts.runtime.log(process.app_guid, `Terminating process: "${process.type}", index: "${index}"`);
 }
 

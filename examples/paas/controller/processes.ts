@@ -81,7 +81,7 @@ export function processRoutes(api: Api, parts: AppParts, flags: FeatureFlags): v
   }
 
   const byGuid = async (call: Call, write?: Permission): Promise<FoundProcess> => {
-    const { row, found } = await demandPart(db, call, await db.selectFrom("processes").selectAll().where("guid", "=", call.guid).executeTakeFirst(), "Process", write);
+    const { row, found } = await demandPart(db, call, { row: await db.selectFrom("processes").selectAll().where("guid", "=", call.guid).executeTakeFirst(), type: "Process", write });
     return { process: row, found };
   };
   /** The newest process of the type: during a deployment there are two. */
@@ -100,7 +100,7 @@ export function processRoutes(api: Api, parts: AppParts, flags: FeatureFlags): v
       if (problems.length > 0) throw unprocessable(problems.join(", "));
       const { process, found } = await find(call, "app.operate");
       const metadata = isPlain(call.body) ? (call.body["metadata"] as MetadataPatch | undefined) : undefined;
-      return presentOne({ process: await updateProcess(parts, process, patch, call.actor, { metadata }), found }, call);
+      return presentOne({ process: await updateProcess(parts, process, patch, { actor: call.actor, metadata }), found }, call);
     });
 
     api.post(`${address}/actions/scale`, async (call) => {
@@ -108,7 +108,7 @@ export function processRoutes(api: Api, parts: AppParts, flags: FeatureFlags): v
       const { process, found } = await find(call, "app.operate");
       const { change, problems } = readScale(call.body);
       if (problems.length > 0) throw unprocessable(problems.join(", "));
-      return acceptedBody(await presentOne({ process: await scaleProcess(parts, process, change, call.actor), found }, call));
+      return acceptedBody(await presentOne({ process: await scaleProcess(parts, process, change, { actor: call.actor }), found }, call));
     });
 
     api.get(`${address}/stats`, { query: "any" }, async (call) => {

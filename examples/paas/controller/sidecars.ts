@@ -38,7 +38,7 @@ function readSidecar(body: unknown, { required }: { required: boolean }): Sideca
 
 /** Creates a sidecar of an app, or changes the one of that name. @throws CfError when its processes have no room for it */
 export async function putSidecar(trx: Trx, appGuid: string, { name, command, processTypes, memoryMb = null }: Required<Omit<SidecarChange, "memoryMb">> & SidecarChange): Promise<RowOf<"sidecars">> {
-  await demandRoom(trx, appGuid, name, processTypes, memoryMb);
+  await demandRoom(trx, appGuid, { name, processTypes, memoryMb });
   return trx
     .insertInto("sidecars")
     .values({ guid: randomUUID(), app_guid: appGuid, name, command, process_types: json(processTypes), memory_in_mb: memoryMb, origin: "user" })
@@ -47,7 +47,7 @@ export async function putSidecar(trx: Trx, appGuid: string, { name, command, pro
     .executeTakeFirstOrThrow();
 }
 
-async function demandRoom(trx: Trx, appGuid: string, name: string, types: readonly string[], memoryMb: number | null): Promise<void> {
+async function demandRoom(trx: Trx, appGuid: string, { name, processTypes: types, memoryMb }: { name: string; processTypes: readonly string[]; memoryMb: number | null }): Promise<void> {
   const others = await trx.selectFrom("sidecars").selectAll().where("app_guid", "=", appGuid).where("name", "!=", name).execute();
   const processes = await trx.selectFrom("processes").select(["type", "memory_in_mb"]).where("app_guid", "=", appGuid).where("type", "in", [...types, ""]).execute();
   for (const process of processes) {
@@ -81,13 +81,13 @@ export function sidecarRoutes(api: Api, { db }: AppParts): void {
     return created(presentSidecar(row));
   });
 
-  const find = async (call: Call, write?: Permission) => (await demandPart(db, call, await db.selectFrom("sidecars").selectAll().where("guid", "=", call.guid).executeTakeFirst(), "Sidecar", write)).row;
+  const find = async (call: Call, write?: Permission) => (await demandPart(db, call, { row: await db.selectFrom("sidecars").selectAll().where("guid", "=", call.guid).executeTakeFirst(), type: "Sidecar", write })).row;
   api.get("/v3/sidecars/:guid", async (call) => presentSidecar(await find(call)));
   api.patch("/v3/sidecars/:guid", async (call) => {
     const before = await find(call, "app.write");
     const { name = before.name, command = before.command, processTypes = before.process_types, memoryMb = before.memory_in_mb } = readSidecar(call.body, { required: false });
     const row = await transaction(db, async (trx) => {
-      await demandRoom(trx, before.app_guid, before.name, processTypes, memoryMb);
+      await demandRoom(trx, before.app_guid, { name: before.name, processTypes, memoryMb });
       return trx.updateTable("sidecars").set({ name, command, process_types: json(processTypes), memory_in_mb: memoryMb, updated_at: sql`now()` }).where("guid", "=", before.guid).returningAll().executeTakeFirstOrThrow();
     }).catch((error: unknown) => {
       throw uniqueViolation(error) === undefined ? error : taken(`Sidecar with name '${name}' already exists for given app`);

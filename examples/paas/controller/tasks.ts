@@ -29,7 +29,7 @@ export function taskRoutes(api: Api, { db }: AppParts, flags: FeatureFlags): voi
     },
     present: (rows, call) => rows.map((row) => presentTask(row, call.urls.api)),
   });
-  const find = async (call: Call) => demandPart(db, call, await db.selectFrom("tasks").selectAll().where("guid", "=", call.guid).executeTakeFirst(), "Task");
+  const find = async (call: Call) => demandPart(db, call, { row: await db.selectFrom("tasks").selectAll().where("guid", "=", call.guid).executeTakeFirst(), type: "Task" });
   api.get("/v3/tasks/:guid", async (call) => {
     const { row, found } = await find(call);
     return presentTask(row, call.urls.api, { showCommand: call.access.can("app.secrets.read", found.place) });

@@ -7,7 +7,6 @@ const maxPartBytes = 255;
  * other control character, a `..` part, or too long. `./` and doubled slashes are taken out, a trailing slash is kept.
  */
 export function plainPath(path: string): string | undefined {
-  // eslint-disable-next-line no-control-regex -- control characters in names are exactly what is looked for
   if (path === "" || /[\u0000-\u001f\\]/.test(path) || path.startsWith("/") || /^[A-Za-z]:/.test(path)) return undefined;
   const parts = path.split("/").filter((part) => part !== "" && part !== ".");
   if (parts.includes("..") || parts.some((part) => Buffer.byteLength(part) > maxPartBytes)) return undefined;
