@@ -164,9 +164,10 @@ export function createRouter(options: RouterOptions = {}): Router {
   async function drainOnce({ waitMs = 0, timeoutMs = drainTimeoutMs }: DrainOptions): Promise<void> {
     const wasListening = front.listening;
     if (state !== "stopped") enter("draining");
+    // From here on every answer says `Connection: close`, so that clients come back through the balancer.
+    context.draining = true;
     if (wasListening) {
       if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
-      context.draining = true;
       front.close();
       const limit = setTimeout(() => idle?.(), timeoutMs);
       // Tunnels do not end by themselves, and their clients reconnect: they are cut when the last ordinary request is answered.

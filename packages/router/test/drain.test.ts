@@ -102,7 +102,7 @@ describe("draining", () => {
     expect((await ask(status, { path: "/health" })).status).toBe(200);
     const draining = r.router.drain({ waitMs: 300 });
     expect((await ask(status, { path: "/health" })).status).toBe(503);
-    expect((await ask(r.port)).status).toBe(200);
+    expect(await ask(r.port)).toMatchObject({ status: 200, headers: { connection: "close" } });
     await draining;
     await expect(ask(status, { path: "/health" })).rejects.toThrow();
   });

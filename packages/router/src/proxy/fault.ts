@@ -14,6 +14,7 @@ const never = "no-cache, no-store";
 /** Every answer of the router itself, with the words clients and operators have learnt to look for (gorouter `handlers/`). */
 export const faults = {
   emptyHost: (): Fault => ({ status: 400, code: "empty_host", message: "Request had empty Host header", cacheControl: brief }),
+  addressAsHost: (host: string): Fault => ({ status: 400, code: "empty_host", message: `Request had the address '${host}' as its Host header instead of the name of a route.`, cacheControl: brief }),
   badHost: (): Fault => ({ status: 400, code: "invalid_host", message: "Request had a malformed Host header", cacheControl: never }),
   badTarget: (): Fault => ({ status: 400, code: "invalid_target", message: "Request had a malformed target", cacheControl: never }),
   connectRefused: (): Fault => ({ status: 405, code: "method_not_allowed", message: "CONNECT is not supported" }),

@@ -28,7 +28,7 @@ export const findRoute: Step = (exchange, next) => {
   const route = table.lookup(host, path);
   if (route === undefined) {
     // Probes that use our own address as a name: a fault of the request, not a missing app.
-    if (host === exchange.peerAddress) return respondFault(exchange, faults.emptyHost());
+    if (host === exchange.peerAddress) return respondFault(exchange, faults.addressAsHost(host));
     return respondFault(exchange, unknownRoute(exchange, host));
   }
   exchange.route = route;
