@@ -74,7 +74,7 @@ describe("the platform's process dies at each step of a push", () => {
       async onStep(reached) {
         if (reached !== step) return;
         // A build is killed in the midst of the buildpack, not before it.
-        if (step === "build-created") await until("the buildpack is at work", () => processesOf(dataDir).some((pid) => /compile|sleep/.test(describeProcesses([pid]))), { withinMs: 20_000, everyMs: 50 }).catch(() => {});
+        if (step === "build-created") await until("the buildpack is at work", () => processesOf(dataDir).some((pid) => /compile|sleep/.test(describeProcesses([pid]))), { withinMs: 20_000, everyMs: 50 });
         await platform.kill("SIGKILL");
         throw cut;
       },
