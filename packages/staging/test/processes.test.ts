@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { readdir, readFile } from "node:fs/promises";
+import { chown, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { hasProc, isAlive, killTaskProcesses, startTimeOf } from "../src/script/proc.ts";
@@ -125,6 +125,14 @@ describe("a stager that is killed", () => {
     for (const name of children) await gone(await pidIn(join(notes, name)));
     expect(await listTree(workDir)).toEqual([]);
   });
+});
+
+test.runIf(process.getuid?.() === 0)("a work folder that another user made first is not used", async () => {
+  const workDir = await writeTree(await temporaryFolder(), { "00000000-0000-4000-8000-000000000000.1.1.task": "", "00000000-0000-4000-8000-000000000000/x": "" });
+  await chown(workDir, 65_534, 65_534);
+  expect(await failing({}, { workDir })).toMatchObject({ code: "STAGING_OPTIONS_INVALID", message: expect.stringContaining("another user") as string });
+  expect((await recoverStaging(workDir)).tasks).toEqual([]);
+  expect(await readdir(workDir)).toHaveLength(2);
 });
 
 describe("output", () => {

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
-import { chmod, mkdir, readdir, readFile, realpath, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, readFile, realpath, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { StagingError } from "../errors.ts";
 import { type Logger, silentLogger } from "../ports.ts";
 import { removeTree } from "../remove-tree.ts";
 import { isAlive, killGroup, killTaskProcesses, startTimeOf } from "./proc.ts";
@@ -27,8 +28,10 @@ const recordShape = /^([0-9a-f-]{36})\.(\d+)\.(\d+)\.task$/;
  * when this process is killed, `recoverStaging` finds the record, ends orphans and clears up.
  */
 export async function createWorkFolder(workDir: string, log: Logger = silentLogger): Promise<WorkFolder> {
-  await mkdir(workDir, { recursive: true });
+  await mkdir(workDir, { recursive: true, mode: 0o711 });
   const root = await realpath(workDir);
+  if (!(await isOurs(root)))
+    throw new StagingError("STAGING_OPTIONS_INVALID", `the work folder ${root} belongs to another user, who could exchange what lies in it; choose another one`);
   const id = randomUUID();
   const path = join(root, id);
   const record = join(root, recordName(id, process.pid, await startTimeOf(process.pid)));
@@ -64,6 +67,9 @@ export async function createWorkFolder(workDir: string, log: Logger = silentLogg
   };
 }
 
+/** The default work folder has a name that anybody can guess, in a folder where anybody can make one first. */
+const isOurs = async (root: string): Promise<boolean> => [0, process.getuid?.() ?? 0].includes((await stat(root)).uid);
+
 /** What `recoverStaging` cleared up. */
 export interface Recovery {
   /** Tasks whose stager is gone. */
@@ -81,7 +87,7 @@ export async function recoverStaging(workDir: string): Promise<Recovery> {
   const root = await realpath(workDir).catch(() => undefined);
   const tasks: string[] = [];
   let processesKilled = 0;
-  if (root === undefined) return { tasks, processesKilled };
+  if (root === undefined || !(await isOurs(root))) return { tasks, processesKilled };
   for (const name of await readdir(root)) {
     const [, id, pid, startTime] = recordShape.exec(name) ?? [];
     if (id === undefined || (await isAlive(Number(pid), startTime === "0" ? undefined : startTime))) continue;
