@@ -2,18 +2,22 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "vitest";
-import { processBackend } from "../src/index.ts";
+import { processBackend, type ProcessBackendOptions } from "../src/index.ts";
 import { backendConformance } from "../src/testing.ts";
 
-backendConformance("process", {
+const make = (options: ProcessBackendOptions) => async () => {
+  const dir = await mkdtemp(join(tmpdir(), "opencf-dea-backend-"));
+  return {
+    backend: processBackend(options),
+    again: async () => processBackend(options),
+    dir,
+    [Symbol.asyncDispose]: () => rm(dir, { recursive: true, force: true }),
+  };
+};
+
+backendConformance("process", { test, make: make({}) });
+backendConformance("process, kept by sh", {
   test,
-  async make() {
-    const dir = await mkdtemp(join(tmpdir(), "opencf-dea-backend-"));
-    return {
-      backend: processBackend(),
-      again: async () => processBackend(),
-      dir,
-      [Symbol.asyncDispose]: () => rm(dir, { recursive: true, force: true }),
-    };
-  },
+  make: make({ shell: ["/bin/sh"] }),
+  cannot: { "gives arguments and environment to the kernel as they are": "a plain sh may drop variables whose names are no identifiers" },
 });

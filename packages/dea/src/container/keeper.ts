@@ -18,7 +18,8 @@ import type { ExitStatus, ProcessSpec } from "./container.ts";
  * Nothing of the app runs before the executor has written down who the keeper is and says "go";
  * the keeper goes only when told "bye", so its pid stays valid as the name of the process group.
  * Signals to the group reach it too: it traps them (not ignores: that would be inherited) and waits on.
- * Its own standard output and error go nowhere: a shell remarks on children that are killed.
+ * Its own standard output and error go nowhere: a shell remarks on children that are killed. (The parentheses are
+ * for dash, which redirects in the parent and would make that remark in the app's error output.)
  */
 const script = `trap : HUP INT QUIT TERM USR1 USR2 ALRM
 word=
@@ -28,7 +29,7 @@ ulimit -c 0 2>/dev/null
 ulimit -n "$2" 2>/dev/null
 shift 2
 exec 5>&1 6>&2 >/dev/null 2>/dev/null
-"$@" >&5 2>&6 3>&- 4>&- 5>&- 6>&-
+(exec "$@" >&5 2>&6 3>&- 4>&- 5>&- 6>&-)
 status=$?
 printf '%s\\n' "$status" >"$status_file"
 printf 'exit %s\\n' "$status" >&3
@@ -54,7 +55,7 @@ const firstProgram = (paths: readonly string[]): string | undefined =>
  * bash where there is one: dash drops variables whose names are no shell identifiers, and such names
  * (`spring.datasource.url`) are common. `-p` keeps bash from running a user's BASH_ENV here.
  */
-const shell = (): string[] => {
+export const keeperShell = (): string[] => {
   const bash = firstProgram(["/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash"]);
   return bash ? [bash, "-p"] : ["/bin/sh"];
 };
@@ -148,13 +149,22 @@ export function attachKeeper(dir: string, pid: number): Keeper {
   };
 }
 
+export interface KeeperPlace {
+  cwd: string;
+  /** Limit of open files. */
+  fileDescriptors: number;
+  /** Program and options of the shell. */
+  shell: readonly string[];
+}
+
 /** Starts a keeper in its own session and process group; the app waits for `go`. Throws DEA_CONTAINER. */
-export async function startKeeper(dir: string, cwd: string, spec: ProcessSpec, fileDescriptors: number): Promise<Keeper> {
+export async function startKeeper(dir: string, spec: ProcessSpec, place: KeeperPlace): Promise<Keeper> {
+  const { cwd, fileDescriptors, shell } = place;
   const opened: number[] = [];
   try {
     await run("mkfifo", ["-m", "600", ...pipes.map((name) => join(dir, name))]);
     opened.push(openSync("/dev/null", constants.O_RDONLY), ...pipes.map((name) => openSync(join(dir, name), writers)));
-    const [program = "/bin/sh", ...options] = shell();
+    const [program = "/bin/sh", ...options] = shell;
     const args = [...options, "-c", script, "opencf-keeper", join(dir, "status"), String(fileDescriptors), ...spec.argv];
     const child = spawn(program, args, { cwd, env: environmentOf(spec.env), stdio: opened, detached: true });
     const pid = await new Promise<number>((resolve, reject) => {

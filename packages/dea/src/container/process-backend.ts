@@ -3,14 +3,16 @@ import { join } from "node:path";
 import { DeaError } from "../errors.ts";
 import { type Clock, sleep, systemClock } from "../ports.ts";
 import type { Backend, BackendPlace, Capabilities, ContainerRecord, ContainerSpec } from "./container.ts";
-import { readStatusFile } from "./keeper.ts";
+import { keeperShell, readStatusFile } from "./keeper.ts";
 import { guardOrphans } from "./orphan-guard.ts";
-import { createProcessContainer, type Leader, type ProcessContainer } from "./process-container.ts";
+import { createProcessContainer, type Leader, type ProcessContainer, type Surroundings } from "./process-container.ts";
 import { isAlive, type MarkedProcess } from "./process-table.ts";
 import { createProcessWatch } from "./process-watch.ts";
 
 export interface ProcessBackendOptions {
   clock?: Clock;
+  /** Shell that stands between the executor and each app. Default: `bash -p` where it is, else `sh`. */
+  shell?: readonly string[];
 }
 
 /** What plain processes cannot do, said aloud. */
@@ -36,13 +38,13 @@ export const processCapabilities: Capabilities = {
  * Throws DEA_UNSUPPORTED elsewhere.
  */
 export function processBackend(options: ProcessBackendOptions = {}): Backend {
-  const { clock = systemClock } = options;
+  const { clock = systemClock, shell = keeperShell() } = options;
   if (process.platform !== "linux") {
     throw new DeaError("DEA_UNSUPPORTED", `the process backend needs Linux (it reads /proc); this is ${process.platform}`);
   }
   let place: BackendPlace | undefined;
   let guard: Disposable | undefined;
-  const around = createProcessWatch(clock, () => place?.dir);
+  const around: Surroundings = { clock, shell, ...createProcessWatch(() => place?.dir) };
 
   const opened = (): BackendPlace => {
     if (!place) throw new DeaError("DEA_CONTAINER", "the backend was not opened");

@@ -11,6 +11,8 @@ import { familyOf, isAlive, type MarkedProcess, type ProcessEntry, readProcess, 
 /** What all containers of a backend share: looking at every process costs the same for one as for a hundred. */
 export interface Surroundings {
   clock: Clock;
+  /** Shell of the keepers: program and options. */
+  shell: readonly string[];
   /** A list of processes that is at most a moment old. */
   recent(): readonly MarkedProcess[];
   /** A list made after this call. */
@@ -146,7 +148,11 @@ export function createProcessContainer(dir: string, owner: string, spec: Contain
     },
     async run({ argv, env }, beforeStart) {
       if (leader || destroyed) throw new DeaError("DEA_CONTAINER", `container ${spec.handle} was used already`);
-      const started = await startKeeper(runDir, homeDir, { argv, env: [...env, `${markVariable}=${mark}`] }, spec.fileDescriptors);
+      const started = await startKeeper(
+        runDir,
+        { argv, env: [...env, `${markVariable}=${mark}`] },
+        { cwd: homeDir, fileDescriptors: spec.fileDescriptors, shell: around.shell },
+      );
       const entry = readProcess(started.pid);
       if (!entry) throw new DeaError("DEA_CONTAINER", `the process of container ${spec.handle} is gone already`);
       leader = { pid: entry.pid, startTicks: entry.startTicks };

@@ -1,4 +1,3 @@
-import type { Clock } from "../ports.ts";
 import { markVariable } from "./mark.ts";
 import type { Surroundings } from "./process-container.ts";
 import { createMarkReader, type MarkedProcess, writersBelow } from "./process-table.ts";
@@ -7,7 +6,7 @@ import { createMarkReader, type MarkedProcess, writersBelow } from "./process-ta
 const recentMs = 200;
 
 /** Reads /proc for all containers of a backend: who asks in the same turn shares one reading. */
-export function createProcessWatch(clock: Clock, dir: () => string | undefined): Surroundings {
+export function createProcessWatch(dir: () => string | undefined): Pick<Surroundings, "recent" | "fresh" | "writers"> {
   const readMarked = createMarkReader(markVariable);
   let list: readonly MarkedProcess[] = [];
   let listedAt = Number.NEGATIVE_INFINITY;
@@ -22,7 +21,6 @@ export function createProcessWatch(clock: Clock, dir: () => string | undefined):
   };
 
   return {
-    clock,
     recent: () => (performance.now() - listedAt > recentMs ? look() : list),
     fresh() {
       coming ??= new Promise((resolve) =>
