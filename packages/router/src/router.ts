@@ -98,7 +98,7 @@ export function createRouter(options: RouterOptions = {}): Router {
       else if (!exchange.closed) throw new Error("no step answered the request");
     } catch (cause) {
       log.error("router.step.failed", { requestId: exchange.requestId, error: cause instanceof Error ? cause.stack : String(cause) });
-      await respondFault(exchange, faults.unknownFailure()).catch(() => exchange.request.socket.destroy());
+      try { await respondFault(exchange, faults.unknownFailure()); } catch { exchange.request.socket.destroy(); }
     }
     underWay.delete(exchange);
     record(exchange);

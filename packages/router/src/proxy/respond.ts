@@ -1,5 +1,5 @@
 import type { Exchange } from "./exchange.ts";
-import type { Fault } from "./fault.ts";
+import { plainErrorPage, type Fault } from "./fault.ts";
 
 /** Sends a router-made answer, and gives a promise for its end. When the answer has begun already, the connection is cut. */
 export function respondFault(exchange: Exchange, fault: Fault): Promise<void> {
@@ -11,7 +11,7 @@ export function respondFault(exchange: Exchange, fault: Fault): Promise<void> {
     cut(exchange);
     return ended(exchange);
   }
-  const { contentType, body } = context.settings.errorPage(fault);
+  const { contentType, body } = pageOf(exchange, fault);
   const bytes = Buffer.from(body);
   const headers = [
     "Content-Type", contentType,
@@ -27,6 +27,16 @@ export function respondFault(exchange: Exchange, fault: Fault): Promise<void> {
   if (exchange.method !== "HEAD") exchange.bytesOut = bytes.length;
   response.end(bytes);
   return ended(exchange);
+}
+
+/** A page of one's own that fails must not take the answer with it. */
+function pageOf({ context: { settings, log } }: Exchange, fault: Fault): { contentType: string; body: string } {
+  try {
+    return settings.errorPage(fault);
+  } catch (cause) {
+    log.error("router.error-page.failed", { error: String(cause) });
+    return plainErrorPage(fault);
+  }
 }
 
 /** Resolves when the last byte is handed over, or the client is gone. */

@@ -110,6 +110,14 @@ describe("answers of the router itself", () => {
   });
 });
 
+test("an error page that throws, or that is none, harms nobody", async () => {
+  await using throwing = await rig({ errorPage: () => { throw new Error("mine"); } });
+  expect(await ask(throwing.port)).toMatchObject({ status: 404, body: expect.stringContaining("does not exist") });
+  await using broken = await rig({ errorPage: () => ({ contentType: "a\nb", body: "x" }) });
+  await expect(ask(broken.port)).rejects.toMatchObject({ code: "ECONNRESET" });
+  await eventually(() => broken.router.inFlight === 0);
+});
+
 describe("failing endpoints", () => {
   for (const [how, cause] of [
     ["refuses", "connection refused"], ["resets", "connection reset"], ["hangsUp", "EOF"], ["babbles", "malformed response"],
