@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
 import multipart from "@fastify/multipart";
 import { fastify, type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { isUnavailable, type Database } from "../database.ts";
+import { foreignKeyViolation, isUnavailable, uniqueViolation, type Database } from "../database.ts";
 import { loadAccess, nobody, type Access } from "./access.ts";
 import { systemActor, type Actor } from "./audit.ts";
-import { bodiesOf, CfError, notAuthorized } from "./errors.ts";
+import { badQuery, bodiesOf, CfError, notAuthorized } from "./errors.ts";
 import { pagination, refuseUnknownKeys, selectPage, slicePage, type PageSpec } from "./page.ts";
 import type { Logger, TokenHolder, TokenValidator, Urls, UrlsOf } from "./ports.ts";
 import type { Condition, RawQuery } from "./query.ts";
@@ -110,6 +110,8 @@ export function createApi({ db, validator, urlsOf, log }: HttpOptions): Api {
       const sent = [headers["x-vcap-request-id"]].flat()[0]?.replace(/[^\w-]/g, "").slice(0, 200);
       return sent === undefined || sent === "" ? randomUUID() : `${sent}::${randomUUID()}`;
     },
+    // A path that cannot be decoded, or that is too long.
+    frameworkErrors: (_error, _request, reply) => void sendError(reply as FastifyReply, new CfError("UnknownRequest")),
     forceCloseConnections: "idle",
     return503OnClosing: true,
   });
@@ -132,7 +134,7 @@ export function createApi({ db, validator, urlsOf, log }: HttpOptions): Api {
   });
   app.setNotFoundHandler((_request, reply) => sendError(reply, new CfError("UnknownRequest")));
   app.setErrorHandler((error: FastifyError | Error, request, reply) => {
-    const known = asCfError(error);
+    const known = asCfError(error) ?? refusedByDatabase(error, request.method);
     if (!known) log.error("request failed", { id: request.id, method: request.method, route: request.routeOptions.url, error: error.stack ?? String(error) });
     return sendError(reply, known ?? error);
   });
@@ -284,6 +286,18 @@ function asCfError(error: FastifyError | Error): CfError | undefined {
   if (code === "FST_ERR_BAD_URL") return new CfError("UnknownRequest");
   if (code === "FST_ERR_CTP_INVALID_MEDIA_TYPE" || code === "FST_INVALID_MULTIPART_CONTENT_TYPE") return new CfError("BadRequest", "Bad request: the content type does not fit");
   if (statusCode === 400) return new CfError("MessageParseError");
+  return undefined;
+}
+
+/** What a check before did not find: text no database stores, numbers out of range, something that was removed or made meanwhile. */
+function refusedByDatabase(error: unknown, method: string): CfError | undefined {
+  const code = String((error as { code?: unknown }).code);
+  if (/^22[0-9A-Z]{3}$/.test(code)) {
+    const text = "A value holds characters that are not allowed, or is out of range.";
+    return method === "GET" ? badQuery(text) : new CfError("UnprocessableEntity", text, { cause: error });
+  }
+  if (foreignKeyViolation(error) !== undefined) return new CfError("UnprocessableEntity", "The request names something that does not exist any more.", { cause: error });
+  if (uniqueViolation(error) !== undefined) return new CfError("UniquenessError", "The same was made by another request at this moment.", { cause: error });
   return undefined;
 }
 
