@@ -178,7 +178,7 @@ export function presentTask(task: RowOf<"tasks">, api: string, { showCommand = f
 export function presentDeployment(deployment: RowOf<"deployments">, api: string): object {
   const at = `/v3/deployments/${deployment.guid}`;
   const active = deployment.status_value === "ACTIVE";
-  const { memory, ...options } = deployment.options as { memory?: { step: number }; canary?: { steps: unknown[] } };
+  const { memory, ...options } = deployment.options as { memory?: { step: number; revision?: object }; canary?: { steps: unknown[] } };
   const isCanary = deployment.strategy === "canary";
   const { canary, ...rest } = options;
   return {
@@ -198,7 +198,7 @@ export function presentDeployment(deployment: RowOf<"deployments">, api: string)
     droplet: { guid: deployment.droplet_guid },
     previous_droplet: { guid: deployment.previous_droplet_guid },
     new_processes: deployment.new_processes,
-    revision: null,
+    revision: memory?.revision ?? null,
     relationships: { app: toOneData(deployment.app_guid) },
     ...metadataOf(deployment),
     links: links(api, {

@@ -5,6 +5,7 @@ import { quotaProblem } from "./app-quota.ts";
 import { recordUsage } from "./app-usage.ts";
 import type { Actor } from "./audit.ts";
 import { CfError, unprocessable } from "./errors.ts";
+import { resolveRevision } from "./revision-store.ts";
 
 /**
  * Starts an app, or starts it again. Every process gets a new version: what runs with an old one is replaced.
@@ -18,7 +19,9 @@ export async function startApp(parts: AppParts, guid: string, actor: Actor, { re
     const before = await processesOf(trx, guid);
     await checkQuota(trx, found.app, before);
     const app = await trx.updateTable("apps").set({ state: "STARTED", updated_at: new Date(parts.clock.now()) }).where("guid", "=", guid).returningAll().executeTakeFirstOrThrow();
-    const processes = found.app.state === "STARTED" && !restart ? before : await renew(parts, trx, before);
+    const starts = found.app.state !== "STARTED" || restart;
+    const revision = starts ? await resolveRevision(trx, { ...found, app }, actor) : undefined;
+    const processes = starts ? await renew(parts, trx, { processes: before, revisionGuid: revision?.guid ?? null }) : before;
     if (found.app.state !== "STARTED") for (const process of processes) await recordUsage(trx, found, { state: "STARTED", previousState: "STOPPED", process });
     if (!silent) await recordAppEvent(trx, found, actor, { event: restart ? "restart" : "start" });
     return { found: { ...found, app }, processes };
@@ -46,10 +49,10 @@ export async function stopApp(parts: AppParts, guid: string, actor: Actor): Prom
 }
 
 /** New versions for all of them. */
-async function renew(parts: AppParts, trx: Trx, processes: readonly ProcessRow[]): Promise<ProcessRow[]> {
+async function renew(parts: AppParts, trx: Trx, { processes, revisionGuid }: { processes: readonly ProcessRow[]; revisionGuid: string | null }): Promise<ProcessRow[]> {
   const renewed: ProcessRow[] = [];
   for (const { guid } of processes)
-    renewed.push(await trx.updateTable("processes").set({ version: randomUUID(), updated_at: new Date(parts.clock.now()) }).where("guid", "=", guid).returningAll().executeTakeFirstOrThrow());
+    renewed.push(await trx.updateTable("processes").set({ version: randomUUID(), revision_guid: revisionGuid, updated_at: new Date(parts.clock.now()) }).where("guid", "=", guid).returningAll().executeTakeFirstOrThrow());
   return renewed;
 }
 

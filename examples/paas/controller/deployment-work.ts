@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { transaction } from "../database.ts";
-import { findApp, lockApp, processesOf, recordAppEvent, type AppParts, type PlacedApp, type ProcessRow, type Trx } from "./app-parts.ts";
+import { findApp, lockApp, processesOf, recordAppEvent, type AppParts, type AppRow, type PlacedApp, type ProcessRow, type Trx } from "./app-parts.ts";
 import { checkQuota, startApp } from "./app-state.ts";
 import { recordUsage } from "./app-usage.ts";
 import type { Actor } from "./audit.ts";
@@ -10,6 +10,7 @@ import { useDroplet } from "./droplet-assign.ts";
 import { notFound, unprocessable } from "./errors.ts";
 import { mergedMetadata, type MetadataPatch } from "./present.ts";
 import { diskProblem } from "./process-rules.ts";
+import { resolveRevision, rollbackRevision, type Revision } from "./revision-store.ts";
 import { json, type RowOf } from "./schema.ts";
 
 export type Deployment = RowOf<"deployments">;
@@ -21,6 +22,9 @@ export interface DeploymentMemory {
   before: number;
   /** Canary: the step it is at, from 1. */
   step: number;
+  /** The revision it brings, and the environment to go back to when that is an old one. */
+  revision?: { guid: string; version: number };
+  environmentBefore?: Record<string, string>;
 }
 type StoredOptions = DeploymentOptions & { memory?: DeploymentMemory };
 
@@ -35,13 +39,14 @@ const sizesOf = ({ memory_in_mb, disk_in_mb, log_rate_limit_in_bytes_per_second 
 });
 
 /** Begins to replace the web instances of an app; a stopped one is simply started. */
-export async function createDeployment(parts: AppParts, { appGuid, dropletGuid, strategy, options, metadata }: DeploymentRequest, actor: Actor): Promise<Deployment> {
+export async function createDeployment(parts: AppParts, { appGuid, dropletGuid, revisionGuid, strategy, options, metadata }: DeploymentRequest, actor: Actor): Promise<Deployment> {
   const disk = diskProblem(options.disk_in_mb, parts.limits);
   if (disk !== undefined) throw unprocessable(disk);
   const { row, fresh } = await transaction(parts.db, async (trx) => {
     const found = await lockApp(trx, appGuid);
     const { app } = found;
-    const wanted = dropletGuid ?? app.current_droplet_guid;
+    const goal = revisionGuid === undefined ? undefined : await deployableRevision(trx, app, revisionGuid);
+    const wanted = goal?.droplet_guid ?? dropletGuid ?? app.current_droplet_guid;
     if (wanted === null) throw unprocessable("Invalid droplet. Please specify a droplet in the request or set a current droplet for the app.");
     const droplet = await trx.selectFrom("droplets").selectAll().where("guid", "=", wanted).where("app_guid", "=", appGuid).executeTakeFirst();
     if (droplet?.state !== "STAGED") throw unprocessable("Unable to assign current droplet. Ensure the droplet exists and belongs to this app.");
@@ -61,6 +66,8 @@ export async function createDeployment(parts: AppParts, { appGuid, dropletGuid, 
       await trx.updateTable("processes").set({ ...sizesOf(options), instances: target }).where("guid", "=", newest.guid).execute();
     }
     await useDroplet(parts, trx, found, { droplet, actor });
+    const revision = goal ? await goBack(trx, found, goal, actor) : started ? await resolveRevision(trx, await lockApp(trx, appGuid), actor) : undefined;
+    if (fresh && revision) Object.assign(fresh, { revision_guid: revision.guid, ...("web" in revision.commands && { command: revision.commands["web"] }) });
     if (fresh) {
       const process = await trx.insertInto("processes").values(fresh).returningAll().executeTakeFirstOrThrow();
       await checkRoom(trx, found, process, await processesOf(trx, appGuid));
@@ -72,7 +79,10 @@ export async function createDeployment(parts: AppParts, { appGuid, dropletGuid, 
         guid: randomUUID(), app_guid: appGuid, strategy, droplet_guid: droplet.guid, previous_droplet_guid: app.current_droplet_guid,
         ...(started ? { state: strategy === "canary" ? "PREPAUSED" as const : "DEPLOYING" as const, status_value: "ACTIVE" as const, status_reason: "DEPLOYING" as const }
           : { state: "DEPLOYED" as const, status_value: "FINALIZED" as const, status_reason: "DEPLOYED" as const }),
-        options: json({ ...options, memory: { target, before: originally, step: 1 } }),
+        options: json({
+          ...options,
+          memory: { target, before: originally, step: 1, ...(revision && { revision: { guid: revision.guid, version: revision.version } }), ...(goal && { environmentBefore: app.environment_variables }) },
+        }),
         new_processes: json(fresh ? [{ guid: fresh.guid, type: "web" }] : []), ...mergedMetadata(metadata as MetadataPatch | undefined),
       })
       .returningAll()
@@ -97,6 +107,22 @@ async function supersede({ clock }: AppParts, trx: Trx, { app }: PlacedApp): Pro
 
 function cloneOf({ id: _id, created_at: _created, updated_at: _updated, labels, annotations, ...process }: ProcessRow, changes: object) {
   return { ...process, labels: json(labels), annotations: json(annotations), ...changes, guid: randomUUID(), version: randomUUID(), droplet_guid: null };
+}
+
+async function deployableRevision(trx: Trx, app: AppRow, guid: string): Promise<Revision> {
+  if (!app.revisions_enabled) throw unprocessable("Cannot create deployment from a revision for an app without revisions enabled");
+  const revision = await trx.selectFrom("revisions").selectAll().where("guid", "=", guid).where("app_guid", "=", app.guid).executeTakeFirst();
+  if (!revision) throw unprocessable("The revision does not exist");
+  return revision;
+}
+
+/** The app takes over environment and commands of the revision it goes back to. */
+async function goBack(trx: Trx, found: PlacedApp, target: Revision, actor: Actor): Promise<Revision> {
+  const revision = await rollbackRevision(trx, found, target, actor);
+  const { guid } = found.app;
+  await trx.updateTable("apps").set({ environment_variables: json(target.environment_variables) }).where("guid", "=", guid).execute();
+  for (const [type, command] of Object.entries(target.commands)) await trx.updateTable("processes").set({ command }).where("app_guid", "=", guid).where("type", "=", type).execute();
+  return revision;
 }
 
 async function checkRoom(trx: Trx, { app }: PlacedApp, fresh: ProcessRow, processes: readonly ProcessRow[]): Promise<void> {
@@ -135,7 +161,7 @@ export async function advance(parts: AppParts, guid: string): Promise<boolean> {
     if (running > 0) await trx.updateTable("deployments").set({ last_healthy_at: now }).where("guid", "=", guid).execute();
     if (step.paused) await trx.updateTable("deployments").set({ state: "PAUSED", status_reason: "PAUSED", status_changed_at: now, updated_at: now }).where("guid", "=", guid).execute();
     if (!step.done) return true;
-    changed.push(...(await finish(trx, found, processes, { freshGuid: fresh.guid, updated_at: now })));
+    changed.push(...(await finish(trx, found, processes, { fresh, updated_at: now })));
     await trx.updateTable("deployments").set({ state: "DEPLOYED", status_value: "FINALIZED", status_reason: "DEPLOYED", error: null, status_changed_at: now, updated_at: now }).where("guid", "=", guid).execute();
     return false;
   });
@@ -149,15 +175,15 @@ async function resize(trx: Trx, guid: string, instances: number, updated_at: Dat
 }
 
 /** The new web process is the only one now; the others of the app take up the new droplet. Answers whose state changed. */
-async function finish(trx: Trx, found: PlacedApp, processes: readonly ProcessRow[], { freshGuid, updated_at }: { freshGuid: string; updated_at: Date }): Promise<string[]> {
+async function finish(trx: Trx, found: PlacedApp, processes: readonly ProcessRow[], { fresh, updated_at }: { fresh: ProcessRow; updated_at: Date }): Promise<string[]> {
   const changed: string[] = [];
   for (const process of processes) {
-    if (process.guid === freshGuid) continue;
+    if (process.guid === fresh.guid) continue;
     changed.push(process.guid);
     if (process.type === "web") {
       await trx.deleteFrom("processes").where("guid", "=", process.guid).execute();
       await recordUsage(trx, found, { state: "STOPPED", previousState: "STARTED", process });
-    } else await trx.updateTable("processes").set({ droplet_guid: null, version: randomUUID(), updated_at }).where("guid", "=", process.guid).execute();
+    } else await trx.updateTable("processes").set({ droplet_guid: null, revision_guid: fresh.revision_guid, version: randomUUID(), updated_at }).where("guid", "=", process.guid).execute();
   }
   return changed;
 }
@@ -180,7 +206,7 @@ export async function cancelDeployment(parts: AppParts, guid: string, actor: Act
     }
     // Where a superseded deployment was half done, its own droplet is what its process runs.
     const droplet = back?.droplet_guid ?? row.previous_droplet_guid;
-    await trx.updateTable("apps").set({ current_droplet_guid: droplet, updated_at: now }).where("guid", "=", row.app_guid).execute();
+    await trx.updateTable("apps").set({ current_droplet_guid: droplet, ...(memory.environmentBefore && { environment_variables: json(memory.environmentBefore) }), updated_at: now }).where("guid", "=", row.app_guid).execute();
     await trx.updateTable("deployments").set({ state: "CANCELED", status_value: "FINALIZED", status_reason: "CANCELED", status_changed_at: now, updated_at: now }).where("guid", "=", guid).execute();
     await recordAppEvent(trx, found, actor, { event: "deployment.cancel", data: { deployment_guid: guid, droplet_guid: droplet } });
     return { changed: processes.map((process) => process.guid), appGuid: row.app_guid };

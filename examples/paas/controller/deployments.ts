@@ -34,7 +34,6 @@ export function deploymentRoutes(api: Api, parts: AppParts, updater: DeploymentU
     const found = await findApp(db, request.appGuid);
     if (!found || !call.access.can("app.operate", found.place)) throw unprocessable("Unable to use app. Ensure that the app exists and you have access to it.");
     demandActive(call.access, found.place);
-    if (request.revisionGuid !== undefined) throw unprocessable("This platform keeps no revisions to go back to. Deploy a droplet instead: cf droplets, cf set-droplet.");
     const row = await createDeployment(parts, request, call.actor);
     updater.wake();
     return created(presentDeployment(row, call.urls.api));

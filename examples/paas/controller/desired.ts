@@ -24,11 +24,13 @@ export function createDesiredSource({ database, services, apiUrl }: DesiredSourc
         .innerJoin("apps", "apps.guid", "processes.app_guid")
         .innerJoin("spaces", "spaces.guid", "apps.space_guid")
         .innerJoin("organizations", "organizations.guid", "spaces.organization_guid")
-        .innerJoin("droplets", (join) => join.on((on) => on("droplets.guid", "=", on.fn.coalesce("processes.droplet_guid", "apps.current_droplet_guid"))))
+        // What runs is what was started: a later change of the app comes with its next start, also for an instance that crashes.
+        .leftJoin("revisions", "revisions.guid", "processes.revision_guid")
+        .innerJoin("droplets", (join) => join.on((on) => on("droplets.guid", "=", on.fn.coalesce("processes.droplet_guid", "revisions.droplet_guid", "apps.current_droplet_guid"))))
         .selectAll("processes")
         .select([
           "apps.name as app_name", "apps.environment_variables", "apps.lifecycle_type", "apps.space_guid", "apps.stack as app_stack",
-          "apps.updated_at as app_updated_at", "spaces.name as space_name", "spaces.organization_guid", "organizations.name as organization_name",
+          "revisions.environment_variables as revision_environment", "revisions.commands as revision_commands", "revisions.sidecars as revision_sidecars", "apps.updated_at as app_updated_at", "spaces.name as space_name", "spaces.organization_guid", "organizations.name as organization_name",
           "droplets.guid as desired_droplet_guid", "droplets.sha1", "droplets.sha256", "droplets.stack as droplet_stack", "droplets.process_types",
         ])
         .where("apps.state", "=", "STARTED")
@@ -55,8 +57,9 @@ export function createDesiredSource({ database, services, apiUrl }: DesiredSourc
           memoryMb: row.memory_in_mb,
           diskMb: row.disk_in_mb,
           startCommand: withSidecars(
-            row.command ?? row.process_types[row.type] ?? null,
-            sidecars.filter(({ app_guid, process_types }) => app_guid === row.app_guid && process_types.includes(row.type)).map(({ command }) => command),
+            ((row.revision_commands && row.type in row.revision_commands ? row.revision_commands[row.type] : row.command) ?? row.process_types[row.type]) || null,
+            (row.revision_sidecars ?? sidecars.filter(({ app_guid }) => app_guid === row.app_guid))
+              .filter(({ process_types }) => process_types.includes(row.type)).map(({ command }) => command),
           ),
           dropletGuid: row.desired_droplet_guid,
           dropletSha256: row.sha256,
@@ -64,7 +67,7 @@ export function createDesiredSource({ database, services, apiUrl }: DesiredSourc
           stack: row.droplet_stack ?? row.app_stack ?? "",
           name: row.app_name,
           uris: routes,
-          env: runningEnvironment(group, row.environment_variables),
+          env: runningEnvironment(group, row.revision_environment ?? row.environment_variables),
           vcapApplication: vcapApplication({
             apiUrl, appGuid: row.app_guid, appName: row.app_name, spaceGuid: row.space_guid, spaceName: row.space_name,
             organizationGuid: row.organization_guid, organizationName: row.organization_name, uris: routes, version: row.version,

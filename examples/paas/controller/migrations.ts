@@ -309,5 +309,20 @@ CREATE TABLE buildpacks (${labelled},
 CREATE UNIQUE INDEX buildpacks_name ON buildpacks (name, coalesce(stack, ''), lifecycle);
 `;
 
+const revisions = `
+CREATE TABLE revisions (${labelled},
+  app_guid text NOT NULL REFERENCES apps (guid) ON DELETE CASCADE,
+  version integer NOT NULL,
+  droplet_guid text NOT NULL,
+  environment_variables jsonb NOT NULL DEFAULT '{}',
+  commands jsonb NOT NULL DEFAULT '{}',
+  sidecars jsonb NOT NULL DEFAULT '[]',
+  description text NOT NULL);
+CREATE UNIQUE INDEX revisions_version ON revisions (app_guid, version);
+`;
+
 /** Versions of the controller's part of the database. Append only: what was released is never changed. */
-export const controllerMigrations: readonly Migration[] = [{ version: 1, name: "initial tables", sql: initial }];
+export const controllerMigrations: readonly Migration[] = [
+  { version: 1, name: "initial tables", sql: initial },
+  { version: 2, name: "revisions of apps", sql: revisions },
+];

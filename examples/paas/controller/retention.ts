@@ -10,6 +10,8 @@ export async function expireOld(parts: AppParts, appGuid: string): Promise<void>
     if (!app) return [];
     const droplets = await trx.selectFrom("droplets").select(["guid", "package_guid"]).where("app_guid", "=", appGuid).where("state", "in", ["STAGED", "FAILED"]).orderBy("id", "desc").execute();
     const pinned = new Set((await trx.selectFrom("processes").select("droplet_guid").where("app_guid", "=", appGuid).execute()).map((row) => row.droplet_guid));
+    const running = await trx.selectFrom("revisions").innerJoin("processes", "processes.revision_guid", "revisions.guid").select("revisions.droplet_guid").where("revisions.app_guid", "=", appGuid).execute();
+    for (const { droplet_guid } of running) pinned.add(droplet_guid);
     const tasks = await trx.selectFrom("tasks").select("droplet_guid").where("app_guid", "=", appGuid).where("state", "in", ["PENDING", "RUNNING", "CANCELING"]).execute();
     for (const { droplet_guid } of tasks) pinned.add(droplet_guid);
     const deploying = await trx.selectFrom("deployments").select(["droplet_guid", "previous_droplet_guid"]).where("app_guid", "=", appGuid).where("status_value", "=", "ACTIVE").execute();

@@ -135,6 +135,19 @@ export interface TasksTable extends Labelled {
   environment_variables: JsonDefault<StringMap>;
 }
 
+/** What an app was when it was started: droplet, environment, commands. */
+export interface RevisionsTable extends Labelled {
+  app_guid: string;
+  /** Counts from 1 for each app. */
+  version: number;
+  droplet_guid: string;
+  environment_variables: JsonDefault<StringMap>;
+  /** By process type; null: the command of the droplet. */
+  commands: JsonDefault<Record<string, string | null>>;
+  sidecars: JsonDefault<{ name: string; command: string; process_types: string[]; memory_in_mb: number | null }[]>;
+  description: string;
+}
+
 /** Rolling and canary replacements of an app's web process. */
 export interface DeploymentsTable extends Labelled {
   app_guid: string;

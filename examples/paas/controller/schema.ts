@@ -1,12 +1,12 @@
 import type { Selectable } from "kysely";
 import type { Defaulted, Json, JsonDefault, Labelled, Nullable, Row, StringMap, Time, TimeOrNull } from "./columns.ts";
 import type {
-  AppsTable, BuildsTable, DeploymentsTable, DropletsTable, PackagesTable, ProcessesTable, SidecarsTable, TasksTable,
+  AppsTable, BuildsTable, DeploymentsTable, DropletsTable, PackagesTable, ProcessesTable, RevisionsTable, SidecarsTable, TasksTable,
 } from "./schema-apps.ts";
 
 export { json, type JsonText, type StringMap } from "./columns.ts";
 export type {
-  AppsTable, BuildsTable, DeploymentsTable, DropletBuildpack, DropletsTable, DropletState, PackagesTable, PackageState, ProcessesTable, SidecarsTable, TasksTable,
+  AppsTable, BuildsTable, DeploymentsTable, DropletBuildpack, DropletsTable, DropletState, PackagesTable, PackageState, ProcessesTable, RevisionsTable, SidecarsTable, TasksTable,
 } from "./schema-apps.ts";
 
 /**
@@ -211,6 +211,7 @@ export interface ControllerTables {
   sidecars: SidecarsTable;
   tasks: TasksTable;
   deployments: DeploymentsTable;
+  revisions: RevisionsTable;
   jobs: JobsTable;
   audit_events: AuditEventsTable;
   app_usage_events: UsageEventsTable;

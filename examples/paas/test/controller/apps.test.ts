@@ -166,7 +166,7 @@ describe("start and stop", () => {
     expect((await dev.post(`/v3/apps/${app}/actions/stop`)).body.state).toBe("STOPPED");
     expect(await eventsOf(app)).toEqual([
       "audit.app.create", "audit.app.package.create", "audit.app.package.upload", "audit.app.build.create", "audit.app.droplet.create", "audit.app.build.staged",
-      "audit.app.droplet.mapped", "audit.app.start", "audit.app.start", "audit.app.process.scale", "audit.app.restart", "audit.app.stop",
+      "audit.app.droplet.mapped", "audit.app.revision.create", "audit.app.start", "audit.app.start", "audit.app.process.scale", "audit.app.restart", "audit.app.stop",
     ]);
     expect(logOf(app)).toContain(`Starting app with guid ${app}`);
     expect(logOf(app)).toContain(`Stopping app with guid ${app}`);

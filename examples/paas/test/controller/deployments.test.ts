@@ -107,7 +107,7 @@ describe("rolling", () => {
     expect(made.status).toBe(201);
     expect(made.body).toMatchObject({
       status: { value: "ACTIVE", reason: "DEPLOYING" }, strategy: "rolling", options: { max_in_flight: 2 }, droplet: { guid: next }, previous_droplet: { guid: droplet },
-      new_processes: [{ type: "web", guid: expect.any(String) }], revision: null, relationships: { app: relation(app) },
+      new_processes: [{ type: "web", guid: expect.any(String) }], revision: { version: 2 }, relationships: { app: relation(app) },
     });
     expect(made.body.options).toEqual({ max_in_flight: 2 });
     const done = await ended(made.body.guid);
@@ -217,10 +217,67 @@ describe("canary", () => {
   });
 });
 
+describe("revisions", () => {
+  const list = async (query = "") => (await admin.get(`/v3/apps/${app}/revisions?order_by=-version${query}`)).body.resources;
+  const env = (variables: object) => admin.patch(`/v3/apps/${app}/environment_variables`, { var: variables });
+
+  test("a start that changes something makes one, with the reasons; one that does not, none", async () => {
+    expect((await list())[0]).toMatchObject({ version: 1, description: "Initial revision.", deployable: true, droplet: { guid: droplet }, processes: { web: { command: null } }, sidecars: [] });
+    await admin.post(`/v3/apps/${app}/actions/restart`);
+    expect(await list()).toHaveLength(1);
+    await env({ A: "1" });
+    await admin.patch(`/v3/apps/${app}/processes/web`, { command: "./other" });
+    await admin.post(`/v3/apps/${app}/actions/restart`);
+    const [second, first] = await list();
+    expect(second).toMatchObject({ version: 2, description: "Custom start command added for 'web' process. New environment variables deployed." });
+    expect((await admin.get(`/v3/apps/${app}/revisions/deployed`)).body.resources.map(({ guid }: { guid: string }) => guid)).toEqual([second.guid]);
+    expect((await admin.get(second.links.environment_variables.href)).body.var).toEqual({ A: "1" });
+    expect((await admin.get(`/v3/processes/${app}`)).body.relationships.revision).toEqual({ data: { guid: second.guid } });
+    expect((await list("&versions=1")).map(({ guid }: { guid: string }) => guid)).toEqual([first.guid]);
+    expect(await list("&deployable=false")).toEqual([]);
+    await admin.patch(`/v3/apps/${app}/features/revisions`, { enabled: false });
+    await env({ A: "2" });
+    await admin.post(`/v3/apps/${app}/actions/restart`);
+    expect(await list()).toHaveLength(2);
+    expect((await desired.desired({ processGuids: [app] }))[0]?.env).toEqual({ A: "2" });
+  });
+
+  test("going back brings droplet, environment and command again", async () => {
+    const [first] = await list();
+    const { droplet: next } = await buildApp(platform, admin, app);
+    await env({ NEW: "x" });
+    await ended((await deploy({ droplet: { guid: next } })).body.guid);
+    expect((await list())[0].description).toBe("New droplet deployed. New environment variables deployed.");
+    const back = await deploy({ revision: { guid: first.guid } });
+    expect([back.status, back.body.revision.version, back.body.droplet.guid]).toEqual([201, 3, droplet]);
+    await ended(back.body.guid);
+    expect((await list())[0]).toMatchObject({ version: 3, description: "New droplet deployed. New environment variables deployed. Rolled back to revision 1." });
+    const [process] = (await desired.desired({})).filter(({ appGuid }) => appGuid === app);
+    expect(process).toMatchObject({ dropletGuid: droplet, env: {} });
+    expect((await admin.get(`/v3/apps/${app}/environment_variables`)).body.var).toEqual({});
+    const again = await deploy({ revision: { guid: first.guid } });
+    expect([again.status, detail(again)]).toEqual([422, "Unable to rollback. The code and configuration you are rolling back to is the same as the deployed revision."]);
+    expect(detail(await deploy({ revision: { guid: "nope" } }))).toBe("The revision does not exist");
+  });
+
+  test("a rollback that is cancelled leaves the environment as it was", async () => {
+    const [first] = await list();
+    await env({ KEPT: "x" });
+    await admin.post(`/v3/apps/${app}/actions/restart`);
+    bad.add(droplet);
+    const back = await deploy({ revision: { guid: first.guid } });
+    expect((await admin.post(`/v3/deployments/${back.body.guid}/actions/cancel`)).status).toBe(200);
+    expect((await admin.get(`/v3/apps/${app}/environment_variables`)).body.var).toEqual({ KEPT: "x" });
+    expect((await desired.desired({ processGuids: [app] }))[0]?.env).toEqual({ KEPT: "x" });
+  });
+});
+
 describe("what should run", () => {
   test("carries routes, environment, and the version of the process", async () => {
     await admin.patch("/v3/environment_variable_groups/running", { var: { GROUP: "g", BOTH: "g" } });
     await admin.patch(`/v3/apps/${app}/environment_variables`, { var: { BOTH: "a" } });
+    expect((await desired.desired({ processGuids: [app] }))[0]?.env, "what runs is what was started").toEqual({ GROUP: "g", BOTH: "g" });
+    await admin.post(`/v3/apps/${app}/actions/restart`);
     const domain = (await admin.get("/v3/domains?names=cf.test")).body.resources[0].guid;
     const route = await admin.post("/v3/routes", { host: `r${count}`, path: "/p", relationships: { space: relation(space), domain: relation(domain) } });
     await admin.post(`/v3/routes/${route.body.guid}/destinations`, { destinations: [{ app: { guid: app } }] });
@@ -252,6 +309,7 @@ describe("what should run", () => {
 
   test("user sidecars run beside the process they name", async () => {
     await admin.post(`/v3/apps/${app}/sidecars`, { name: "cfg", command: "./cfg 'x'", process_types: ["web"] });
+    await admin.post(`/v3/apps/${app}/actions/restart`);
     const [process] = await desired.desired({ processGuids: [app] });
     expect(process?.startCommand).toBe(`bash -c './cfg '\\''x'\\''' & bash -c './run' & wait -n; exit $?`);
   });
