@@ -27,7 +27,10 @@ export interface ControllerOptions {
   hooks?: Partial<Hooks>;
   /** What the stager brings along, in the order of detection. Default none. */
   systemBuildpacks?: readonly SystemBuildpack[];
-  /** Name of this controller among those that share a database; it must be the same after a restart. Default `controller`. */
+  /**
+   * Name of this controller among those that share a database: one of its own, kept over restarts where that is possible.
+   * At its start its unfinished jobs fail at once. Default `controller`, which is right for one.
+   */
   name?: string;
   log?: Logger;
   clock?: Clock;

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { EventEmitter } from "node:events";
+import { sql, type RawBuilder } from "kysely";
 import { detached, isUnavailable, type Database } from "../database.ts";
 import { bodiesOf, CfError } from "./errors.ts";
 import type { Clock, Logger } from "./ports.ts";
@@ -35,23 +36,41 @@ export interface Jobs extends AsyncDisposable {
 
 export interface JobsOptions {
   db: Database<ControllerTables>;
-  /** Name of this controller: of the jobs of a database shared by several, only its own are failed at its start. */
+  /** Name of this controller. At its start its own unfinished jobs fail at once, those of others only when nobody has kept them alive for a minute. */
   owner: string;
   log: Logger;
   clock: Clock;
 }
 
+/** A running job shows a sign of life this often; one without a sign for four terms is lost, with the controller that ran it. */
+const beatMs = 15_000;
+const silentMs = 60_000;
+
 const retryDelaysMs = [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000];
 
 /** Fails what a crash left behind, then takes new work. */
 export async function createJobs({ db, owner, log, clock }: JobsOptions): Promise<Jobs> {
-  const interrupted = new CfError("UnknownError", "The platform was restarted while the job was running. Try again.").toBodies();
-  await db.updateTable("jobs").set({ state: "FAILED", errors: json(interrupted), updated_at: new Date(clock.now()) })
-    .where("state", "in", ["PROCESSING", "POLLING"]).where("owner", "=", owner).execute();
+  const interrupted = json(new CfError("UnknownError", "The platform was restarted while the job was running. Try again.").toBodies());
+  const failLost = async (lost: RawBuilder<boolean>): Promise<void> => {
+    await db.updateTable("jobs").set({ state: "FAILED", errors: interrupted, updated_at: sql`now()` as never }).where("state", "in", ["PROCESSING", "POLLING"]).where(lost).execute();
+  };
+  // By the database's clock on both sides: those of several controllers may differ.
+  const silent = sql<boolean>`updated_at < now() - make_interval(secs => ${silentMs / 1_000})`;
+  await failLost(sql<boolean>`(owner = ${owner} OR ${silent})`);
 
   const running = new Map<string, Promise<void>>();
+  let beat: Disposable | undefined;
+  const nextBeat = (): void => {
+    if (stopping.signal.aborted) return;
+    beat = clock.after(beatMs, () => {
+      const alive = [...running.keys()];
+      const round = alive.length === 0 ? Promise.resolve() : db.updateTable("jobs").set({ updated_at: sql`now()` as never }).where("guid", "in", alive).where("state", "in", ["PROCESSING", "POLLING"]).execute();
+      void Promise.resolve(round).then(() => failLost(silent)).catch((error: unknown) => log.warn("jobs were not looked after", { error: String(error) })).then(nextBeat);
+    });
+  };
   const ended = new EventEmitter().setMaxListeners(0);
   const stopping = new AbortController();
+  nextBeat();
 
   const perform = async (guid: string, { operation, work }: JobRequest): Promise<void> => {
     const warnings: { detail: string }[] = [];
@@ -121,6 +140,7 @@ export async function createJobs({ db, owner, log, clock }: JobsOptions): Promis
     },
     idle,
     async [Symbol.asyncDispose]() {
+      beat?.[Symbol.dispose]();
       stopping.abort(new CfError("ServiceUnavailable", "The platform was stopped while the job was running. Try again."));
       await idle();
     },

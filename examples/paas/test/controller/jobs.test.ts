@@ -61,6 +61,25 @@ test("what a crash cut off is failed at the next start of the same controller, n
   await (await createJobs(options()))[Symbol.asyncDispose]();
   expect(await jobs.find("mine")).toMatchObject({ state: "FAILED", errors: [{ code: 10001, title: "CF-UnknownError" }] });
   expect(await jobs.find("theirs")).toMatchObject({ state: "PROCESSING" });
+  await database.db.updateTable("jobs").set({ updated_at: new Date(Date.now() - 61_000) }).where("guid", "=", "theirs").execute();
+  await (await createJobs(options()))[Symbol.asyncDispose]();
+  expect(await jobs.find("theirs")).toMatchObject({ state: "FAILED", errors: [{ code: 10001 }] });
+});
+
+test("a long job is kept alive, and a lost one is found without a restart", async () => {
+  const beats: (() => void)[] = [];
+  const clock = { now: Date.now, after: (ms: number, run: () => void): Disposable => (ms === 15_000 ? (beats.push(run), { [Symbol.dispose]: () => undefined }) : systemClock.after(ms, run)) };
+  const { open, passed } = gate();
+  await using own = await createJobs({ ...options("c4"), clock });
+  const guid = await own.run({ operation: "x", work: () => passed });
+  const past = new Date(Date.now() - 59_000);
+  await database.db.insertInto("jobs").values({ guid: "lost", owner: "c5", operation: "x", state: "POLLING" }).execute();
+  for (const [each, at] of [[guid, past], ["lost", new Date(Date.now() - 61_000)]] as const) await database.db.updateTable("jobs").set({ updated_at: at }).where("guid", "=", each).execute();
+  beats.shift()?.();
+  await expect.poll(async () => (await own.find("lost"))?.state).toBe("FAILED");
+  expect((await own.find(guid))?.updated_at.getTime()).toBeGreaterThan(past.getTime() + 30_000);
+  expect((await own.find(guid))?.state).toBe("PROCESSING");
+  open();
 });
 
 test("stopping aborts what is under way and waits for it; nothing new is taken", async () => {
