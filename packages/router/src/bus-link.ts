@@ -4,7 +4,7 @@ import { routerGreet, routerRegister, routerStart, routerUnregister } from "@ope
 import type { EndpointInit } from "./endpoint.ts";
 import { RouterError } from "./errors.ts";
 import { loadBalancings, type LoadBalancing, type RouteOptions } from "./pool.ts";
-import type { RouteSource, SourceContext } from "./source.ts";
+import type { RouteSource, RunningSource, SourceContext } from "./source.ts";
 import { createPruner } from "./table/pruner.ts";
 
 type Registration = Body<typeof routerRegister>;
@@ -47,7 +47,7 @@ export function routesFromBus(bus: Bus, options: BusRoutesOptions = {}): RouteSo
 
   return {
     name,
-    start({ table, routerId, log, clock }: SourceContext): AsyncDisposable {
+    start({ table, routerId, log, clock }: SourceContext): RunningSource {
       const self = {
         id: routerId,
         hosts: [...hosts],
@@ -55,6 +55,9 @@ export function routesFromBus(bus: Bus, options: BusRoutesOptions = {}): RouteSo
         pruneThresholdInSeconds: Math.round(staleAfterMs / 1_000),
       };
       const held: Disposable[] = [];
+      let registrations = 0;
+      let unregistrations = 0;
+      let refused = 0;
 
       /** Each route by itself: one that is malformed does not cost the message its others. */
       const forEachRoute = (body: Registration, act: (uri: string) => void): void => {
@@ -62,18 +65,22 @@ export function routesFromBus(bus: Bus, options: BusRoutesOptions = {}): RouteSo
         for (const uri of body.uris) {
           try { act(uri); } catch (cause) {
             if (!(cause instanceof RouterError)) throw cause;
+            refused += 1;
             log.warn("router.registration.refused", { uri, code: cause.code, error: cause.message });
           }
         }
       };
 
-      held.push(bus.subscribe(routerRegister, ({ body }) => {
+      const registering = bus.subscribe(routerRegister, ({ body }) => {
+        registrations += 1;
         const endpoint = endpointOf(body, { staleAfterMs, source: name });
-        const { options: routeOptions, refused } = optionsOf(body);
-        if (refused !== undefined) log.warn("router.registration.option", { uris: body.uris, loadbalancing: refused });
+        const { options: routeOptions, unknown } = optionsOf(body);
+        if (unknown !== undefined) log.warn("router.registration.option", { uris: body.uris, loadbalancing: unknown });
         forEachRoute(body, (uri) => void table.register(uri, endpoint, routeOptions));
-      }));
+      });
+      held.push(registering);
       held.push(bus.subscribe(routerUnregister, ({ body }) => {
+        unregistrations += 1;
         const { host, port = 0, tls_port: tlsPort = 0 } = body;
         forEachRoute(body, (uri) => void table.unregister(uri, { host, port, tlsPort }));
       }));
@@ -88,6 +95,10 @@ export function routesFromBus(bus: Bus, options: BusRoutesOptions = {}): RouteSo
       held.push(createPruner(table, { sweepIntervalMs, source: name, suspended: () => keepWhileDisconnected && !bus.connected, clock, log }));
       start();
       return {
+        numbers: () => ({
+          connected: bus.connected ? 1 : 0, registrations, unregistrations, refused_routes: refused,
+          pending_messages: registering.pending, dropped_messages: registering.dropped,
+        }),
         async [Symbol.asyncDispose]() {
           for (const one of held.splice(0).reverse()) one[Symbol.dispose]();
         },
@@ -117,13 +128,13 @@ function endpointOf(body: Registration, { staleAfterMs, source }: { staleAfterMs
 }
 
 /** Always an object: an option that is not said any more returns to its default. */
-function optionsOf(body: Registration): { options: RouteOptions; refused?: string } {
+function optionsOf(body: Registration): { options: RouteOptions; unknown?: string } {
   const options: RouteOptions = {};
   const { loadbalancing = "", hash_header: hashHeader = "", hash_balance: hashBalance = 0 } = body.options ?? {};
   const wanted = loadbalancing === "least-connection" ? "least-connections" : loadbalancing;
   if (body.route_service_url) options.routeServiceUrl = body.route_service_url;
   if (wanted === "") return { options };
-  if (!loadBalancings.includes(wanted as LoadBalancing) || (wanted === "hash" && hashHeader === "")) return { options, refused: loadbalancing };
+  if (!loadBalancings.includes(wanted as LoadBalancing) || (wanted === "hash" && hashHeader === "")) return { options, unknown: loadbalancing };
   options.loadBalancing = wanted as LoadBalancing;
   if (wanted === "hash") Object.assign(options, { hashHeader, hashBalance });
   return { options };

@@ -17,7 +17,7 @@ export { accessLogLine, type AccessLogOptions, type AccessLogSink } from "./prox
 export type { RouterNumbers } from "./numbers.ts";
 
 // For those who bring their own source of routes.
-export type { RouteSource, SourceContext } from "./source.ts";
+export type { RouteSource, RunningSource, SourceContext } from "./source.ts";
 export { createRouteTable, type RegisterResult, type RouteSnapshot, type RouteTable, type RouteTableOptions, type TableChange } from "./table/route-table.ts";
 export { createPruner, type PrunerOptions } from "./table/pruner.ts";
 export type { Endpoint, EndpointInit, ModificationTag } from "./endpoint.ts";

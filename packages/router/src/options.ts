@@ -43,7 +43,7 @@ export interface RouterOptions {
   endpointTimeoutMs?: number;
   /** Connecting to an endpoint, TLS included. Default 5 000 ms. */
   dialTimeoutMs?: number;
-  /** How long an idle connection to an endpoint is kept. Default 4 000 ms: shorter than what any common server grants, so that none is closed just as it is used. */
+  /** How long an idle connection to an endpoint is kept. Default 4 000 ms: shorter than what any common server grants, so that none is closed just as it is used. 0: a new one for each request. */
   backendIdleMs?: number;
   /** How long the balancer avoids an address that failed. Default 30 000 ms. */
   failureMarkMs?: number;
@@ -106,7 +106,7 @@ export function resolveSettings(options: RouterOptions): ProxySettings {
     trustedProxies, zone = "", preferZone = false, traceKey = "", errorPage = plainErrorPage, backendCa, backendCert, backendKey,
   } = options;
   for (const [name, value, least] of [
-    ["maxAttempts", maxAttempts, 1], ["endpointTimeoutMs", endpointTimeoutMs, 1], ["dialTimeoutMs", dialTimeoutMs, 1], ["backendIdleMs", backendIdleMs, 1], ["clientStallMs", clientStallMs, 1],
+    ["maxAttempts", maxAttempts, 1], ["endpointTimeoutMs", endpointTimeoutMs, 1], ["dialTimeoutMs", dialTimeoutMs, 1], ["backendIdleMs", backendIdleMs, 0], ["clientStallMs", clientStallMs, 1],
     ["failureMarkMs", failureMarkMs, 0], ["maxConnectionsPerEndpoint", maxConnectionsPerEndpoint, 0], ["maxRequestHeaderBytes", maxRequestHeaderBytes, 1],
     ["maxRequestHeaders", maxRequestHeaders, 0], ["maxResponseHeaderBytes", maxResponseHeaderBytes, 1], ["port", options.port ?? 8080, 0],
   ] as const) {

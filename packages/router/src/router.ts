@@ -14,6 +14,7 @@ import { recordOf, type RequestRecord } from "./proxy/record.ts";
 import { ended, respondFault } from "./proxy/respond.ts";
 import { defaultSteps } from "./proxy/steps.ts";
 import { createUndiciEngine } from "./proxy/undici-engine.ts";
+import type { RunningSource } from "./source.ts";
 import { createStatusListener, type StatusListener } from "./status.ts";
 import { createRouteTable, type RouteTable } from "./table/route-table.ts";
 
@@ -76,7 +77,7 @@ export function createRouter(options: RouterOptions = {}): Router {
   const numbers = createNumbers(() => clock.now());
   const context: ProxyContext = { table, settings, log, clock, id, engine, draining: false, tunnels: new Set<Duplex>() };
   const listeners: { [K in keyof RouterEvents]: Set<(value: RouterEvents[K]) => void> } = { request: new Set(), state: new Set() };
-  const started: AsyncDisposable[] = [];
+  const started: { readonly name: string; readonly source: RunningSource }[] = [];
   const underWay = new Set<Exchange>();
   const aborter = new AbortController();
   let idle: (() => void) | undefined;
@@ -137,7 +138,7 @@ export function createRouter(options: RouterOptions = {}): Router {
       if (status !== undefined) statusListener = await createStatusListener(status, { table, healthy: () => state === "healthy", varz });
       for (const source of sources) {
         try {
-          started.push(await source.start({ table, routerId: id, log, clock }));
+          started.push({ name: source.name, source: await source.start({ table, routerId: id, log, clock }) });
         } catch (cause) {
           throw new RouterError("ROUTER_SOURCE_FAILED", `the source of routes ${JSON.stringify(source.name)} did not start: ${cause instanceof Error ? cause.message : String(cause)}`, { cause, retryable: true });
         }
@@ -184,7 +185,7 @@ export function createRouter(options: RouterOptions = {}): Router {
     if (front.listening) front.close();
     front.closeAllConnections();
     for (const exchange of underWay) exchange.request.socket.destroy();
-    for (const source of started.splice(0).reverse()) {
+    for (const { source } of started.splice(0).reverse()) {
       try { await source[Symbol.asyncDispose](); } catch (cause) { log.warn("router.source.stop", { error: String(cause) }); }
     }
     released[Symbol.dispose]();
@@ -201,6 +202,7 @@ export function createRouter(options: RouterOptions = {}): Router {
       urls: table.routeCount, droplets: table.addressCount,
       ms_since_last_registry_update: table.lastUpdateMs === undefined ? -1 : clock.now() - table.lastUpdateMs,
       active_requests: underWay.size, active_tunnels: context.tunnels.size, dropped_access_log_lines: droppedLines,
+      sources: Object.fromEntries(started.map(({ name, source }) => [name, source.numbers?.() ?? {}])),
       ...numbers.snapshot(),
     };
   }

@@ -10,11 +10,17 @@ export interface SourceContext {
   readonly clock: Clock;
 }
 
+/** A source at work. Disposing it stops it; the routes it registered stay. */
+export interface RunningSource extends AsyncDisposable {
+  /** What it counts, for `/varz`. */
+  numbers?(): Readonly<Record<string, number>>;
+}
+
 /**
  * Whatever fills the table: a bus, a file, a service registry. It is started before the router accepts requests
  * and stopped after the last one is answered.
  */
 export interface RouteSource {
   readonly name: string;
-  start(context: SourceContext): Promise<AsyncDisposable> | AsyncDisposable;
+  start(context: SourceContext): Promise<RunningSource> | RunningSource;
 }

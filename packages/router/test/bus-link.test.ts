@@ -158,6 +158,19 @@ describe("the link", () => {
     expect(l.endpoints("static.example.com").length).toBe(1);
   });
 
+  test("counts what it hears, for /varz", async () => {
+    await using bus = await createBus({ transport: memoryTransport() });
+    await using router = createRouter({ port: 0, sources: [routesFromBus(bus)], status: { port: 0 } });
+    await router.listen();
+    bus.publish(routerRegister, registration({ uris: ["a.example.com", "not a host"] }));
+    bus.publish(routerUnregister, registration());
+    await bus.flush();
+    await eventually(() => router.table.lastUpdateMs !== undefined && router.table.routeCount === 0);
+    expect(JSON.parse((await ask(router.statusAddress?.port ?? 0, { path: "/varz" })).body)).toMatchObject({
+      sources: { bus: { connected: 1, registrations: 1, unregistrations: 1, refused_routes: 1, pending_messages: 0, dropped_messages: 0 } },
+    });
+  });
+
   test("after its end it takes nothing more", async () => {
     await using l = await linked();
     await l.router[Symbol.asyncDispose]();
@@ -183,10 +196,28 @@ async function startNats(port: number): Promise<AsyncDisposable & { process: Chi
     child.once("exit", (code) => reject(new Error(`nats-server ended with ${code}`)));
     child.stderr?.on("data", (text: Buffer) => { if (text.includes("Server is ready")) resolve(); });
   });
-  return { process: child, [Symbol.asyncDispose]: () => new Promise((resolve) => { child.once("exit", () => resolve()); child.kill("SIGKILL"); }) };
+  return { process: child, async [Symbol.asyncDispose]() {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    await new Promise<void>((resolve) => { child.once("exit", () => resolve()); child.kill("SIGKILL"); });
+  } };
 }
 
 describe.skipIf(nats === undefined)("over a real NATS server", () => {
+  test("without the bus, and told not to keep what falls silent, the table empties", async () => {
+    const port = await freePort();
+    await using server = await startNats(port);
+    await using bus: Bus = await createBus({ transport: natsTransport({ servers: [`nats://127.0.0.1:${port}`] }) });
+    const clock = manualClock();
+    await using router = createRouter({ port: 0, clock, sources: [routesFromBus(bus, { keepWhileDisconnected: false })] });
+    await router.listen();
+    bus.publish(routerRegister, registration());
+    await eventually(() => router.table.routeCount === 1);
+    await server[Symbol.asyncDispose]();
+    await eventually(() => !bus.connected);
+    clock.advance(150_000);
+    expect(router.table.routeCount).toBe(0);
+  }, 30_000);
+
   test("routes come in, survive the loss of the bus, and start is said again when it is back", async () => {
     const port = await freePort();
     const servers = [`nats://127.0.0.1:${port}`];

@@ -18,9 +18,10 @@ export function createUndiciEngine(settings: ProxySettings): Engine {
       connections: null,
       // Pools forget no connection object by themselves; this bounds what one burst leaves behind.
       clientTtl: 300_000,
-      pipelining: 1,
-      keepAliveTimeout: settings.backendIdleMs,
-      keepAliveMaxTimeout: settings.backendIdleMs,
+      // One request at a time on a connection; 0 is undici's word for: and then close it.
+      pipelining: settings.backendIdleMs === 0 ? 0 : 1,
+      keepAliveTimeout: Math.max(1, settings.backendIdleMs),
+      keepAliveMaxTimeout: Math.max(1, settings.backendIdleMs),
       maxHeaderSize: settings.maxResponseHeaderBytes,
       // One timer of our own covers the whole attempt.
       headersTimeout: 0,

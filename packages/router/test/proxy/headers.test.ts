@@ -237,6 +237,15 @@ describe("connections", () => {
     expect(app.connections()).toBe(1);
   });
 
+  test("to the app are not used again when none may be idle", async () => {
+    await using app = await httpBackend(echo);
+    await using r = await rig({ backendIdleMs: 0 });
+    r.serve([app]);
+    for (let n = 0; n < 4; n += 1) expect((await ask(r.port)).status).toBe(200);
+    expect(app.connections()).toBe(4);
+    await eventually(() => app.open() === 0);
+  });
+
   test("pipelined requests are answered in order", async () => {
     await using app = await httpBackend((request, response) => { setTimeout(() => response.end(`<${request.url}>`), request.url === "/1" ? 60 : 1); });
     await using r = await rig();
