@@ -6,6 +6,8 @@ export type { Clock, Logger } from "./ports.ts";
 // The way of a request, for those who change it.
 export { assignRequestId, defaultSteps, findRoute, limitHeaders, pickEndpoint, rewriteHeaders } from "./proxy/steps.ts";
 export { forwardWithRetry } from "./proxy/forward.ts";
+export { rewriteAnswers, type RewriteOptions } from "./proxy/rewrite.ts";
+export { traceRequests, type TracingOptions } from "./proxy/tracing.ts";
 export type { Step } from "./proxy/pipeline.ts";
 export type { Engine, Exchange } from "./proxy/exchange.ts";
 export { faults, type ErrorPage, type Fault } from "./proxy/fault.ts";

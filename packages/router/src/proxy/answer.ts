@@ -19,7 +19,7 @@ export function clientHead(exchange: Exchange, endpoint: Endpoint, head: AnswerH
   if (traceKey !== "" && exchange.request.headers["x-vcap-trace"] === traceKey) {
     headers.push("X-Vcap-Router", exchange.context.id, "X-Vcap-Backend", endpoint.address, "X-Cf-RouteEndpoint", endpoint.address);
   }
-  return headers;
+  return exchange.rewriteAnswer === undefined ? headers : exchange.rewriteAnswer(headers);
 }
 
 /** Sends the head of an endpoint's answer to the client. Throws when no HTTP response can be made of it. */

@@ -75,6 +75,10 @@ export class Exchange {
   /** What goes to the endpoint: made by `rewriteHeaders`, without the headers that depend on the endpoint. */
   outboundHeaders: string[] = [];
   requestId = "";
+  /** Id of the trace the request belongs to, hexadecimal; empty without tracing. */
+  traceId = "";
+  /** Changes the headers of the answer (name, value, name, value …) last of all, whoever made it. */
+  rewriteAnswer: ((headers: string[]) => string[]) | undefined = undefined;
   route: Pool | undefined = undefined;
   endpoint: Endpoint | undefined = undefined;
   /** A further condition on the endpoint; set by `pickEndpoint` for instance headers, or by a step of yours. */

@@ -23,7 +23,7 @@ export function respondFault(exchange: Exchange, fault: Fault): Promise<void> {
   if (exchange.requestId !== "") headers.push("X-Vcap-Request-Id", exchange.requestId);
   // A client that still holds its body back (Expect) has not been asked for it: it could only be told by closing.
   if (context.draining || (exchange.expectContinue && !request.complete)) headers.push("Connection", "close");
-  response.writeHead(fault.status, headers);
+  response.writeHead(fault.status, exchange.rewriteAnswer === undefined ? headers : exchange.rewriteAnswer(headers));
   if (exchange.method !== "HEAD") exchange.bytesOut = bytes.length;
   response.end(bytes);
   return ended(exchange);

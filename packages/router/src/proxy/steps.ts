@@ -10,10 +10,11 @@ import { instanceTarget } from "./instance.ts";
 import type { Step } from "./pipeline.ts";
 import { respondFault } from "./respond.ts";
 import { stickyInstanceOf } from "./sticky.ts";
+import { requestIdOf } from "./tracing.ts";
 
-/** Gives the request its id. What the client sent under that name is not believed. */
+/** Gives the request its id, that of its trace if it has one. What the client sent under that name is not believed. */
 export const assignRequestId: Step = (exchange, next) => {
-  exchange.requestId = randomUUID();
+  exchange.requestId = requestIdOf(exchange.traceId) ?? randomUUID();
   return next();
 };
 
