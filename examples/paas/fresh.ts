@@ -5,7 +5,7 @@ import { recoverStaging } from "@opencf/staging";
 import { lockFolder } from "./folder-lock.ts";
 
 /** What the platform keeps in its data folder; nothing else there is touched. */
-const ours = ["database", "blobs", "logs", "dea", "staging", "uploads", "admin-password"];
+const ours = ["database", "blobs", "logs", "dea", "staging", "uploads", "admin-password", "controller-name"];
 
 /** Empties a data folder, and ends what a platform that was killed there left running. Throws FolderLockedError when one still runs. */
 export async function emptyDataDir(dataDir: string): Promise<void> {

@@ -1,3 +1,5 @@
+import { randomUUID } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { announce } from "@opencf/bus";
 import { systemBuildpacks } from "@opencf/staging";
@@ -44,7 +46,7 @@ export const controllerRole = (context: RoleContext): Promise<AsyncDisposable> =
     onCrash: (crash: Crash): Promise<void> => recordCrash({ db, runtime }, crash),
   }));
   const controller = parts.use(await createController({
-    db, validator, domain: config.domain, log: logger,
+    db, validator, domain: config.domain, log: logger, name: ownName(config.dataDir),
     identities: {
       findByIds: async (guids) => (await identities.findByIds(guids)).map(toIdentity),
       findByNames: async (names, { origins } = {}) => (await identities.findByNames(names, origins)).map(toIdentity),
@@ -58,5 +60,17 @@ export const controllerRole = (context: RoleContext): Promise<AsyncDisposable> =
   parts.use(keepRegistered(bus, { ...address, uris: [`api.${config.domain}`], tags: { component: "cloud_controller" } }));
   return {};
 });
+
+/** The same after every restart in this folder, and no other controller's: by it a controller knows the jobs that it left behind. */
+function ownName(dataDir: string): string {
+  const file = join(dataDir, "controller-name");
+  try {
+    return readFileSync(file, "utf8").trim();
+  } catch {
+    const name = `controller-${randomUUID()}`;
+    writeFileSync(file, `${name}\n`);
+    return name;
+  }
+}
 
 const toIdentity = ({ id, username, origin }: { id: string; username: string; origin: string }) => ({ guid: id, username, origin });
