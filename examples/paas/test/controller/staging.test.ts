@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from "node:crypto";
 import { readdir, writeFile } from "node:fs/promises";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { StageFailure } from "../../controller/runtime.ts";
@@ -106,6 +107,24 @@ describe("packages", () => {
     expect((await admin.get(`/v3/packages/${guid}`)).body.state).toBe("AWAITING_UPLOAD");
     await noTempFiles();
     expect((await upload(guid, uploadForm(await zip({ a: "b" })))).status).toBe(200);
+    await settled(guid);
+  });
+
+  test.each<[string, (whole: Buffer) => Buffer, string]>([
+    ["is cut off", (whole) => whole.subarray(0, whole.length - 60), "multipart/form-data; boundary=BOUND"],
+    ["has another boundary", (whole) => whole, "multipart/form-data; boundary=OTHER"],
+    ["has no boundary", (whole) => whole, "multipart/form-data"],
+    ["is no form at all", () => Buffer.from("{}"), "application/json"],
+  ])("a body that %s is refused as the client's fault, and may be tried again", async (_name, change, type) => {
+    const guid = await newPackage();
+    const bits = await zip({ a: "b" });
+    const whole = Buffer.concat([Buffer.from('--BOUND\r\nContent-Disposition: form-data; name="bits"; filename="package.zip"\r\nContent-Type: application/zip\r\n\r\n'), bits, Buffer.from("\r\n--BOUND--\r\n")]);
+    const response = await platform.controller.api.fastify.inject({ method: "POST", url: `/v3/packages/${guid}/upload`, payload: change(whole), headers: { authorization: `bearer ${admin.token}`, "content-type": type } });
+    expect(response.statusCode).toBeGreaterThanOrEqual(400);
+    expect(response.statusCode).toBeLessThan(500);
+    expect((await admin.get(`/v3/packages/${guid}`)).body.state).toBe("AWAITING_UPLOAD");
+    await noTempFiles();
+    expect((await upload(guid, uploadForm(bits))).status).toBe(200);
     await settled(guid);
   });
 
@@ -322,4 +341,35 @@ test("on a shared database only what has been silent for a while counts as left 
   const again = await platform.restart({ shared: true });
   expect((await again.get(`/v3/builds/${old}`)).body.state).toBe("FAILED");
   expect((await again.get(`/v3/builds/${fresh}`)).body.state).toBe("STAGING");
+});
+
+describe("over a real connection", () => {
+  let port: number;
+  beforeAll(async () => {
+    ({ port } = await platform.controller.listen());
+  });
+
+  test("a client that goes away in the middle leaves nothing, and may come again", async () => {
+    const guid = await newPackage();
+    const socket = connect(port, "127.0.0.1");
+    socket.write([
+      `POST /v3/packages/${guid}/upload HTTP/1.1`, "Host: api.cf.test", `Authorization: bearer ${admin.token}`, "Content-Type: multipart/form-data; boundary=B", "Content-Length: 100000", "", "",
+    ].join("\r\n"));
+    socket.write(`--B\r\nContent-Disposition: form-data; name="bits"; filename="p.zip"\r\n\r\n${"x".repeat(1000)}`);
+    await until(() => readdir(platform.tempDir), (files) => files.length === 1);
+    socket.destroy();
+    await noTempFiles();
+    expect((await admin.get(`/v3/packages/${guid}`)).body.state).toBe("AWAITING_UPLOAD");
+    expect((await upload(guid, uploadForm(await zip({ a: "b" })))).status).toBe(200);
+    await settled(guid);
+  });
+
+  test("a large upload that is refused hears why", async () => {
+    const guid = await newPackage();
+    await upload(guid, uploadForm(await zip({ a: "b" })));
+    const form = uploadForm(Buffer.alloc(8 * 1024 * 1024, 1));
+    const reply = await fetch(`http://127.0.0.1:${port}/v3/packages/${guid}/upload`, { method: "POST", body: form, headers: { authorization: `bearer ${admin.token}` } });
+    expect([reply.status, ((await reply.json()) as { errors: { code: number }[] }).errors[0]?.code]).toEqual([400, 150_004]);
+    await settled(guid);
+  });
 });
