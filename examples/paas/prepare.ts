@@ -1,6 +1,6 @@
 import { rm } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { controllerMigrations } from "./controller/migrations.ts";
+import { controllerMigrations } from "./controller/data/migrations.ts";
 import { buildTemplate } from "./database.ts";
 import { secretMigrations } from "./secrets.ts";
 import { uaaMigrations } from "./uaa/migrations.ts";

@@ -1,15 +1,15 @@
 import type { AddressInfo } from "node:net";
 import { migrate, type Database } from "../database.ts";
-import type { Context, Hooks, RouteModule, SystemBuildpack } from "./context.ts";
-import { CfError } from "./errors.ts";
-import { createFeatureFlags } from "./flags.ts";
-import { createApi, type Api } from "./http.ts";
-import { createJobs } from "./jobs.ts";
-import { controllerMigrations } from "./migrations.ts";
-import { silentLogger, systemClock, type Clock, type Identities, type Logger, type TokenValidator, type UrlsOf } from "./ports.ts";
-import type { ControllerTables } from "./schema.ts";
+import type { Context, Hooks, RouteModule, SystemBuildpack } from "./api/context.ts";
+import { CfError } from "./api/errors.ts";
+import { createFeatureFlags } from "./api/flags.ts";
+import { createApi, type Api } from "./api/http.ts";
+import { createJobs } from "./api/jobs.ts";
+import { controllerMigrations } from "./data/migrations.ts";
+import { silentLogger, systemClock, type Clock, type Identities, type Logger, type TokenValidator, type UrlsOf } from "./api/ports.ts";
+import type { ControllerTables } from "./data/schema.ts";
 import { seed } from "./seed.ts";
-import { keepSwept, resumeDeleted } from "./sweep.ts";
+import { keepSwept, resumeDeleted } from "./api/sweep.ts";
 
 export interface ControllerOptions {
   /** Stays open when the controller ends. */

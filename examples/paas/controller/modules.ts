@@ -1,19 +1,19 @@
-import { absentServiceRoutes } from "./absent-services.ts";
-import { absentRoutes } from "./absent.ts";
-import type { RouteModule } from "./context.ts";
-import { destinationRoutes } from "./destinations.ts";
-import { domainRoutes } from "./domains.ts";
-import { eventRoutes } from "./events.ts";
-import { jobRoutes } from "./job-routes.ts";
-import { organizationRoutes } from "./orgs.ts";
-import { buildpackRoutes, environmentGroupRoutes, featureFlagRoutes, stackRoutes } from "./platform.ts";
-import { quotaRoutes } from "./quotas.ts";
-import { roleRoutes } from "./roles.ts";
-import { rootRoutes } from "./root.ts";
-import { routeRoutes } from "./routes.ts";
-import { spaceQuotaRoutes } from "./space-quotas.ts";
-import { spaceRoutes } from "./spaces.ts";
-import { userRoutes } from "./users.ts";
+import { absentServiceRoutes } from "./api/absent-services.ts";
+import { absentRoutes } from "./api/absent.ts";
+import type { RouteModule } from "./api/context.ts";
+import { destinationRoutes } from "./routes/destinations.ts";
+import { domainRoutes } from "./routes/domains.ts";
+import { eventRoutes } from "./platform/events.ts";
+import { jobRoutes } from "./api/job-routes.ts";
+import { organizationRoutes } from "./organizations/orgs.ts";
+import { buildpackRoutes, environmentGroupRoutes, featureFlagRoutes, stackRoutes } from "./platform/platform.ts";
+import { quotaRoutes } from "./organizations/quotas.ts";
+import { roleRoutes } from "./organizations/roles.ts";
+import { rootRoutes } from "./api/root.ts";
+import { routeRoutes } from "./routes/routes.ts";
+import { spaceQuotaRoutes } from "./organizations/space-quotas.ts";
+import { spaceRoutes } from "./organizations/spaces.ts";
+import { userRoutes } from "./organizations/users.ts";
 
 /** The controller's own resources, without apps and services. */
 export const foundationModules: readonly RouteModule[] = [

@@ -1,8 +1,8 @@
 import { sql } from "kysely";
 import { transaction, type Database } from "../database.ts";
-import type { SystemBuildpack } from "./context.ts";
-import { stableGuid } from "./present.ts";
-import { json, type ControllerTables } from "./schema.ts";
+import type { SystemBuildpack } from "./api/context.ts";
+import { stableGuid } from "./api/present.ts";
+import { json, type ControllerTables } from "./data/schema.ts";
 
 export const defaultStack = "cflinuxfs4";
 export const defaultQuotaGuid = stableGuid("organization_quota", "default");

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Bus, Logger } from "@opencf/bus";
 import { desiredApps, healthStart, hmStart, hmStop } from "@opencf/bus/messages";
-import { createActual } from "../controller/actual.ts";
+import { createActual } from "../controller/runtime/actual.ts";
 import { type DesiredApp, emptyMemory, reconcile } from "./reconcile.ts";
 
 export interface HealthOptions {

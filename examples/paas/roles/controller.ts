@@ -5,15 +5,15 @@ import { announce } from "@opencf/bus";
 import { systemBuildpacks } from "@opencf/staging";
 import { createValidator } from "@opencf/uaa-client";
 import { createBlobClient } from "../blobstore/client.ts";
-import { recordCrash } from "../controller/app-crash.ts";
+import { recordCrash } from "../controller/apps/app-crash.ts";
 import { appModule } from "../controller/app-module.ts";
-import { noServices } from "../controller/app-services.ts";
+import { noServices } from "../controller/apps/app-services.ts";
 import { createController } from "../controller/controller.ts";
-import { createDesiredSource } from "../controller/desired.ts";
-import { logAccessRoutes } from "../controller/log-access.ts";
+import { createDesiredSource } from "../controller/apps/desired.ts";
+import { logAccessRoutes } from "../controller/platform/log-access.ts";
 import { coreModules } from "../controller/modules.ts";
-import { createRuntime, type Crash } from "../controller/runtime-link.ts";
-import type { ControllerTables } from "../controller/schema.ts";
+import { createRuntime, type Crash } from "../controller/runtime/runtime-link.ts";
+import type { ControllerTables } from "../controller/data/schema.ts";
 import type { Database } from "../database.ts";
 import { keepRegistered, publicUrls } from "../doors.ts";
 import { assemble } from "../parts.ts";
@@ -52,7 +52,7 @@ export const controllerRole = (context: RoleContext): Promise<AsyncDisposable> =
       findByNames: async (names, { origins } = {}) => (await identities.findByNames(names, origins)).map(toIdentity),
     },
     urlsOf: (headers) => publicUrls(headers, config.domain),
-    modules: [...coreModules, logAccessRoutes, appModule({ runtime, blobs, apiUrl, tempDir: join(config.dataDir, "uploads") })],
+    modules: [...coreModules, logAccessRoutes, appModule({ runtime, blobs, apiUrl, tempDir: join(config.dataDir, "uploads"), shared: config.databaseUrl !== undefined })],
     systemBuildpacks: systemBuildpacks().map(({ name }) => ({ name, stack: defaultStack })),
   }));
   const address = await controller.listen({ host: config.internalHost });

@@ -2,7 +2,7 @@ import { isObject } from "./document.ts";
 import { processFields, type Fields } from "./message.ts";
 import { parseRoute } from "./route.ts";
 import { logRateInBytes, sizeInMegabytes, sizeProblem } from "./sizes.ts";
-import { environmentNameProblem } from "../env.ts";
+import { environmentNameProblem } from "../environment/env.ts";
 
 /** Which optional parts of the manifest language are on. */
 export interface ManifestRules {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { createAccess, demand, permissions, type Holder, type Permission } from "../../controller/access.ts";
-import type { RoleType } from "../../controller/schema.ts";
+import { createAccess, demand, permissions, type Holder, type Permission } from "../../controller/api/access.ts";
+import type { RoleType } from "../../controller/data/schema.ts";
 
 const place = { organizationGuid: "o1", spaceGuid: "s1" };
 const elsewhere = { organizationGuid: "o2", spaceGuid: "s2" };

@@ -7,10 +7,10 @@ import { buffer } from "node:stream/consumers";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { ZipFile } from "yazl";
-import { assemblePackage, type Pool } from "../../controller/bits/assemble.ts";
-import { linkStaysInside, plainPath } from "../../controller/bits/paths.ts";
-import { matchable, octal, readResources } from "../../controller/bits/resources.ts";
-import { readZipEntries } from "../../controller/bits/zip-entries.ts";
+import { assemblePackage, type Pool } from "../../controller/builds/bits/assemble.ts";
+import { linkStaysInside, plainPath } from "../../controller/builds/bits/paths.ts";
+import { matchable, octal, readResources } from "../../controller/builds/bits/resources.ts";
+import { readZipEntries } from "../../controller/builds/bits/zip-entries.ts";
 
 interface Item { path: string; text?: string; mode?: number; folder?: boolean }
 

@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { recordCrash } from "../../controller/app-crash.ts";
-import { noServices } from "../../controller/app-services.ts";
-import { canaryInstances, nextStep } from "../../controller/deployment-plan.ts";
-import { createDesiredSource } from "../../controller/desired.ts";
-import type { DesiredSource } from "../../controller/runtime.ts";
+import { recordCrash } from "../../controller/apps/app-crash.ts";
+import { noServices } from "../../controller/apps/app-services.ts";
+import { canaryInstances, nextStep } from "../../controller/deployments/deployment-plan.ts";
+import { createDesiredSource } from "../../controller/apps/desired.ts";
+import type { DesiredSource } from "../../controller/runtime/runtime.ts";
 import type { Client, Reply } from "../support/controller.ts";
 import { buildApp, detail, pushApp, relation, startTestApps, until, type TestApps } from "../support/apps.ts";
 

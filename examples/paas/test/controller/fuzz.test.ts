@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { RouteModule } from "../../controller/context.ts";
+import type { RouteModule } from "../../controller/api/context.ts";
 import { coreModules } from "../../controller/modules.ts";
 import { startTestController, type Client, type TestController } from "../support/controller.ts";
 

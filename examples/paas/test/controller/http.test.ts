@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { codes, CfError, errorTable } from "../../controller/errors.ts";
-import type { RouteModule } from "../../controller/context.ts";
-import { Type, shape } from "../../controller/validate.ts";
+import { codes, CfError, errorTable } from "../../controller/api/errors.ts";
+import type { RouteModule } from "../../controller/api/context.ts";
+import { Type, shape } from "../../controller/api/validate.ts";
 import { coreModules } from "../../controller/modules.ts";
 import { startTestController, type Client, type TestController } from "../support/controller.ts";
 

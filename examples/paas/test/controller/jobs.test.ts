@@ -1,9 +1,9 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { CfError } from "../../controller/errors.ts";
-import { createJobs, type Jobs } from "../../controller/jobs.ts";
-import { controllerMigrations } from "../../controller/migrations.ts";
-import { silentLogger, systemClock } from "../../controller/ports.ts";
-import { resumeDeleted, sweep } from "../../controller/sweep.ts";
+import { CfError } from "../../controller/api/errors.ts";
+import { createJobs, type Jobs } from "../../controller/api/jobs.ts";
+import { controllerMigrations } from "../../controller/data/migrations.ts";
+import { silentLogger, systemClock } from "../../controller/api/ports.ts";
+import { resumeDeleted, sweep } from "../../controller/api/sweep.ts";
 import { migrate } from "../../database.ts";
 import { testDatabase, type TestDatabase } from "../support/template.ts";
 

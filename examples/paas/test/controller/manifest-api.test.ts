@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import type { AppServices } from "../../controller/app-services.ts";
+import type { AppServices } from "../../controller/apps/app-services.ts";
 import type { Client, Reply } from "../support/controller.ts";
 import { detail, pushApp, relation, startTestApps, type TestApps } from "../support/apps.ts";
 

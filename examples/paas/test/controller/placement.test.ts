@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { createBus, memoryTransport } from "@opencf/bus";
 import { deaAdvertise } from "@opencf/bus/messages";
-import { type Candidate, choose, createPool } from "../../controller/placement.ts";
+import { type Candidate, choose, createPool } from "../../controller/runtime/placement.ts";
 
 const dea = (id: string, over: Partial<Candidate> = {}): Candidate =>
   ({ id, stacks: ["cflinuxfs4"], zone: "default", availableMemoryMb: 1_024, availableDiskMb: 4_096, instancesOf: {}, ...over });

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { recordAudit, systemActor } from "../../controller/audit.ts";
+import { recordAudit, systemActor } from "../../controller/api/audit.ts";
 import { startTestController, testDomain, type Client, type Reply, type TestController } from "../support/controller.ts";
 
 let platform: TestController;

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { addressProblems, destinationProblems, routeTaken, routeUrl } from "../../controller/route-rules.ts";
+import { addressProblems, destinationProblems, routeTaken, routeUrl } from "../../controller/routes/route-rules.ts";
 import { startTestController, testDomain, type Client, type Reply, type TestController } from "../support/controller.ts";
 
 let platform: TestController;

@@ -14,10 +14,10 @@ import { serveStaging } from "@opencf/staging/bus-link";
 import { createBlobClient } from "../../blobstore/client.ts";
 import { openFolderBlobstore } from "../../blobstore/folder.ts";
 import { startBlobs } from "../../blobstore/server.ts";
-import type { DesiredProcess } from "../../controller/runtime.ts";
-import { createRuntime, type Crash } from "../../controller/runtime-link.ts";
+import type { DesiredProcess } from "../../controller/runtime/runtime.ts";
+import { createRuntime, type Crash } from "../../controller/runtime/runtime-link.ts";
 import { startHealthManager } from "../../health/health-manager.ts";
-import { silentLogger } from "../../controller/ports.ts";
+import { silentLogger } from "../../controller/api/ports.ts";
 import { createParts, type Parts } from "../../parts.ts";
 
 // The controller's view of the world with a real executor, stager, router and blobstore, over the in-process bus.

@@ -3,8 +3,8 @@ import { readdir, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { StageFailure } from "../../controller/runtime.ts";
-import { json } from "../../controller/schema.ts";
+import { StageFailure } from "../../controller/runtime/runtime.ts";
+import { json } from "../../controller/data/schema.ts";
 import type { Client } from "../support/controller.ts";
 import { buildApp, detail, pushApp, relation, sendForm, startTestApps, until, uploadDroplet, uploadForm, uploadPackage, zip, type TestApps } from "../support/apps.ts";
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { createWaiting, longPoll } from "../../controller/waiting.ts";
+import { createWaiting, longPoll } from "../../controller/api/waiting.ts";
 
 test("a change wakes whoever waits for it, and nobody else", async () => {
   const waiting = createWaiting();

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { ControllerTables } from "../../controller/schema.ts";
+import type { ControllerTables } from "../../controller/data/schema.ts";
 import { isUnavailable, openDatabase, transaction } from "../../database.ts";
 import { startTestController } from "../support/controller.ts";
 

@@ -8,7 +8,7 @@ import { ZipFile } from "yazl";
 import { createBlobClient, openFolderBlobstore, startBlobs, type BlobClient } from "../../blobstore/index.ts";
 import { appModule, type AppModuleOptions } from "../../controller/app-module.ts";
 import { coreModules } from "../../controller/modules.ts";
-import { StageFailure, type ActualInstance, type InstanceStats, type Runtime, type StageRequest, type StageResult } from "../../controller/runtime.ts";
+import { StageFailure, type ActualInstance, type InstanceStats, type Runtime, type StageRequest, type StageResult } from "../../controller/runtime/runtime.ts";
 import { startTestController, testDomain, type Client, type Reply, type TestController } from "./controller.ts";
 
 /** A running world that does what a test tells it: builds end as `stager` says, instances are what `instances` holds. */

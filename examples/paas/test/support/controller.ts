@@ -4,7 +4,7 @@ import type { InjectOptions } from "fastify";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { createController, type Controller, type ControllerOptions } from "../../controller/controller.ts";
 import { coreModules } from "../../controller/modules.ts";
-import type { Identities, Identity } from "../../controller/ports.ts";
+import type { Identities, Identity } from "../../controller/api/ports.ts";
 import { publicUrls } from "../../doors.ts";
 import { testDatabase } from "./template.ts";
 

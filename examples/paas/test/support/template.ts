@@ -3,8 +3,8 @@ import { mkdtemp, rename, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sql } from "kysely";
-import { controllerMigrations } from "../../controller/migrations.ts";
-import type { ControllerTables } from "../../controller/schema.ts";
+import { controllerMigrations } from "../../controller/data/migrations.ts";
+import type { ControllerTables } from "../../controller/data/schema.ts";
 import { buildTemplate, openDatabase, type Database } from "../../database.ts";
 
 /** A template of the controller's database, made once per version of the migrations and user, and kept in the system's temporary folder. */
