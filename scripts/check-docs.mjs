@@ -17,15 +17,18 @@ export async function checkDocs({ root, write = false }) {
 
 /** @param {string} folder @param {RegExp} wanted @returns {Promise<string[]>} */
 async function filesIn(folder, wanted) {
-  const skipped = new Set(["node_modules", "dist", ".git", ".turbo", "coverage", "data", ".opencf", "api"]);
+  const skipped = new Set(["node_modules", "dist", ".git", ".turbo", "coverage", ".opencf"]);
   const entries = await readdir(folder, { withFileTypes: true });
   const nested = await Promise.all(entries.map((entry) => {
     const path = join(folder, entry.name);
-    if (entry.isDirectory()) return skipped.has(entry.name) && !path.endsWith(join("src", entry.name)) ? [] : filesIn(path, wanted);
+    if (entry.isDirectory()) return skipped.has(entry.name) || isMade(folder, entry.name, entries) ? [] : filesIn(path, wanted);
     return wanted.test(entry.name) ? [path] : [];
   }));
   return nested.flat().sort();
 }
+
+/** A running platform's data folder beside package.json, and the generated API reference: neither is ours to check. @param {string} folder @param {string} name @param {import("node:fs").Dirent[]} beside */
+const isMade = (folder, name, beside) => (name === "data" && beside.some((entry) => entry.name === "package.json")) || (name === "api" && basename(folder) === "docs");
 
 /** The codes of `export const codes = ["A", ...]`, or of an object of which it is the keys. @param {string} file */
 async function codesIn(file) {

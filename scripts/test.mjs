@@ -47,7 +47,7 @@ async function tests(name, folders, { limitMs }) {
   if (!wanted(name)) return;
   say(`run    ${name}: tests below ${folders.join(", ")}`);
   const report = join(work, `${name}.json`);
-  const { ok, seconds } = await runStep(bin("vitest"), ["run", ...folders, "--reporter=default", "--reporter=json", `--outputFile.json=${report}`], { cwd: root, env, live: true, limitMs });
+  const { ok, seconds } = await runStep(bin("vitest"), ["run", ...folders.map((folder) => `${join(root, folder)}/`), "--reporter=default", "--reporter=json", `--outputFile.json=${report}`], { cwd: root, env, live: true, limitMs });
   const result = await readFile(report, "utf8").then(JSON.parse, () => undefined);
   const broken = result ? result.testResults.filter((/** @type {any} */ file) => file.status === "failed" && file.assertionResults.every((/** @type {any} */ one) => one.status !== "failed")).length : 1;
   const failures = (result?.numFailedTests ?? 0) + broken;
@@ -79,7 +79,7 @@ async function everything() {
   await Promise.all([check("types", bin("tsc"), ["-p", "tsconfig.json"]), check("lint", bin("eslint"), ["--max-warnings", "0", "."])]);
   await Promise.all([check("layers", ...script("check-layers.mjs")), check("docs", ...script("check-docs.mjs")), check("packages", ...script("check-packages.mjs"))]);
   await tests("units", ["packages", "examples"], { limitMs: 900_000 });
-  await tests("system", ["test/"], { limitMs: 900_000 });
+  await tests("system", ["test"], { limitMs: 900_000 });
   if (ci || asked.includes("nodes")) await check("nodes", ...script("test-nodes.mjs"), { limitMs: 300_000 });
 }
 

@@ -1,7 +1,7 @@
 import { readdirSync } from "node:fs";
 import { join, relative } from "node:path";
 
-const skipped = new Set(["node_modules", "dist", ".turbo", "test", "bench", "data"]);
+const skipped = new Set(["node_modules", "dist", ".turbo", "test", "bench"]);
 
 /** Every file below these folders that a build depends on, sorted, relative to `root`. */
 export function buildInputs(root, folders) {
