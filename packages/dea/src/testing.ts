@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { strict as assert } from "node:assert";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -18,7 +19,8 @@ export interface ConformanceCase {
   check(context: ConformanceContext): Promise<void>;
 }
 
-const owner = "conformance";
+// Two runs on one machine must not take each other's processes for their own leftovers.
+const owner = `conformance-${randomUUID()}`;
 const ports = createPortPool();
 let counter = 0;
 

@@ -119,10 +119,10 @@ describe("a stager that is killed", () => {
     const notes = await temporaryFolder();
     const workDir = join(await temporaryFolder(), "work");
     const program = startProgram([await folderWith({ a: "a" }), "--out", join(notes, "d.tgz"), "-b", await shellBuildpack({ finalize: `${clinging(notes)} sleep 300`, release }), "--work-dir", workDir]);
-    await pidIn(join(notes, "deaf"));
+    const pids = await Promise.all(children.map((name) => pidIn(join(notes, name))));
     program.kill("SIGTERM");
     expect(await program.done).toMatchObject({ status: 1, stderr: expect.stringContaining("STAGING_CANCELLED") as string });
-    for (const name of children) await gone(await pidIn(join(notes, name)));
+    for (const pid of pids) await gone(pid);
     expect(await listTree(workDir)).toEqual([]);
   });
 });
