@@ -28,9 +28,9 @@ describe("the time limit", () => {
     const notes = await temporaryFolder();
     const home = await temporaryFolder();
     const before = performance.now();
-    const error = await failing({ buildpacks: [await shellBuildpack({ finalize: `${clinging(notes)} sleep 300`, release })] }, { timeoutMs: 1_500, workDir: join(home, "work") });
+    const error = await failing({ buildpacks: [await shellBuildpack({ finalize: `${clinging(notes)} sleep 300`, release })] }, { timeoutMs: 4_000, workDir: join(home, "work") });
     expect(error).toMatchObject({ code: "STAGING_TIMEOUT", id: "StagingTimeExpired" });
-    expect(performance.now() - before).toBeLessThan(10_000);
+    expect(performance.now() - before).toBeLessThan(15_000);
     for (const name of children) await gone(await pidIn(join(notes, name)));
     expect(await listTree(join(home, "work"))).toEqual([]);
   });
@@ -47,11 +47,11 @@ describe("a cancelled build", () => {
     const home = await temporaryFolder();
     const stop = new AbortController();
     const build = failing({ buildpacks: [await shellBuildpack({ finalize: `${clinging(notes)} sleep 300`, release })] }, { signal: stop.signal, workDir: join(home, "work") });
-    await pidIn(join(notes, "deaf"));
+    const pids = await Promise.all(children.map((name) => pidIn(join(notes, name))));
     const reason = new Error("changed my mind");
     stop.abort(reason);
     expect(await build).toMatchObject({ code: "STAGING_CANCELLED", cause: reason });
-    for (const name of children) await gone(await pidIn(join(notes, name)));
+    for (const pid of pids) await gone(pid);
     expect(await listTree(join(home, "work"))).toEqual([]);
   });
   test("has no limit when none is wanted", async () => {
