@@ -3,7 +3,6 @@ import { cp, mkdir, rename, rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
 import { Kysely, PostgresDialect, sql, type Transaction } from "kysely";
-import pg from "pg";
 import { lockFolder } from "./folder-lock.ts";
 import { acquireGuard, pgliteDialect } from "./pglite-dialect.ts";
 
@@ -50,6 +49,8 @@ export async function openDatabase<Tables>(options: DatabaseOptions): Promise<Da
 const int8 = 20;
 
 async function openServer<Tables>({ url, maxConnections = 10, onError }: ServerDatabase & DatabaseEvents): Promise<Database<Tables>> {
+  // Loaded here: the embedded database starts without it.
+  const { default: pg } = await import("pg");
   const pool = new pg.Pool({
     connectionString: url,
     max: maxConnections,

@@ -5,7 +5,7 @@ import { openDatabase } from "./database.ts";
 import { createDirectory } from "./directory.ts";
 import { lockFolder } from "./folder-lock.ts";
 import { createLogger, type Logger } from "./logger.ts";
-import { assemble } from "./parts.ts";
+import { assemble, useAll } from "./parts.ts";
 import { blobsRole } from "./roles/blobs.ts";
 import type { AnyDatabase, RoleContext } from "./roles/context.ts";
 import { controllerRole } from "./roles/controller.ts";
@@ -55,15 +55,9 @@ export const startPaas = ({ config, adminPassword, databaseTemplate, log = (part
     secrets: () => (secrets ??= context.database().then(openSecrets)),
   };
   const has = (role: Role): boolean => config.roles.includes(role);
-  if (["controller", "uaa", "blobs"].some((role) => has(role as Role))) await context.secrets();
-
   // Ended in reverse: first the door, then those who give orders, then those who carry them out.
-  if (has("blobs")) parts.use(await blobsRole(context));
-  if (has("logs")) parts.use(await logsRole(context));
-  if (has("dea")) parts.use(await deaRole(context));
-  if (has("stager")) parts.use(await stagerRole(context));
-  if (has("uaa")) parts.use(await uaaRole(context, adminPassword));
-  if (has("controller")) parts.use(await controllerRole(context));
+  await useAll(parts, [has("blobs") && blobsRole(context), has("logs") && logsRole(context), has("dea") && deaRole(context), has("stager") && stagerRole(context)]);
+  await useAll(parts, [has("uaa") && uaaRole(context, adminPassword), has("controller") && controllerRole(context)]);
   if (has("health")) parts.use(await healthRole(context));
   const router = has("router") ? parts.use(await routerRole(context)) : undefined;
   return { address: router?.address };

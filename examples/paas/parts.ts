@@ -34,6 +34,14 @@ export function createParts({ limitMs = 15_000 }: { limitMs?: number } = {}): Pa
   };
 }
 
+/** Takes several parts that start at the same time, in this order. When one fails the others are taken all the same, so that they are ended. */
+export async function useAll(parts: Parts, starting: readonly (Promise<AsyncDisposable> | false)[]): Promise<void> {
+  const results = await Promise.allSettled(starting.filter((each) => each !== false));
+  for (const result of results) if (result.status === "fulfilled") parts.use(result.value);
+  const failed = results.find((result) => result.status === "rejected");
+  if (failed) throw failed.reason;
+}
+
 /** Starts something made of several parts: when a later one fails, the earlier ones are ended before the error goes on. */
 export async function assemble<T extends object>(build: (parts: Parts) => Promise<T>): Promise<T & AsyncDisposable> {
   const parts = createParts();

@@ -8,8 +8,8 @@ import type { RoleContext } from "./context.ts";
 /** Packages, droplets, caches and matched files. Other parts reach it directly, with signed links; it has no public door. */
 export const blobsRole = ({ config, bus, log, secrets }: RoleContext): Promise<AsyncDisposable> => assemble(async (parts) => {
   const logger = log("blobs");
-  const store = await openFolderBlobstore(join(config.dataDir, "blobs"), { logger });
-  const server = parts.use(await startBlobs({ store, secret: (await secrets()).blobs, host: config.internalHost, logger }));
+  const [store, { blobs: secret }] = await Promise.all([openFolderBlobstore(join(config.dataDir, "blobs"), { logger }), secrets()]);
+  const server = parts.use(await startBlobs({ store, secret, host: config.internalHost, logger }));
   parts.use(await announce(bus, { type: "Blobstore", host: config.internalHost, address: server }));
   return {};
 });

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { adminPassword } from "../admin-password.ts";
 import { createLogger } from "../logger.ts";
-import { assemble, createParts } from "../parts.ts";
+import { assemble, createParts, useAll } from "../parts.ts";
 
 const part = (name: string, ended: string[], fail = false) => ({
   [Symbol.asyncDispose]: async () => {
@@ -42,6 +42,15 @@ test("what was begun is ended when a later part fails, and the first failure is 
     throw new Error("port taken");
   })).rejects.toThrow("port taken");
   expect(ended).toEqual(["first"]);
+});
+
+test("parts that start together are ended together, also those that began beside one that failed", async () => {
+  const ended: string[] = [];
+  await expect(assemble(async (parts) => {
+    await useAll(parts, [Promise.resolve(part("first", ended)), Promise.reject(new Error("second failed")), false, Promise.resolve(part("third", ended))]);
+    return {};
+  })).rejects.toThrow("second failed");
+  expect(ended).toEqual(["third", "first"]);
 });
 
 test("a log line for people and one for machines; what is below the level is not shown", () => {

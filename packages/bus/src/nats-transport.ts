@@ -1,4 +1,4 @@
-import { connect, type ConnectionOptions, Events, type NatsConnection } from "nats";
+import type { ConnectionOptions, NatsConnection } from "nats";
 import { BusError } from "./errors.ts";
 import { createEmitter } from "./emitter.ts";
 import { type Clock, type Logger, silentLogger, systemClock } from "./ports.ts";
@@ -48,6 +48,8 @@ async function firstConnection(options: NatsTransportOptions): Promise<NatsConne
     ...(name !== undefined && { name }),
     ...(tls && { tls }),
   };
+  // Loaded here: a bus within one process starts without it.
+  const { connect } = await import("nats");
   const until = clock.now() + connectTimeoutMs;
   for (;;) {
     signal?.throwIfAborted();
@@ -77,8 +79,8 @@ function wrap(connection: NatsConnection, { log = silentLogger }: NatsTransportO
   };
   void (async () => {
     for await (const { type } of connection.status())
-      if (type === Events.Disconnect) become("disconnected");
-      else if (type === Events.Reconnect) become("connected");
+      if (String(type) === "disconnect") become("disconnected");
+      else if (String(type) === "reconnect") become("connected");
   })().catch(() => undefined);
   void connection.closed().then((cause) => {
     if (cause && !closing) log.error("bus.closed", { reason: cause.message });
