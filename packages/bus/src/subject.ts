@@ -44,6 +44,7 @@ export type ParamsOf<S extends string> = S extends `${string}{${infer Name}}${in
 
 /** Fills a template: `dea.{id}.start` with `{ id: "7" }` is `dea.7.start`; a missing value becomes `*`. */
 export function fillSubject(template: string, params: Readonly<Record<string, string>> = {}): string {
+  if (!template.includes("{")) return template;
   return template.replace(/\{(\w+)\}/g, (_, name: string) => {
     const value = params[name];
     if (value === undefined) return "*";
@@ -56,6 +57,7 @@ export function fillSubject(template: string, params: Readonly<Record<string, st
 /** The values that a received subject has for the names of its template. */
 export function readParams(template: string, subject: string): Record<string, string> {
   const params: Record<string, string> = {};
+  if (!template.includes("{")) return params;
   const given = subject.split(".");
   template.split(".").forEach((token, i) => {
     const name = /^\{(\w+)\}$/.exec(token)?.[1];
