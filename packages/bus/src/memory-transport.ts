@@ -1,129 +1,84 @@
 import { BusError } from "./errors.ts";
-import { createEmitter } from "./emitter.ts";
-import { assertPattern, assertSubject, matches } from "./subject.ts";
-import type { Packet, Transport, TransportStatus } from "./transport.ts";
+import { MemoryConnection } from "./memory/connection.ts";
+import { Exchange } from "./memory/exchange.ts";
+import { isWild } from "./memory/interests.ts";
+import { createRights, type SubjectRights, type UserRights } from "./memory/rights.ts";
+import { createMemoryState } from "./memory/state.ts";
+import { type Clock, systemClock } from "./ports.ts";
+import { isSubject } from "./subject.ts";
+import type { Transport } from "./transport.ts";
 
-interface Interest {
-  readonly pattern: string;
-  readonly queue: string | undefined;
-  readonly receive: (packet: Packet) => void;
-  active: boolean;
+export type { SubjectRights, UserRights };
+
+export interface MemoryHubOptions {
+  /** Largest payload with its headers, in bytes. Default 1 MiB, as a NATS server has it. */
+  maxPayloadBytes?: number;
+  /** What may wait for one connection, in bytes; who reads slower is cut, loses it and comes back. Default 64 MiB, as a NATS server has it. */
+  maxPendingBytes?: number;
+  /** How long a connection that was cut for that stays away. Default 10 ms. */
+  reconnectWaitMs?: number;
+  /** Who may connect and what each may do. Default: everybody, everything. */
+  users?: Readonly<Record<string, UserRights>>;
+  clock?: Clock;
+  /** Chooses the member of a queue group: a number from 0 up to 1. Default `Math.random`. */
+  random?: () => number;
+}
+
+export interface MemoryConnectOptions {
+  /** Needed when the hub has users. */
+  user?: string;
+  /** Whether it hears what it says itself. Default true. */
+  echo?: boolean;
+  /** First part of its subjects for answers. Default `_INBOX`. */
+  inboxPrefix?: string;
 }
 
 /** What connections of one process share, as clients share a server. */
 export interface MemoryHub {
-  connect(): Transport;
+  /** @throws BusError `BUS_UNAUTHORIZED`, `BUS_INVALID_SUBJECT` (a wildcard in the prefix) */
+  connect(options?: MemoryConnectOptions): Transport;
+  /** Fault: cuts a connection. What waits for it is lost, and so is what others say until `reconnect`. */
+  disconnect(transport: Transport): void;
+  reconnect(transport: Transport): void;
+  /** Fault: a connection reads nothing until the result is disposed. */
+  hold(transport: Transport): Disposable;
+  /** Asks every connection to move, as a server does that is about to stop; nothing is lost. */
+  lameDuck(): void;
 }
 
-export interface MemoryHubOptions {
-  /** Largest payload in bytes. Default 1 MiB, as a NATS server has it. */
-  maxPayloadBytes?: number;
-}
-
-/** A bus within one process: the same order, queue groups and "no responders" as a NATS server, nothing to install. */
-export function createMemoryHub({ maxPayloadBytes = 1_048_576 }: MemoryHubOptions = {}): MemoryHub {
-  const exact = new Map<string, Set<Interest>>();
-  const wild = new Set<Interest>();
-  // One line for the whole hub: a delivery never runs inside publish(), and publish order is delivery order.
-  const line: { interest: Interest; packet: Packet }[] = [];
-  const idle: (() => void)[] = [];
-  let scheduled = false;
-
-  const run = (): void => {
-    const batch = line.splice(0, line.length);
-    for (const { interest, packet } of batch)
-      if (interest.active)
-        try {
-          interest.receive(packet);
-        } catch (error) {
-          process.emitWarning(error instanceof Error ? error : String(error));
-        }
-    if (line.length > 0) return void setImmediate(run);
-    scheduled = false;
-    for (const done of idle.splice(0)) done();
+/** A bus within one process: the order, queue groups, permissions and "no responders" of a NATS server, nothing to install. */
+export function createMemoryHub({
+  maxPayloadBytes = 1_048_576, maxPendingBytes = 67_108_864, reconnectWaitMs = 10, users, clock = systemClock, random = Math.random,
+}: MemoryHubOptions = {}): MemoryHub {
+  const exchange = new Exchange(random);
+  const state = createMemoryState(clock);
+  const connections = new Set<MemoryConnection>();
+  let generation = 1;
+  const own = (transport: Transport): MemoryConnection => {
+    if (transport instanceof MemoryConnection && connections.has(transport)) return transport;
+    throw new TypeError("this connection is none of this hub");
   };
-  const deliver = (interest: Interest, packet: Packet): void => {
-    line.push({ interest, packet: { ...packet, data: packet.data.slice() } });
-    if (scheduled) return;
-    scheduled = true;
-    setImmediate(run);
+  return {
+    connect({ user, echo = true, inboxPrefix = "_INBOX" } = {}) {
+      if (!isSubject(inboxPrefix) || isWild(inboxPrefix))
+        throw new BusError("BUS_INVALID_SUBJECT", `${JSON.stringify(inboxPrefix.slice(0, 80))} is no prefix for answers: a subject without wildcards is needed`);
+      const named = users && user !== undefined && Object.hasOwn(users, user) ? users[user] : undefined;
+      if (users && !named) throw new BusError("BUS_UNAUTHORIZED", user === undefined ? "this hub wants to know who connects: name a user" : "this hub does not know that user");
+      const connection = new MemoryConnection({
+        exchange, state, clock, maxPayloadBytes, maxPendingBytes, reconnectWaitMs, inboxPrefix, echo, rights: named && createRights(named),
+      });
+      connections.add(connection);
+      void connection.closed.then(() => connections.delete(connection));
+      return connection;
+    },
+    disconnect: (transport) => own(transport).cut(),
+    reconnect: (transport) => own(transport).restore(),
+    hold: (transport) => own(transport).hold(),
+    lameDuck() {
+      generation++;
+      for (const connection of [...connections]) connection.move(`memory/${generation}`);
+    },
   };
-
-  const route = (packet: Packet): number => {
-    let reached = 0;
-    const groups = new Map<string, Interest[]>();
-    const offer = (interest: Interest): void => {
-      if (interest.queue === undefined) {
-        reached++;
-        deliver(interest, packet);
-        return;
-      }
-      const key = `${interest.queue} ${interest.pattern}`;
-      const group = groups.get(key);
-      if (group) group.push(interest);
-      else groups.set(key, [interest]);
-    };
-    for (const interest of exact.get(packet.subject) ?? []) offer(interest);
-    for (const interest of wild) if (matches(interest.pattern, packet.subject)) offer(interest);
-    for (const group of groups.values()) {
-      reached++;
-      deliver(group[Math.floor(Math.random() * group.length)] as Interest, packet);
-    }
-    return reached;
-  };
-
-  const isWild = (pattern: string): boolean => pattern.split(".").some((token) => token === "*" || token === ">");
-
-  const connect = (): Transport => {
-    const own = new Set<Interest>();
-    const status = createEmitter<TransportStatus>();
-    let current: TransportStatus = "connected";
-    const assertOpen = (): void => {
-      if (current === "closed") throw new BusError("BUS_CLOSED", "this connection to the bus is closed");
-    };
-    const drop = (interest: Interest): void => {
-      interest.active = false;
-      own.delete(interest);
-      wild.delete(interest);
-      const same = exact.get(interest.pattern);
-      same?.delete(interest);
-      if (same?.size === 0) exact.delete(interest.pattern);
-    };
-    return {
-      get status() {
-        return current;
-      },
-      maxPayloadBytes,
-      publish(subject, data, reply) {
-        assertOpen();
-        assertSubject(subject);
-        if (data.length > maxPayloadBytes)
-          throw new BusError("BUS_PAYLOAD_TOO_LARGE", `${subject}: ${data.length} bytes are more than the bus carries (${maxPayloadBytes})`);
-        const reached = route(reply === undefined ? { subject, data } : { subject, data, reply });
-        if (reached === 0 && reply !== undefined) route({ subject: reply, data: new Uint8Array(), noResponders: true });
-        return true;
-      },
-      subscribe(pattern, receive, queue) {
-        assertOpen();
-        assertPattern(pattern);
-        const interest: Interest = { pattern, queue, receive, active: true };
-        own.add(interest);
-        if (isWild(pattern)) wild.add(interest);
-        else (exact.get(pattern) ?? exact.set(pattern, new Set()).get(pattern))?.add(interest);
-        return { unsubscribe: () => drop(interest) };
-      },
-      flush: () => (scheduled ? new Promise((done) => idle.push(done)) : Promise.resolve()),
-      onStatus: (listen) => status.on(listen),
-      [Symbol.asyncDispose]() {
-        if (current === "closed") return Promise.resolve();
-        for (const interest of [...own]) drop(interest);
-        current = "closed";
-        status.emit(current);
-        return Promise.resolve();
-      },
-    };
-  };
-  return { connect };
 }
 
 /** A connection to `hub`, or to a hub of its own. */
