@@ -42,12 +42,23 @@ export type ParamsOf<S extends string> = S extends `${string}{${infer Name}}${in
   ? { [K in Name]: string } & ParamsOf<Rest>
   : unknown;
 
-/** Fills a template: `dea.{id}.start` with `{ id: "7" }` is `dea.7.start`; a missing value becomes `*`. */
-export function fillSubject(template: string, params: Readonly<Record<string, string>> = {}): string {
+/** Fills a template for a subscription: `dea.{id}.start` with `{ id: "7" }` is `dea.7.start`; a missing value becomes `*`. */
+export const fillPattern = (template: string, params: Readonly<Record<string, string>> = {}): string => fill(template, params, () => "*");
+
+/**
+ * Fills a template for publishing: every value is needed.
+ * @throws BusError `BUS_INVALID_SUBJECT`
+ */
+export const fillSubject = (template: string, params: Readonly<Record<string, string>> = {}): string =>
+  fill(template, params, (name) => {
+    throw new BusError("BUS_INVALID_SUBJECT", `${template} needs a value for {${name}}: give it in params`);
+  });
+
+function fill(template: string, params: Readonly<Record<string, string>>, missing: (name: string) => string): string {
   if (!template.includes("{")) return template;
   return template.replace(/\{(\w+)\}/g, (_, name: string) => {
     const value = params[name];
-    if (value === undefined) return "*";
+    if (value === undefined) return missing(name);
     if (!isSubject(value) || value.includes(".") || value === "*" || value === ">")
       throw new BusError("BUS_INVALID_SUBJECT", `"${printable(value)}" cannot stand for {${name}} in ${template}: one token without dots or wildcards is needed`);
     return value;

@@ -59,29 +59,28 @@ export function createAsking({ clock, counting, laneOf, headersFor }: AskingOpti
     return new Promise((done, fail) => {
       signal?.throwIfAborted();
       let settled = false;
+      const held: Disposable[] = [];
       const end = (): void => {
         settled = true;
-        asked?.[Symbol.dispose]();
-        timer?.[Symbol.dispose]();
+        for (const each of held) each[Symbol.dispose]();
         signal?.removeEventListener("abort", abort);
       };
       const abort = (): void => {
         end();
         fail(signal?.reason as Error);
       };
-      let timer: Disposable | undefined;
-      let asked: Disposable | undefined;
-      asked = ask(message, body, options, (outcome) => {
+      held.push(ask(message, body, options, (outcome) => {
         if (settled) return;
         end();
         if ("reply" in outcome) done(outcome.reply);
         else fail("error" in outcome ? outcome.error : new BusError("BUS_INVALID_MESSAGE", "an empty answer"));
-      });
-      if (settled) return asked[Symbol.dispose]();
-      timer = clock.after(timeoutMs, () => {
+      }));
+      // While the bus is away the end comes before the beginning.
+      if (settled) return end();
+      held.push(clock.after(timeoutMs, () => {
         end();
         fail(new BusError("BUS_TIMEOUT", `no answer to ${message.subject} within ${timeoutMs} ms`, { retryable: true }));
-      });
+      }));
       signal?.addEventListener("abort", abort, { once: true });
     });
   }

@@ -2,7 +2,7 @@ import { BusError } from "../errors.ts";
 import { createInbox } from "../inbox.ts";
 import type { Clock } from "../ports.ts";
 import type { AnyMessage } from "../schema.ts";
-import { fillSubject } from "../subject.ts";
+import { fillPattern } from "../subject.ts";
 import type { Packet, Transport } from "../transport.ts";
 import type { Counting } from "./counters.ts";
 import { type Answer, commandId, type Delivery, ReceivedDelivery } from "./delivery.ts";
@@ -150,7 +150,7 @@ export function createSubscription<M extends AnyMessage>(
     if (received >= max) finish();
   };
 
-  const taken = transport.subscribe(fillSubject(message.subject, params), take, {
+  const taken = transport.subscribe(fillPattern(message.subject, params), take, {
     ...(queue !== undefined && queue !== "" && { queue }), ...(max !== Infinity && { max }),
   });
   let first = firstWithinMs === undefined ? undefined
