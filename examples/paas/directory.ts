@@ -17,13 +17,15 @@ export interface Directory extends Disposable {
 export function createDirectory(bus: Bus): Directory {
   const known = new Map<string, string>();
   const asking = new Map<string, Promise<string>>();
-  const heard = bus.subscribe(componentAnnounce, ({ body }) => void known.set(body.type, `http://${body.host}`));
+  // The status page is at `host`; the work is done at `address`, where a component names one.
+  const learn = ({ type, host, address = host }: { type: string; host: string; address?: string }): void => void known.set(type, `http://${address}`);
+  const heard = bus.subscribe(componentAnnounce, ({ body }) => void learn(body));
 
   const ask = async (type: string, timeoutMs: number, signal: AbortSignal | undefined): Promise<string> => {
     const until = Date.now() + timeoutMs;
     for (;;) {
       signal?.throwIfAborted();
-      for (const { type: found, host } of await bus.gather(componentDiscover, {}, { waitMs: 150, ...(signal && { signal }) })) known.set(found, `http://${host}`);
+      for (const answer of await bus.gather(componentDiscover, {}, { waitMs: 150, ...(signal && { signal }) })) learn(answer);
       const url = known.get(type);
       if (url !== undefined) return url;
       if (Date.now() > until) throw new Error(`no ${type} answers on the bus: is a process with its role running?`);

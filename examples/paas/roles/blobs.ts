@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { announce } from "@opencf/bus";
+import { createComponent } from "@opencf/bus/component";
 import { openFolderBlobstore } from "../blobstore/folder.ts";
 import { startBlobs } from "../blobstore/server.ts";
 import { assemble } from "../parts.ts";
@@ -10,6 +10,6 @@ export const blobsRole = ({ config, bus, log, secrets }: RoleContext): Promise<A
   const logger = log("blobs");
   const [store, { blobs: secret }] = await Promise.all([openFolderBlobstore(join(config.dataDir, "blobs"), { logger }), secrets()]);
   const server = parts.use(await startBlobs({ store, secret, host: config.internalHost, logger }));
-  parts.use(await announce(bus, { type: "Blobstore", host: config.internalHost, address: server }));
+  parts.use(await createComponent(bus, { type: "Blobstore", host: config.internalHost, zone: config.zone, address: server }));
   return {};
 });

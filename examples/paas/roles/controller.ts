@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { announce } from "@opencf/bus";
+import { createComponent } from "@opencf/bus/component";
 import { systemBuildpacks } from "@opencf/staging";
 import { createValidator } from "@opencf/uaa-client";
 import { createBlobClient } from "../blobstore/client.ts";
@@ -55,8 +55,8 @@ export const controllerRole = (context: RoleContext): Promise<AsyncDisposable> =
     modules: [...coreModules, logAccessRoutes, appModule({ runtime, blobs, apiUrl, tempDir: join(config.dataDir, "uploads"), shared: config.databaseUrl !== undefined })],
     systemBuildpacks: systemBuildpacks().map(({ name }) => ({ name, stack: defaultStack })),
   }));
-  const address = await controller.listen({ host: config.internalHost });
-  parts.use(await announce(bus, { type: "CloudController", host: config.internalHost, address }));
+  const address = await controller.listen({ host: config.internalHost, zone: config.zone });
+  parts.use(await createComponent(bus, { type: "CloudController", host: config.internalHost, zone: config.zone, address }));
   parts.use(keepRegistered(bus, { ...address, uris: [`api.${config.domain}`], tags: { component: "cloud_controller" } }));
   return {};
 });

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { announce } from "@opencf/bus";
+import { createComponent } from "@opencf/bus/component";
 import { createDea, processBackend } from "@opencf/dea";
 import { joinBus } from "@opencf/dea/bus-link";
 import { assemble } from "../parts.ts";
@@ -13,6 +13,6 @@ export const deaRole = ({ config, bus, log }: RoleContext): Promise<AsyncDisposa
     backend: processBackend(), dataDir: join(config.dataDir, "dea"), memoryBytes: config.memoryBytes, host: config.internalHost, log: logger,
   }));
   parts.use(await joinBus(dea, bus, { zone: config.zone, stacks: [defaultStack], host: config.internalHost, log: logger }));
-  parts.use(await announce(bus, { type: "DEA", host: config.internalHost, varz: () => ({ num_apps: dea.instances().length, ...dea.capacity() }) }));
+  parts.use(await createComponent(bus, { type: "DEA", host: config.internalHost, zone: config.zone, varz: () => ({ num_apps: dea.instances().length, ...dea.capacity() }) }));
   return {};
 });

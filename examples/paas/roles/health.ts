@@ -1,4 +1,4 @@
-import { announce } from "@opencf/bus";
+import { createComponent } from "@opencf/bus/component";
 import { startHealthManager } from "../health/health-manager.ts";
 import { assemble } from "../parts.ts";
 import type { RoleContext } from "./context.ts";
@@ -7,6 +7,6 @@ import type { RoleContext } from "./context.ts";
 export const healthRole = ({ config, bus, log, alone }: RoleContext): Promise<AsyncDisposable> => assemble(async (parts) => {
   // With every part in this process all executors have spoken before we ask; else one round of heartbeats is awaited.
   const health = parts.use(startHealthManager({ bus, log: log("health"), ...(alone && { settleMs: 200 }) }));
-  parts.use(await announce(bus, { type: "HealthManager", host: config.internalHost, varz: () => health.counts() }));
+  parts.use(await createComponent(bus, { type: "HealthManager", host: config.internalHost, zone: config.zone, varz: () => health.counts() }));
   return {};
 });

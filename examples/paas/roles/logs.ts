@@ -1,4 +1,4 @@
-import { announce } from "@opencf/bus";
+import { createComponent } from "@opencf/bus/component";
 import { keepRegistered } from "../doors.ts";
 import { startLogs } from "../logs/start.ts";
 import { assemble } from "../parts.ts";
@@ -14,7 +14,7 @@ export const logsRole = ({ config, bus, directory, log }: RoleContext): Promise<
     return answer.ok;
   };
   const logs = parts.use(await startLogs({ bus, mayRead, dataDir: config.dataDir, host: config.internalHost, logger: log("logs") }));
-  parts.use(await announce(bus, { type: "LogCache", host: config.internalHost, address: logs }));
+  parts.use(await createComponent(bus, { type: "LogCache", host: config.internalHost, zone: config.zone, address: logs }));
   parts.use(keepRegistered(bus, { host: logs.host, port: logs.port, uris: [`log-cache.${config.domain}`], tags: { component: "log-cache" } }));
   return {};
 });

@@ -1,4 +1,5 @@
-import { announce, type Bus } from "@opencf/bus";
+import type { Bus } from "@opencf/bus";
+import { createComponent } from "@opencf/bus/component";
 import { logEnvelopes } from "@opencf/bus/messages";
 import { accessLogLine, createRouter, defaultSteps, type RequestRecord, type Step } from "@opencf/router";
 import { routesFromBus } from "@opencf/router/bus-link";
@@ -20,7 +21,7 @@ export const routerRole = ({ config, bus, log }: RoleContext): Promise<RouterRol
   const tell = parts.use(accessLinesToBus(bus));
   router.on("request", tell.record);
   const address = await router.listen();
-  parts.use(await announce(bus, { type: "Router", host: config.internalHost, varz: () => router.numbers() }));
+  parts.use(await createComponent(bus, { type: "Router", host: config.internalHost, zone: config.zone, varz: () => router.numbers() }));
   return { address };
 });
 

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { announce } from "@opencf/bus";
+import { createComponent } from "@opencf/bus/component";
 import { serveStaging } from "@opencf/staging/bus-link";
 import { assemble } from "../parts.ts";
 import { defaultStack } from "../platform.ts";
@@ -10,6 +10,6 @@ export const stagerRole = ({ config, bus, log }: RoleContext): Promise<AsyncDisp
   parts.use(await serveStaging(bus, {
     stacks: [defaultStack], workDir: join(config.dataDir, "staging"), memoryBytes: config.memoryBytes, log: log("stager"),
   }));
-  parts.use(await announce(bus, { type: "Stager", host: config.internalHost }));
+  parts.use(await createComponent(bus, { type: "Stager", host: config.internalHost, zone: config.zone }));
   return {};
 });

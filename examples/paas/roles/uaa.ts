@@ -1,4 +1,4 @@
-import { announce } from "@opencf/bus";
+import { createComponent } from "@opencf/bus/component";
 import { keepRegistered, publicUrls } from "../doors.ts";
 import { assemble } from "../parts.ts";
 import { adminUser, issuerOf } from "../platform.ts";
@@ -18,7 +18,7 @@ export const uaaRole = (context: RoleContext, adminPassword: string): Promise<As
     host: config.internalHost,
     logger: log("uaa"),
   }));
-  parts.use(await announce(bus, { type: "UAA", host: config.internalHost, address: uaa }));
+  parts.use(await createComponent(bus, { type: "UAA", host: config.internalHost, zone: config.zone, address: uaa }));
   parts.use(keepRegistered(bus, { host: uaa.host, port: uaa.port, uris: [`uaa.${config.domain}`, `login.${config.domain}`], tags: { component: "uaa" } }));
   return {};
 });
