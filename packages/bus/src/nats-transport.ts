@@ -1,150 +1,135 @@
-import type { ConnectionOptions, NatsConnection } from "nats";
-import { BusError } from "./errors.ts";
+import type { NatsConnection } from "nats";
+import type { BusError } from "./errors.ts";
 import { createEmitter } from "./emitter.ts";
-import { type Clock, type Logger, silentLogger, systemClock } from "./ports.ts";
-import { assertPattern, assertSubject } from "./subject.ts";
-import type { Packet, Transport, TransportStatus } from "./transport.ts";
+import { connectClient } from "./nats/connect.ts";
+import { waitingBytes } from "./nats/client.ts";
+import { closed as closedError, disconnected } from "./nats/errors.ts";
+import { defaults, type NatsTlsOptions, type NatsTransportOptions } from "./nats/options.ts";
+import { createWriter } from "./nats/publish.ts";
+import { watchStatus } from "./nats/status.ts";
+import { createSubscriptions } from "./nats/subscriptions.ts";
+import { silentLogger } from "./ports.ts";
+import type { Transport, TransportEvent, TransportStatus } from "./transport.ts";
 
-export interface NatsTransportOptions {
-  /** `nats://host:port`, one or several of one cluster. */
-  servers: string | readonly string[];
-  user?: string;
-  password?: string;
-  token?: string;
-  /** Shown by the server's monitoring. */
-  name?: string;
-  /** PEM texts or files, as the `nats` client takes them. */
-  tls?: ConnectionOptions["tls"];
-  /** How long the first connection may take, all attempts together. Default 20 000 ms. */
-  connectTimeoutMs?: number;
-  /** Wait between attempts to find the bus again. Default 500 ms, plus jitter. */
-  reconnectWaitMs?: number;
-  signal?: AbortSignal;
-  log?: Logger;
-  clock?: Clock;
-}
+export type { NatsTlsOptions, NatsTransportOptions };
+
+/** What closing may take when the server does not answer. */
+const closeWithinMs = 2_000;
 
 /**
  * Opens a connection to a NATS server or cluster. Once it stands it reconnects for ever: the bus being away ends nobody.
- * @throws BusError `BUS_CONNECT_FAILED` when no server answers within `connectTimeoutMs`
+ * @throws BusError `BUS_CONNECT_FAILED` when no server answers within `connectTimeoutMs`, `BUS_UNAUTHORIZED` when one refuses the credentials,
+ * `BUS_INVALID_SUBJECT` for an `inboxPrefix` with wildcards
  */
 export function natsTransport(options: NatsTransportOptions): () => Promise<Transport> {
-  return async () => wrap(await firstConnection(options), options);
+  return async () => wrap(await connectClient(options), options);
 }
 
-async function firstConnection(options: NatsTransportOptions): Promise<NatsConnection> {
-  const { servers, user, password, token, name, tls, connectTimeoutMs = 20_000, reconnectWaitMs = 500, signal, clock = systemClock } = options;
-  const settings: ConnectionOptions = {
-    servers: typeof servers === "string" ? servers.split(",").map((each) => each.trim()) : [...servers],
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: reconnectWaitMs,
-    reconnectJitter: Math.ceil(reconnectWaitMs / 2),
-    pingInterval: 20_000,
-    maxPingOut: 2,
-    timeout: Math.min(connectTimeoutMs, 5_000),
-    ...(user !== undefined && { user }),
-    ...(password !== undefined && { pass: password }),
-    ...(token !== undefined && { token }),
-    ...(name !== undefined && { name }),
-    ...(tls && { tls }),
-  };
-  // Loaded here: a bus within one process starts without it.
-  const { connect } = await import("nats");
-  const until = clock.now() + connectTimeoutMs;
-  for (;;) {
-    signal?.throwIfAborted();
-    try {
-      return await connect(settings);
-    } catch (cause) {
-      if (clock.now() >= until)
-        throw new BusError("BUS_CONNECT_FAILED", `no NATS server answers at ${shown(settings.servers)}: start one (nats-server) or correct the address`, {
-          cause, retryable: true,
-        });
-    }
-    await new Promise<void>((done) => clock.after(200, done));
-  }
-}
-
-const shown = (servers: ConnectionOptions["servers"]): string => [servers ?? []].flat().map((each) => each.replace(/\/\/[^@/]*@/, "//***@")).join(", ");
-
-function wrap(connection: NatsConnection, { log = silentLogger }: NatsTransportOptions): Transport {
-  const changes = createEmitter<TransportStatus>();
+function wrap(connection: NatsConnection, { log = silentLogger, inboxPrefix = defaults.inboxPrefix, maxWaitingBytes = defaults.maxWaitingBytes }: NatsTransportOptions): Transport {
+  const events = createEmitter<TransportEvent>();
+  const tell = (event: TransportEvent): void => events.emit(event);
   let status: TransportStatus = "connected";
   let closing: Promise<void> | undefined;
-  const become = (next: TransportStatus): void => {
-    if (status === next || status === "closed") return;
-    status = next;
-    log.info("bus.status", { status });
-    changes.emit(status);
-  };
-  void (async () => {
-    for await (const { type } of connection.status())
-      if (String(type) === "disconnect") become("disconnected");
-      else if (String(type) === "reconnect") become("connected");
-  })().catch(() => undefined);
-  void connection.closed().then((cause) => {
-    if (cause && !closing) log.error("bus.closed", { reason: cause.message });
-    become("closed");
+  let maxPayloadBytes = connection.info?.max_payload ?? 1_048_576;
+  const flushes = new Set<(error: BusError) => void>();
+  const failFlushes = (error: BusError): void => flushes.forEach((fail) => fail(error));
+  const subscriptions = createSubscriptions(connection, (subject, error) => {
+    log.error("bus.receiver_failed", { subject, reason: String(error) });
+    tell({ type: "receiver_failed", subject, error });
   });
-  const maxPayloadBytes = connection.info?.max_payload ?? 1_048_576;
+  const writer = createWriter(connection, () => maxPayloadBytes);
   const assertOpen = (): void => {
-    if (status === "closed" || closing) throw new BusError("BUS_CLOSED", "this connection to the bus is closed");
+    if (status === "closed" || closing) throw closedError();
   };
+
+  watchStatus(connection, (event) => {
+    if (event.type === "disconnected") {
+      status = "disconnected";
+      failFlushes(disconnected());
+    } else if (event.type === "connected") {
+      maxPayloadBytes = connection.info?.max_payload ?? maxPayloadBytes;
+      subscriptions.renewLimits();
+      status = "connected";
+    }
+    if (event.type === "error") log.warn("bus.error", { code: event.error.code, reason: event.error.message });
+    else if (event.type !== "reconnecting") log.info("bus.status", { status: event.type });
+    tell(event);
+  });
+  const closed = connection.closed().then((cause): Error | undefined => {
+    const reason = closing ? undefined : (cause ?? undefined);
+    status = "closed";
+    failFlushes(closedError());
+    if (reason) log.error("bus.closed", { reason: reason.message });
+    else log.info("bus.status", { status });
+    tell({ type: "closed", ...(reason && { cause: reason }) });
+    return reason;
+  });
 
   return {
     get status() {
       return status;
     },
-    maxPayloadBytes,
-    publish(subject, data, reply) {
-      assertOpen();
-      assertSubject(subject);
-      if (data.length > maxPayloadBytes)
-        throw new BusError("BUS_PAYLOAD_TOO_LARGE", `${subject}: ${data.length} bytes are more than the bus carries (${maxPayloadBytes})`);
+    get maxPayloadBytes() {
+      return maxPayloadBytes;
+    },
+    inboxPrefix,
+    closed,
+    publish(subject, data, options = {}) {
+      if (status === "closed") throw closedError();
+      const packet = writer.check(subject, data, options);
       // The client would keep it in memory and lose it or not, depending on the moment; dropping is at least the same every time.
-      if (status !== "connected") return false;
-      connection.publish(subject, data, reply === undefined ? {} : { reply });
+      if (status !== "connected" || waitingBytes(connection) > maxWaitingBytes) return false;
+      writer.write(packet);
       return true;
     },
-    subscribe(pattern, receive, queue) {
+    subscribe(pattern, receive, options = {}) {
       assertOpen();
-      assertPattern(pattern);
-      const subscription = connection.subscribe(pattern, {
-        ...(queue !== undefined && { queue }),
-        callback(error, message) {
-          if (error && error.code !== "503") return log.warn("bus.subscription", { pattern, reason: error.message });
-          const packet: Packet = {
-            subject: message.subject,
-            data: message.data,
-            ...(message.reply !== undefined && message.reply !== "" && { reply: message.reply }),
-            ...((error?.code === "503" || message.headers?.code === 503) && { noResponders: true as const }),
-          };
-          // A throw in here would end the client's read loop.
-          try {
-            receive(packet);
-          } catch (cause) {
-            log.error("bus.receive", { pattern, reason: String(cause) });
-          }
-        },
-      });
-      return { unsubscribe: () => subscription.unsubscribe() };
+      return subscriptions.open(pattern, receive, options);
     },
     async flush(signal) {
       signal?.throwIfAborted();
-      await connection.flush();
+      if (status === "closed") throw closedError();
+      if (status === "disconnected") throw disconnected();
+      await new Promise<void>((done, fail) => {
+        const abort = (): void => fail(signal?.reason as Error);
+        flushes.add(fail);
+        signal?.addEventListener("abort", abort, { once: true });
+        connection.flush().then(done, () => fail(disconnected())).finally(() => {
+          flushes.delete(fail);
+          signal?.removeEventListener("abort", abort);
+        });
+      });
     },
-    onStatus: (listen) => changes.on(listen),
+    on: (listen) => events.on(listen),
+    async openBucket(name, options) {
+      assertOpen();
+      return (await import("./kv/nats.ts")).openNatsBucket(connection, name, options);
+    },
+    async openObjects(name, options) {
+      assertOpen();
+      return (await import("./objects/nats.ts")).openNatsObjects(connection, name, options);
+    },
+    async openQueue(name, options) {
+      assertOpen();
+      return (await import("./queue/nats.ts")).openNatsQueue(connection, name, options);
+    },
     [Symbol.asyncDispose]() {
       return (closing ??= close());
     },
   };
 
   async function close(): Promise<void> {
-    if (connection.isClosed()) return;
-    // Draining waits for the server; a server that is away must not hold us.
-    const limit = new Promise<void>((done) => setTimeout(done, 2_000).unref());
-    if (status === "connected") await Promise.race([connection.drain().catch(() => undefined), limit]);
+    if (connection.isClosed()) return void (await closed);
+    // Draining waits for the server; one that is away must not hold us.
+    let timer: NodeJS.Timeout | undefined;
+    const limit = new Promise<void>((done) => (timer = setTimeout(done, closeWithinMs)));
+    const drained = async (): Promise<void> => {
+      await subscriptions.drain();
+      await connection.flush();
+    };
+    const gone = new Promise<void>((done) => flushes.add(() => done()));
+    if (status === "connected") await Promise.race([drained().catch(() => undefined), gone, limit]);
     await Promise.race([connection.close().catch(() => undefined), limit]);
-    become("closed");
+    clearTimeout(timer);
   }
 }

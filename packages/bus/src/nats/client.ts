@@ -1,0 +1,32 @@
+import type { NatsConnection } from "nats";
+
+/**
+ * What the client keeps to itself and we must touch. Every use is optional: another version of the client costs the remedy, not the function.
+ */
+interface Inside {
+  protocol?: { transport?: ClientTransport };
+}
+
+interface ClientTransport {
+  connected?: boolean;
+  done?: boolean;
+  socket?: { destroy(): void; readonly writableLength: number } | undefined;
+}
+
+const inside = (connection: NatsConnection): ClientTransport | undefined => (connection as unknown as Inside).protocol?.transport;
+
+/** Bytes that wait for the server to read them. */
+export const waitingBytes = (connection: NatsConnection): number => inside(connection)?.socket?.writableLength ?? 0;
+
+/**
+ * An attempt to connect that ran out of time leaves its socket open (nats.js 2.29, `dial`). When the server wakes up, the socket's end would
+ * be taken for the end of the connection that has been made since. So what never connected is closed before the next attempt.
+ */
+export function abandonDial(connection: NatsConnection): void {
+  const transport = inside(connection);
+  if (!transport || transport.connected === true || transport.done === true) return;
+  transport.done = true;
+  transport.socket?.destroy();
+  // Where the socket has yet to come it is closed as it comes.
+  Object.defineProperty(transport, "socket", { configurable: true, get: () => undefined, set: (socket?: { destroy(): void }) => socket?.destroy() });
+}

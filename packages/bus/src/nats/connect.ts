@@ -1,0 +1,77 @@
+import { setTimeout as wait } from "node:timers/promises";
+import type { ConnectionOptions, NatsConnection } from "nats";
+import { BusError } from "../errors.ts";
+import { systemClock } from "../ports.ts";
+import { assertSubject } from "../subject.ts";
+import { readAddresses } from "./addresses.ts";
+import { abandonDial } from "./client.ts";
+import { credentialsFor } from "./credentials.ts";
+import { isCertificateFault, isRefusal, unauthorized } from "./errors.ts";
+import { defaults, type NatsTransportOptions } from "./options.ts";
+import { tlsFor } from "./tls.ts";
+
+/** The client's connection; from here on it finds the bus again by itself, for ever. */
+export async function connectClient(options: NatsTransportOptions): Promise<NatsConnection> {
+  const { servers, inboxPrefix = defaults.inboxPrefix, connectTimeoutMs = defaults.connectTimeoutMs, dialTimeoutMs = defaults.dialTimeoutMs } = options;
+  const { reconnectWaitMs = defaults.reconnectWaitMs, staleAfterMs = defaults.staleAfterMs, waitForFirstServer = false, signal, clock = systemClock } = options;
+  assertInboxPrefix(inboxPrefix);
+  const address = readAddresses(servers);
+  // Loaded here: a bus within one process starts without it.
+  const nats = await import("nats");
+  let connection: NatsConnection | undefined;
+  const settings: ConnectionOptions = {
+    servers: address.servers,
+    // The system's resolver, within the time of the attempt; the client's own asks name servers only and as long as they please.
+    resolve: false,
+    maxReconnectAttempts: -1,
+    ignoreAuthErrorAbort: true,
+    reconnectDelayHandler() {
+      if (connection) abandonDial(connection);
+      return reconnectWaitMs * (1 + Math.random());
+    },
+    // Gone after three intervals: two questions without an answer.
+    pingInterval: Math.max(1, Math.floor(staleAfterMs / 3)),
+    maxPingOut: 2,
+    timeout: Math.min(connectTimeoutMs, dialTimeoutMs),
+    noAsyncTraces: true,
+    inboxPrefix,
+    ...(options.name !== undefined && { name: options.name }),
+    ...(options.echo === false && { noEcho: true }),
+    ...((options.tls || address.tls) && { tls: tlsFor(options.tls ?? {}, address.servers, () => connection?.getServer()) }),
+    ...credentialsFor(nats, options, address),
+  };
+  const until = clock.now() + connectTimeoutMs;
+  for (;;) {
+    signal?.throwIfAborted();
+    try {
+      return (connection = await abortable(nats.connect(settings), signal));
+    } catch (cause) {
+      signal?.throwIfAborted();
+      if (isRefusal(cause)) throw unauthorized(cause);
+      const hopeless = isCertificateFault(cause);
+      if (!waitForFirstServer && (hopeless || clock.now() >= until))
+        throw new BusError("BUS_CONNECT_FAILED", `no NATS server answers at ${address.servers.join(", ")}: ${hopeless ? `its certificate is refused (${reason(cause)})` : "start one (nats-server) or correct the address"}`, { cause, retryable: true });
+    }
+    await wait(reconnectWaitMs * (0.5 + Math.random() / 2), undefined, signal && { signal }).catch(() => undefined);
+  }
+}
+
+const reason = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));
+
+function assertInboxPrefix(prefix: string): void {
+  assertSubject(prefix);
+  if (/[*>]/.test(prefix)) throw new BusError("BUS_INVALID_SUBJECT", "inboxPrefix must have no wildcards: a subject of its own is needed");
+}
+
+/** An attempt cannot be called back; a connection that comes too late is closed. */
+function abortable(attempt: Promise<NatsConnection>, signal: AbortSignal | undefined): Promise<NatsConnection> {
+  if (!signal) return attempt;
+  return new Promise((resolve, reject) => {
+    const abort = (): void => {
+      reject(signal.reason as Error);
+      void attempt.then((late) => late.close(), () => undefined);
+    };
+    signal.addEventListener("abort", abort, { once: true });
+    attempt.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
+}

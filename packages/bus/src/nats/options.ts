@@ -1,0 +1,61 @@
+import type { Clock, Logger } from "../ports.ts";
+
+/** Certificates of a TLS connection; each is a PEM text or the path of a file that holds one. Files are read anew for every connection. */
+export interface NatsTlsOptions {
+  /** Authorities that the server's certificate may come from. Default: those of Node. */
+  ca?: string;
+  /** Our own certificate, for mutual TLS. */
+  cert?: string;
+  key?: string;
+  /** Name that the server's certificate must have. Default: the host of the address. */
+  serverName?: string;
+  /** TLS from the first byte, as servers with `handshake_first` want it. Default false. */
+  handshakeFirst?: boolean;
+}
+
+export interface NatsTransportOptions {
+  /**
+   * `nats://host:port`, one or several of one cluster: a list, or one text with commas. `tls://` asks for TLS.
+   * `nats://user:password@host` and `nats://token@host` work; the first that has them counts for all.
+   */
+  servers: string | readonly string[];
+  user?: string;
+  password?: string;
+  token?: string;
+  /** Seed of a user nkey (`SU...`), or a file that holds one. */
+  nkey?: string;
+  /** Text of a credentials file (JWT and seed), or its path. The file is read anew for every connection. */
+  credentials?: string;
+  tls?: NatsTlsOptions;
+  /** Shown by the server's monitoring. */
+  name?: string;
+  /** What this connection publishes comes back to its own subscriptions. Default true. */
+  echo?: boolean;
+  /** First part of the subjects for answers, without wildcards. Default `_INBOX`. */
+  inboxPrefix?: string;
+  /** How long the first connection may take, all attempts together. Default 20 000 ms. */
+  connectTimeoutMs?: number;
+  /** Waits for the first server for ever, or until `signal`. Default false. */
+  waitForFirstServer?: boolean;
+  /** How long one attempt with one server may take. Default 2 000 ms. */
+  dialTimeoutMs?: number;
+  /** Least wait between two attempts with the same server; up to as much again is added by chance. Default 500 ms. */
+  reconnectWaitMs?: number;
+  /** A server that has been silent for so long is taken for gone. Default 20 000 ms. */
+  staleAfterMs?: number;
+  /** Bytes that may wait for a server that does not read; what comes then is dropped. Default 64 MiB. */
+  maxWaitingBytes?: number;
+  /** Ends the waiting for the first connection. */
+  signal?: AbortSignal;
+  log?: Logger;
+  clock?: Clock;
+}
+
+export const defaults = {
+  connectTimeoutMs: 20_000,
+  dialTimeoutMs: 2_000,
+  reconnectWaitMs: 500,
+  staleAfterMs: 20_000,
+  maxWaitingBytes: 64 * 1_048_576,
+  inboxPrefix: "_INBOX",
+} as const;
