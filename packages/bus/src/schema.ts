@@ -22,7 +22,7 @@ export interface Format<T> {
 /** Who speaks or listens; the roles of `opencf-bus permissions`. `component` is everybody, `tool` whoever looks from outside. */
 export const roles = [
   "executor", "router", "controller", "health-manager", "stager", "log-store", "uaa", "blobstore",
-  "service-gateway", "service-node", "monitor", "tool", "component",
+  "service-gateway", "service-node", "diego-bridge", "monitor", "tool", "component",
 ] as const;
 export type Role = (typeof roles)[number];
 

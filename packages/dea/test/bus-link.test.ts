@@ -173,7 +173,7 @@ test.each([
   expect(left.map(({ spec }) => spec.index)).toEqual([0, 1, 2].filter((index) => !stopped.includes(index)));
   expect(one.said.dropletExited.map(({ index }) => index).sort()).toEqual(stopped);
   if (left[0]) {
-    one.bus.publish(deaStop, { droplet: "app", instance_ids: [left[0].id] });
+    one.bus.publish(deaStop, { droplet: "app", ...{ instance_ids: [left[0].id] } }); // as some senders call it
     await until(() => one.said.dropletExited.some(({ instance }) => instance === left[0]?.id));
   }
   // Had the filter let more through, they would have ended before the last one, which was asked later.

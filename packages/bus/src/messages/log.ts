@@ -1,4 +1,5 @@
 import { Type } from "@sinclair/typebox";
+import { buffer } from "../policy.ts";
 import { message } from "../schema.ts";
 
 /** One line of output. `timestamp` is nanoseconds since the epoch as text; `tags.source_type` says who speaks (`APP/PROC/WEB`, `STG`, `API`, `RTR`, `CELL`). */
@@ -12,5 +13,6 @@ export const LogEnvelope = Type.Object({
 });
 
 export const logEnvelopes = message("opencf.log", Type.Object({ envelopes: Type.Array(LogEnvelope, { maxItems: 10_000 }) }), {
-  about: "Lines of app output, in batches. Our own: the original sends logs beside the bus.", from: "executor, stager, router, controller", to: "log store",
+  about: "Lines of app output, in batches. The original sends logs beside the bus.",
+  from: ["executor", "stager", "router", "controller"], to: ["log-store"], era: "opencf", lane: "bulk", onDisconnect: buffer(200, 30_000),
 });

@@ -16,13 +16,12 @@ export interface Identity {
 
 export const version = "0.1.0";
 
-/** Present, non-empty parts of a filter are ANDed; `instances` and `instance_ids` are one list. States compare without case. */
+/** Present, non-empty parts of a filter are ANDed. States compare without case. */
 export function matchesFilter(filter: Body<typeof deaStop>, instance: Instance): boolean {
   const { spec } = instance;
   if (String(filter.droplet) !== spec.processGuid) return false;
   if (filter.version !== undefined && filter.version !== spec.version) return false;
-  const ids = [...(filter.instances ?? []), ...(filter.instance_ids ?? [])];
-  if (ids.length > 0 && !ids.includes(instance.id)) return false;
+  if (filter.instances?.length && !filter.instances.includes(instance.id)) return false;
   if (filter.indices?.length && !filter.indices.includes(spec.index)) return false;
   return !filter.states?.length || filter.states.some((state) => state.toUpperCase() === instance.state);
 }
