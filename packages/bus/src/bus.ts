@@ -80,19 +80,21 @@ export async function createBus({ transport: given, lanes: lanesGiven = "separat
 
   /** One way out for all: what it waits for may hang, it may not. */
   const close = async (timeoutMs: number): Promise<void> => {
-    let limit: Disposable | undefined;
-    const late = new Promise<void>((done) => (limit = clock.after(timeoutMs, done)));
+    const atMost = async (limitMs: number, work: Promise<unknown>): Promise<void> => {
+      let limit: Disposable | undefined;
+      await Promise.race([work.catch(() => undefined), new Promise<void>((done) => (limit = clock.after(limitMs, done)))]);
+      limit?.[Symbol.dispose]();
+    };
     const orderly = async (): Promise<void> => {
       const all = [...running];
       await Promise.all(all.map((each) => each.drain()));
       await Promise.all(all.map((each) => each.idle()));
       await Promise.all(lanes.map((each) => each.transport.flush()));
     };
-    if (transport.status === "connected") await Promise.race([orderly().catch(() => undefined), late]);
+    if (transport.status === "connected") await atMost(timeoutMs, orderly());
     for (const each of [...running]) each.stop();
     for (const each of lanes) each[Symbol.dispose]();
-    await Promise.race([Promise.all(lanes.map((each) => each.transport[Symbol.asyncDispose]())), late]);
-    limit?.[Symbol.dispose]();
+    await atMost(2_000, Promise.all(lanes.map((each) => each.transport[Symbol.asyncDispose]())));
     for (const each of watches) each[Symbol.dispose]();
   };
 

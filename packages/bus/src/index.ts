@@ -5,6 +5,7 @@ export {
 export type { Trace } from "./bus/trace.ts";
 export { createMemoryHub, memoryTransport, type MemoryHub, type MemoryHubOptions } from "./memory-transport.ts";
 export { natsTransport, type NatsTransportOptions } from "./nats-transport.ts";
+export { createComponent, type Component, type ComponentOptions } from "./component.ts";
 export { BusError, codes, type BusErrorCode } from "./errors.ts";
 // For those who declare messages:
 export { message, roles, type Message, type AnyMessage, type MessageOptions, type Body, type Reply, type Format, type Parsed, type Role } from "./schema.ts";

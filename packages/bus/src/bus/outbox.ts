@@ -49,6 +49,7 @@ export function createOutbox({ transport, clock, lost, maxItems = 10_000, maxByt
   let bytes = 0;
   let n = 0;
   let unconfirmed: Kept[] = [];
+  let unconfirmedBytes = 0;
   let confirmedMs = -Infinity;
   let confirming = false;
   let retire: Disposable | undefined;
@@ -102,6 +103,7 @@ export function createOutbox({ transport, clock, lost, maxItems = 10_000, maxByt
     retire = undefined;
     const limitMs = Math.min(confirmedMs, clock.now() - settleMs);
     unconfirmed = unconfirmed.filter((item) => item.sinceMs > limitMs);
+    unconfirmedBytes = unconfirmed.reduce((sum, item) => sum + sizeOf(item), 0);
     confirm();
   };
 
@@ -119,7 +121,8 @@ export function createOutbox({ transport, clock, lost, maxItems = 10_000, maxByt
   };
   const sent = (item: Kept): void => {
     unconfirmed.push({ ...item, sinceMs: clock.now() });
-    if (unconfirmed.length > maxItems) unconfirmed.shift();
+    unconfirmedBytes += sizeOf(item);
+    while (unconfirmed.length > maxItems || unconfirmedBytes > maxBytes) unconfirmedBytes -= sizeOf(unconfirmed.shift() as Kept);
     confirm();
   };
 
@@ -132,6 +135,7 @@ export function createOutbox({ transport, clock, lost, maxItems = 10_000, maxByt
     const later = [...line.values()];
     const again = unconfirmed;
     unconfirmed = [];
+    unconfirmedBytes = 0;
     line.clear();
     buffered.clear();
     bytes = 0;
