@@ -26,7 +26,15 @@ export function abandonDial(connection: NatsConnection): void {
   const transport = inside(connection);
   if (!transport || transport.connected === true || transport.done === true) return;
   transport.done = true;
-  transport.socket?.destroy();
+  if (transport.socket) return transport.socket.destroy();
   // Where the socket has yet to come it is closed as it comes.
-  Object.defineProperty(transport, "socket", { configurable: true, get: () => undefined, set: (socket?: { destroy(): void }) => socket?.destroy() });
+  let late: ClientTransport["socket"];
+  Object.defineProperty(transport, "socket", {
+    configurable: true,
+    get: () => late,
+    set(socket: ClientTransport["socket"]) {
+      late = socket;
+      socket?.destroy();
+    },
+  });
 }

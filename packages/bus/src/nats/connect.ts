@@ -7,6 +7,7 @@ import { readAddresses } from "./addresses.ts";
 import { abandonDial } from "./client.ts";
 import { credentialsFor } from "./credentials.ts";
 import { isCertificateFault, isRefusal, unauthorized } from "./errors.ts";
+import { firstThatSpeaks } from "./probe.ts";
 import { defaults, type NatsTransportOptions } from "./options.ts";
 import { tlsFor } from "./tls.ts";
 
@@ -20,7 +21,7 @@ export async function connectClient(options: NatsTransportOptions): Promise<Nats
   const nats = await import("nats");
   let connection: NatsConnection | undefined;
   const settings: ConnectionOptions = {
-    servers: address.servers,
+    noRandomize: true,
     // The system's resolver, within the time of the attempt; the client's own asks name servers only and as long as they please.
     resolve: false,
     maxReconnectAttempts: -1,
@@ -41,20 +42,30 @@ export async function connectClient(options: NatsTransportOptions): Promise<Nats
     ...credentialsFor(nats, options, address),
   };
   const until = clock.now() + connectTimeoutMs;
+  const silent = options.tls?.handshakeFirst === true;
   for (;;) {
+    let cause: unknown;
+    const order = shuffled(address.servers);
+    const first = await firstThatSpeaks(order, settings.timeout as number, { silent, signal });
     signal?.throwIfAborted();
-    try {
-      return (connection = await abortable(nats.connect(settings), signal));
-    } catch (cause) {
-      signal?.throwIfAborted();
-      if (isRefusal(cause)) throw unauthorized(cause);
-      const hopeless = isCertificateFault(cause);
-      if (!waitForFirstServer && (hopeless || clock.now() >= until))
-        throw new BusError("BUS_CONNECT_FAILED", `no NATS server answers at ${address.servers.join(", ")}: ${hopeless ? `its certificate is refused (${reason(cause)})` : "start one (nats-server) or correct the address"}`, { cause, retryable: true });
-    }
+    if (first !== undefined)
+      try {
+        connection = await abortable(nats.connect({ ...settings, servers: [first, ...order.filter((each) => each !== first)] }), signal);
+        return connection;
+      } catch (error) {
+        signal?.throwIfAborted();
+        if (isRefusal(error)) throw unauthorized(error);
+        cause = error;
+      }
+    const hopeless = isCertificateFault(cause);
+    if (!waitForFirstServer && (hopeless || clock.now() >= until))
+      throw new BusError("BUS_CONNECT_FAILED", `no NATS server answers at ${address.servers.join(", ")}: ${hopeless ? `its certificate is refused (${reason(cause)})` : "start one (nats-server) or correct the address"}`, { cause, retryable: true });
     await wait(reconnectWaitMs * (0.5 + Math.random() / 2), undefined, signal && { signal }).catch(() => undefined);
   }
 }
+
+/** Clients of one cluster begin with different servers. */
+const shuffled = (servers: readonly string[]): string[] => servers.map((server) => ({ server, at: Math.random() })).sort((a, b) => a.at - b.at).map(({ server }) => server);
 
 const reason = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));
 
