@@ -51,7 +51,7 @@ export function createMemoryHub({
   maxPayloadBytes = 1_048_576, maxPendingBytes = 67_108_864, reconnectWaitMs = 10, users, clock = systemClock, random = Math.random,
 }: MemoryHubOptions = {}): MemoryHub {
   const exchange = new Exchange(random);
-  const state = createMemoryState(clock);
+  const state = createMemoryState(clock, maxPayloadBytes);
   const connections = new Set<MemoryConnection>();
   let generation = 1;
   const own = (transport: Transport): MemoryConnection => {

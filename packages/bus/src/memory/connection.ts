@@ -30,6 +30,7 @@ export class MemoryConnection implements Transport {
   readonly closed: Promise<Error | undefined>;
   private current: TransportStatus = "connected";
   private session: Session;
+  private closing: Promise<void> | undefined = undefined;
   private finish!: (cause: Error | undefined) => void;
   private readonly events = createEmitter<TransportEvent>();
   private readonly subscriptions = new Set<MemorySubscription>();
@@ -73,8 +74,11 @@ export class MemoryConnection implements Transport {
   }
 
   subscribe(pattern: string, receive: (packet: Packet) => void, options: ReceiveOptions = {}): TransportSubscription {
-    if (this.current === "closed") throw closed();
+    if (this.current === "closed" || this.closing) throw closed();
     assertPattern(pattern);
+    const { queue, max } = options;
+    if (queue !== undefined) assertSubject(queue);
+    if (max !== undefined && !(Number.isSafeInteger(max) && max > 0)) throw new BusError("BUS_INVALID_SUBJECT", `max must be a whole number above 0, not ${max}`);
     const subscription = new MemorySubscription(this.exchange, pattern, receive, { ...options, forget: this.forget });
     this.subscriptions.add(subscription);
     if (this.current === "connected") this.attach(subscription);
@@ -105,13 +109,20 @@ export class MemoryConnection implements Transport {
   openQueue: Transport["openQueue"] & {} = (name, options) => this.options.state.queue(this, name, options);
 
   [Symbol.asyncDispose](): Promise<void> {
-    if (this.current === "closed") return Promise.resolve();
+    return (this.closing ??= this.close());
+  }
+
+  private async close(): Promise<void> {
+    // What is on the way is still delivered, and may be answered; nothing new comes.
+    if (this.current === "connected" && !this.session.held) {
+      for (const subscription of this.subscriptions) subscription.detach(true);
+      await new Promise<void>((done) => this.exchange.mark(this.session, () => done()));
+    }
     this.current = "closed";
     this.end();
     this.subscriptions.clear();
     this.events.emit({ type: "closed" });
     this.finish(undefined);
-    return Promise.resolve();
   }
 
   /** Fault: the way to the hub is cut. What waits is lost. */
@@ -125,7 +136,7 @@ export class MemoryConnection implements Transport {
 
   /** The way is there again: every subscription and group takes its place. */
   restore(): void {
-    if (this.current !== "disconnected") return;
+    if (this.current !== "disconnected" || this.closing) return;
     this.current = "connected";
     this.session = this.begin();
     for (const subscription of this.subscriptions) this.attach(subscription);
@@ -134,9 +145,9 @@ export class MemoryConnection implements Transport {
 
   /** The hub asks to move: new places are taken first, then the old ones deliver what they still have. */
   move(server: string): void {
-    if (this.current !== "connected") return;
+    if (this.current !== "connected" || this.closing) return;
     this.events.emit({ type: "lame_duck" });
-    if (this.status !== "connected") return;
+    if (this.status !== "connected" || this.closing) return;
     this.session = this.begin();
     for (const subscription of this.subscriptions) {
       subscription.detach(true);

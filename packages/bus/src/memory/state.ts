@@ -12,8 +12,50 @@ export interface MemoryState {
   queue(asker: Transport, name: string, options?: WorkQueueOptions): Promise<WorkQueue>;
 }
 
-export function createMemoryState(clock: Clock): MemoryState {
-  void clock;
-  const missing = (): Promise<never> => Promise.reject(new BusError("BUS_UNSUPPORTED", "this hub keeps no state yet"));
-  return { bucket: missing, objects: missing, queue: missing };
+export function createMemoryState(clock: Clock, maxPayloadBytes: number): MemoryState {
+  const buckets = once(async () => (await import("../kv/memory.ts")).createMemoryBuckets({ clock }));
+  const stores = once(async () => (await import("../objects/memory.ts")).createMemoryObjects({ clock }));
+  const queues = once(async () => (await import("../queue/memory.ts")).createMemoryQueues({ clock, maxPayloadBytes }));
+  return {
+    async bucket(asker, name, options) {
+      assertThere(asker);
+      return seenFrom(asker, await (await buckets()).open(name, options));
+    },
+    async objects(asker, name, options) {
+      assertThere(asker);
+      return seenFrom(asker, await (await stores()).open(name, options));
+    },
+    async queue(asker, name, options) {
+      assertThere(asker);
+      return seenFrom(asker, await (await queues()).open(name, options));
+    },
+  };
+}
+
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => (made ??= make());
+}
+
+function assertThere({ status }: Transport): void {
+  if (status === "closed") throw new BusError("BUS_CLOSED", "this connection to the bus is closed");
+  if (status !== "connected") throw new BusError("BUS_DISCONNECTED", "the bus is away", { retryable: true });
+}
+
+/** Who is cut off reaches no state either. What is followed goes on: a watcher catches up when it is back. */
+const followed: ReadonlySet<PropertyKey> = new Set(["watch", "take", Symbol.asyncDispose]);
+
+function seenFrom<T extends object>(asker: Transport, state: T): T {
+  return new Proxy(state, {
+    get(target, key) {
+      const value: unknown = Reflect.get(target, key, target);
+      if (typeof value !== "function") return value;
+      const call = value as (...given: unknown[]) => unknown;
+      if (followed.has(key)) return (...given: unknown[]) => call.apply(target, given);
+      return async (...given: unknown[]) => {
+        assertThere(asker);
+        return call.apply(target, given);
+      };
+    },
+  });
 }

@@ -20,7 +20,7 @@ export class MemorySubscription implements TransportSubscription {
   constructor(exchange: Exchange, pattern: string, receive: (packet: Packet) => void, { queue, max = Infinity, forget }: SubscriptionOptions) {
     this.exchange = exchange;
     this.pattern = pattern;
-    this.queue = queue === "" ? undefined : queue;
+    this.queue = queue;
     this.left = max;
     this.forget = forget;
     this.hand = max === Infinity ? receive : (packet) => {
