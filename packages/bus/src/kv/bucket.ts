@@ -86,43 +86,49 @@ export function createBucket({ name, store, clock, ttlMs: bucketTtlMs, timeoutMs
       const last = await store.last(key, signal);
       return last?.operation === "put" && !expired(last) ? entryOf(last) : undefined;
     },
-    async put(key, value, { ttlMs, signal } = {}) {
+    async put(key, value, { ttlMs, bucketRevision, signal } = {}) {
       begin(key, signal);
       assertTtl(ttlMs);
-      return store.append(key, { operation: "put", data: bytes(value), ttlMs }, signal);
+      return store.append(key, { operation: "put", data: bytes(value), ttlMs, expectedLast: bucketRevision }, signal);
     },
-    async create(key, value, { ttlMs, signal } = {}) {
+    async create(key, value, { ttlMs, bucketRevision, signal } = {}) {
       begin(key, signal);
       assertTtl(ttlMs);
       const data = bytes(value);
       let expected = 0;
       for (let attempt = 0; ; attempt++) {
         try {
-          return await store.append(key, { operation: "put", data, ttlMs, expected }, signal);
+          return await store.append(key, { operation: "put", data, ttlMs, expected, expectedLast: bucketRevision }, signal);
         } catch (error) {
           if (!isWrongRevision(error) || attempt === maxAttempts) throw error;
         }
         const last = await store.last(key, signal);
         if (last?.operation === "put" && !expired(last))
           throw new BusError("BUS_KEY_EXISTS", `bucket ${name}: ${key} is there, with revision ${last.revision}`);
-        expected = last?.revision ?? 0;
+        const next = last?.revision ?? 0;
+        if (next === expected && bucketRevision !== undefined) throw new BusError("BUS_WRONG_REVISION", `bucket ${name}: revision ${bucketRevision} is not the last`);
+        expected = next;
       }
     },
-    async update(key, value, revision, { ttlMs, signal } = {}) {
+    async update(key, value, revision, { ttlMs, bucketRevision, signal } = {}) {
       begin(key, signal);
       assertTtl(ttlMs);
       const data = bytes(value);
       await assertRevision(key, revision, signal);
-      return store.append(key, { operation: "put", data, ttlMs, expected: revision }, signal);
+      return store.append(key, { operation: "put", data, ttlMs, expected: revision, expectedLast: bucketRevision }, signal);
     },
-    async delete(key, { revision, signal } = {}) {
+    async delete(key, { revision, bucketRevision, signal } = {}) {
       begin(key, signal);
       if (revision !== undefined) await assertRevision(key, revision, signal);
-      await store.append(key, { operation: "delete", data: empty, expected: revision }, signal);
+      await store.append(key, { operation: "delete", data: empty, expected: revision, expectedLast: bucketRevision }, signal);
     },
     async purge(key, { signal } = {}) {
       begin(key, signal);
       await store.append(key, { operation: "purge", data: empty }, signal);
+    },
+    async revision({ signal } = {}) {
+      begin("revision", signal);
+      return store.revision(signal);
     },
     async keys(pattern = ">", { signal } = {}) {
       begin("keys", signal);

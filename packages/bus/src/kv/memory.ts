@@ -83,12 +83,14 @@ function createChangeLog(name: string, { ttlMs, history = 1, replicas = 1 }: Buc
     get destroyed() {
       return destroyed;
     },
-    append(key, { operation, data, ttlMs: ownTtlMs, expected }) {
+    append(key, { operation, data, ttlMs: ownTtlMs, expected, expectedLast }) {
       if (destroyed) throw gone(name);
       tidy();
       const last = byKey.get(key)?.at(-1)?.revision ?? 0;
       if (expected !== undefined && expected !== last)
         throw new BusError("BUS_WRONG_REVISION", `bucket ${name}: the last change of ${key} is revision ${last}, not ${expected}`);
+      if (expectedLast !== undefined && expectedLast !== revision)
+        throw new BusError("BUS_WRONG_REVISION", `bucket ${name}: its last change is revision ${revision}, not ${expectedLast}`);
       const change: StoredChange = { key, data: data.slice(), revision: ++revision, operation, createdMs: clock.now(), ttlMs: ownTtlMs };
       const limit = operation === "purge" ? 0 : history - 1;
       for (const old of [...(byKey.get(key) ?? [])].slice(0, Math.max(0, (byKey.get(key)?.length ?? 0) - limit))) forget(old);
@@ -136,6 +138,10 @@ function storeOn(name: string, log: ChangeLog, { clock, maxValueBytes, onDestroy
       assertThere();
       const last = log.kept(key).at(-1);
       return last && copy(last);
+    },
+    async revision() {
+      assertThere();
+      return log.revision;
     },
     follow: (pattern, start, ring) => follow(log, pattern, start, ring, assertThere),
     async destroy() {

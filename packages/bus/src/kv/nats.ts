@@ -16,6 +16,7 @@ export interface NatsBucketOptions extends BucketOptions {
 
 interface StreamInfo {
   readonly created: string;
+  readonly state: { readonly last_seq: number };
   readonly config: { readonly max_age: number; readonly max_msgs_per_subject: number; readonly num_replicas: number };
 }
 
@@ -81,11 +82,12 @@ async function storeOn(jetStream: JetStream, { name, madeAt, clock }: { name: st
   const store: Store = {
     maxValueBytes: (connection.info?.max_payload ?? 1_048_576) - 512,
     now: serverClock.now,
-    append(key, { operation, data, ttlMs, expected }, signal) {
+    append(key, { operation, data, ttlMs, expected, expectedLast }, signal) {
       const block = headers();
       if (operation !== "put") block.set("KV-Operation", operation === "purge" ? "PURGE" : "DEL");
       if (operation === "purge") block.set("Nats-Rollup", "sub");
       if (expected !== undefined) block.set("Nats-Expected-Last-Subject-Sequence", String(expected));
+      if (expectedLast !== undefined) block.set("Nats-Expected-Last-Sequence", String(expectedLast));
       if (ttlMs !== undefined) block.set(ttlHeader, String(ttlMs));
       return jetStream.store(prefix + key, data, { headers: block, signal });
     },
@@ -104,6 +106,7 @@ async function storeOn(jetStream: JetStream, { name, madeAt, clock }: { name: st
         throw error;
       }
     },
+    revision: async (signal) => (await jetStream.api<StreamInfo>(`STREAM.INFO.${stream}`, undefined, { signal })).state.last_seq,
     follow: (pattern, start, ring) =>
       followNats({ jetStream, clock, stream, filter: prefix + pattern, start, createInbox: inbox, madeAt, read, onServerTime: serverClock.sample, ring }),
     async destroy(signal) {

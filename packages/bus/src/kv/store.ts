@@ -14,6 +14,8 @@ export interface Change {
   readonly ttlMs?: number | undefined;
   /** Revision that the last change of the key must have; 0: none is kept. */
   readonly expected?: number | undefined;
+  /** Revision that the last change of the whole store must have. */
+  readonly expectedLast?: number | undefined;
 }
 
 /** Where a follower starts: with the last change of each key, with all that is kept, with what comes, or with a revision. */
@@ -39,6 +41,8 @@ export interface Store {
   /** @returns the revision. @throws BusError `BUS_WRONG_REVISION` where `expected` is not met */
   append(key: string, change: Change, signal?: AbortSignal): Promise<number>;
   last(key: string, signal?: AbortSignal): Promise<StoredChange | undefined>;
+  /** Revision of the last change of all. */
+  revision(signal?: AbortSignal): Promise<number>;
   /** `ring` is called whenever `take` or `live` may have changed. */
   follow(pattern: string, start: FollowStart, ring: () => void): Follower;
   destroy(signal?: AbortSignal): Promise<void>;

@@ -1,3 +1,4 @@
+import { BusError } from "../errors.ts";
 import type { Clock } from "../ports.ts";
 import type { Entry, WatchEvent, WatchOptions } from "./port.ts";
 import { createBell, type FollowStart, type Store, type StoredChange } from "./store.ts";
@@ -92,6 +93,9 @@ export function createWatch({ key = ">", include = "last", fromRevision, signal,
         }
         await bell.wait();
       }
+    } catch (error) {
+      // The connection ended: so does this, as a subscription would.
+      if (!(error instanceof BusError && error.code === "BUS_CLOSED")) throw error;
     } finally {
       close();
     }
