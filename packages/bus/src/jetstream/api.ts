@@ -1,6 +1,7 @@
 import type { Msg, MsgHdrs, NatsConnection } from "nats";
 import { BusError } from "../errors.ts";
 import type { Headers } from "../headers.ts";
+import { linkOf, orLost, whenUp } from "./link.ts";
 import { orAborted } from "./wait.ts";
 
 export interface CallOptions {
@@ -53,6 +54,7 @@ interface Answer {
 export async function openJetStream(connection: NatsConnection): Promise<JetStream> {
   // Loaded when it is needed: a program on the in-process transport never pays for it.
   const { createInbox, headers: newHeaders } = await import("nats");
+  linkOf(connection);
   // The prefix is an option of the connection that its type does not show.
   const prefix = (connection as { options?: { inboxPrefix?: string } }).options?.inboxPrefix;
 
@@ -62,11 +64,15 @@ export async function openJetStream(connection: NatsConnection): Promise<JetStre
     return headers;
   };
 
-  const ask = async (what: string, subject: string, data: Uint8Array | string, headers: Headers | undefined, { timeoutMs = 5_000, signal }: CallOptions): Promise<Msg> => {
+  const ask = async (what: string, subject: string, data: Uint8Array | string, { timeoutMs = 5_000, signal, headers }: CallOptions & { headers?: Headers }): Promise<Msg> => {
     signal?.throwIfAborted();
-    if (connection.isClosed()) throw new BusError("BUS_CLOSED", "this connection to the bus is closed");
+    if (connection.isClosed()) throw closed();
+    // While there is no connection the client would keep the request and forget it again.
+    const up = await whenUp(connection, timeoutMs, signal);
+    signal?.throwIfAborted();
+    if (!up) throw connection.isClosed() ? closed() : new BusError("BUS_DISCONNECTED", `${what}: no connection to the server`, { retryable: true });
     try {
-      return await orAborted(connection.request(subject, data, { timeout: timeoutMs, ...(headers && { headers: toHeaders(headers) }) }), signal);
+      return await orAborted(orLost(connection, connection.request(subject, data, { timeout: timeoutMs, ...(headers && { headers: toHeaders(headers) }) })), signal);
     } catch (error) {
       signal?.throwIfAborted();
       throw failure(what, error, timeoutMs, connection);
@@ -80,7 +86,7 @@ export async function openJetStream(connection: NatsConnection): Promise<JetStre
   };
 
   const call = async <T>(what: string, body?: object, options: CallOptions = {}): Promise<T | undefined> => {
-    const message = await ask(what, `$JS.API.${what}`, body ? JSON.stringify(body) : "", undefined, options);
+    const message = await ask(what, `$JS.API.${what}`, body ? JSON.stringify(body) : "", options);
     try {
       return parse<T & Answer>(what, message);
     } catch (error) {
@@ -98,12 +104,12 @@ export async function openJetStream(connection: NatsConnection): Promise<JetStre
     connection,
     call,
     async store(subject, data, headers, options = {}) {
-      const answer = parse<Answer & { seq: number; duplicate?: boolean }>(`a message on ${subject}`, await ask(`a message on ${subject}`, subject, data, headers, options));
+      const answer = parse<Answer & { seq: number; duplicate?: boolean }>(`a message on ${subject}`, await ask(`a message on ${subject}`, subject, data, { ...options, headers }));
       return { seq: answer.seq, duplicate: answer.duplicate === true };
     },
     async read(stream, subject, from, options = {}) {
       // The direct way carries bytes as they are; where it is not allowed, or a copy lags behind, the leader knows.
-      const direct = await ask(`reading ${stream}`, `$JS.API.DIRECT.GET.${stream}`, JSON.stringify({ seq: from, next_by_subj: subject }), undefined, options).catch((error: unknown) => {
+      const direct = await ask(`reading ${stream}`, `$JS.API.DIRECT.GET.${stream}`, JSON.stringify({ seq: from, next_by_subj: subject }), options).catch((error: unknown) => {
         if (error instanceof BusError && error.code === "BUS_DISCONNECTED") return undefined;
         throw error;
       });
@@ -116,6 +122,8 @@ export async function openJetStream(connection: NatsConnection): Promise<JetStre
     inbox: () => createInbox(prefix),
   };
 }
+
+const closed = (): BusError => new BusError("BUS_CLOSED", "this connection to the bus is closed");
 
 function failure(what: string, error: unknown, timeoutMs: number, connection: NatsConnection): Error {
   switch ((error as { code?: string }).code) {
@@ -131,7 +139,7 @@ function failure(what: string, error: unknown, timeoutMs: number, connection: Na
       return new BusError("BUS_FORBIDDEN", `${what}: not permitted`, { cause: error });
     case "CONNECTION_CLOSED":
     case "CONNECTION_DRAINING":
-      return new BusError("BUS_CLOSED", "this connection to the bus is closed", { cause: error });
+      return closed();
     default:
       return new BusError("BUS_DISCONNECTED", `${what}: ${(error as Error).message}`, { cause: error, retryable: true });
   }

@@ -25,7 +25,7 @@ export function createMemoryObjects({ clock = systemClock }: { clock?: Clock } =
     open: async (name, options = {}) => {
       assertStoreName(name);
       const shelf = shelves.get(name) ?? { objects: new Map(), chunks: new Map(), gone: false };
-      const store = openShelf(name, shelf, clock, () => shelves.get(name) === shelf && shelves.delete(name), options);
+      const store = openShelf(name, { shelf, clock, remove: () => shelves.get(name) === shelf && shelves.delete(name) }, options);
       shelves.set(name, shelf);
       return Promise.resolve(store);
     },
@@ -33,7 +33,7 @@ export function createMemoryObjects({ clock = systemClock }: { clock?: Clock } =
   };
 }
 
-function openShelf(name: string, shelf: Shelf, clock: Clock, remove: () => void, { chunkBytes = defaultChunkBytes }: ObjectStoreOptions): ObjectStore {
+function openShelf(name: string, { shelf, clock, remove }: { shelf: Shelf; clock: Clock; remove: () => void }, { chunkBytes = defaultChunkBytes }: ObjectStoreOptions): ObjectStore {
   assertChunkBytes(chunkBytes);
   let closed = false;
   const check = (object?: string): void => {

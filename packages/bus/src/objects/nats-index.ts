@@ -31,7 +31,7 @@ export function createIndex(jetstream: JetStream, store: string, stream: string,
   const subjectOf = (object: string): string => `$O.${store}.M.${Buffer.from(object).toString("base64").replaceAll("+", "-").replaceAll("/", "_")}`;
 
   const at = async (subject: string, signal?: AbortSignal) => {
-    const found = await persist(() => jetstream.last(stream, subject, { signal }), { forMs, signal });
+    const found = await persist((_, timeoutMs) => jetstream.last(stream, subject, { timeoutMs, signal }), { forMs, signal });
     return found && { record: JSON.parse(Buffer.from(found.data).toString()) as ObjectRecord, seq: found.seq };
   };
 
@@ -49,7 +49,7 @@ export function createIndex(jetstream: JetStream, store: string, stream: string,
       for (;;) {
         const headers = { "Nats-Rollup": ["sub"], "Nats-Expected-Last-Subject-Sequence": [String(before?.seq ?? 0)] };
         try {
-          await persist(() => jetstream.store(subject, text, headers, { signal }), { forMs, signal });
+          await persist((_, timeoutMs) => jetstream.store(subject, text, headers, { timeoutMs, signal }), { forMs, signal });
           return before?.record;
         } catch (error) {
           // 10071: somebody wrote in between, perhaps we ourselves and the answer was lost. Each writer clears away what it replaced.
@@ -62,7 +62,7 @@ export function createIndex(jetstream: JetStream, store: string, stream: string,
     },
 
     async list() {
-      const state = await persist(() => jetstream.call<{ state: { subjects?: { [subject: string]: number } } }>(`STREAM.INFO.${stream}`, { subjects_filter: `$O.${store}.M.>` }), { forMs });
+      const state = await persist((_, timeoutMs) => jetstream.call<{ state: { subjects?: { [subject: string]: number } } }>(`STREAM.INFO.${stream}`, { subjects_filter: `$O.${store}.M.>` }, { timeoutMs }), { forMs });
       if (!state) throw new BusError("BUS_NOT_FOUND", `the object store ${store} was removed`);
       const subjects = Object.keys(state.state.subjects ?? {});
       const records: ObjectRecord[] = [];

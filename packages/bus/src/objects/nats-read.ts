@@ -22,7 +22,7 @@ export async function* readChunks({ jetstream, index, stream, store, record, pat
   const digest = createDigest();
   const next = (from: number) => {
     closing.throwIfAborted();
-    return persist(() => jetstream.read(stream, subject, from, { signal }), { forMs: patienceMs, signal });
+    return persist((_, timeoutMs) => jetstream.read(stream, subject, from, { timeoutMs, signal }), { forMs: patienceMs, signal });
   };
   let from = 1;
   for (let chunk = 0; chunk < record.chunks; chunk++) {

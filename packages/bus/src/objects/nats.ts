@@ -2,14 +2,12 @@ import { randomUUID } from "node:crypto";
 import type { NatsConnection } from "nats";
 import { BusError } from "../errors.ts";
 import { assertStoreName, ensureStream, openJetStream } from "../jetstream/api.ts";
-import { persist } from "../jetstream/wait.ts";
+import { linkOf } from "../jetstream/link.ts";
+import { defaultPatienceMs, persist } from "../jetstream/wait.ts";
 import { assertChunkBytes, assertObjectName, chunked, createDigest, defaultChunkBytes } from "./chunks.ts";
 import { createIndex, type ObjectRecord, toInfo } from "./nats-index.ts";
 import { readChunks } from "./nats-read.ts";
 import type { ObjectStore, ObjectStoreOptions } from "./port.ts";
-
-// How long an interruption may last before a call ends with an error.
-const patienceMs = 15_000;
 
 /**
  * Opens a store of large things on JetStream and makes it where there is none, in the layout of ADR-20 that every NATS client reads:
@@ -17,13 +15,13 @@ const patienceMs = 15_000;
  * Short interruptions are waited out; longer ones end a call with a retryable error.
  * @throws BusError `BUS_INVALID_KEY`, `BUS_UNSUPPORTED` (a server without JetStream), `BUS_TIMEOUT`, `BUS_DISCONNECTED`
  */
-export async function openNatsObjects(connection: NatsConnection, name: string, { chunkBytes = defaultChunkBytes, replicas = 1 }: ObjectStoreOptions = {}): Promise<ObjectStore> {
+export async function openNatsObjects(connection: NatsConnection, name: string, { chunkBytes = defaultChunkBytes, replicas = 1, patienceMs = defaultPatienceMs }: ObjectStoreOptions = {}): Promise<ObjectStore> {
   assertStoreName(name);
   assertChunkBytes(chunkBytes);
   const jetstream = await openJetStream(connection);
   const stream = `OBJ_${name}`;
   await persist(
-    () => ensureStream(jetstream, stream, { subjects: [`$O.${name}.C.>`, `$O.${name}.M.>`], num_replicas: replicas, allow_direct: true, allow_rollup_hdrs: true, discard: "new", max_age: 0, storage: "file", retention: "limits" }),
+    (_, timeoutMs) => ensureStream(jetstream, stream, { subjects: [`$O.${name}.C.>`, `$O.${name}.M.>`], num_replicas: replicas, allow_direct: true, allow_rollup_hdrs: true, discard: "new", max_age: 0, storage: "file", retention: "limits" }, { timeoutMs }),
     { forMs: patienceMs },
   );
   const index = createIndex(jetstream, name, stream, patienceMs);
@@ -35,8 +33,10 @@ export async function openNatsObjects(connection: NatsConnection, name: string, 
 
   /** Takes chunks away. A server that is gone just now is asked again for a while, by then nobody waits. */
   const attempt = async (once: () => Promise<unknown>): Promise<void> => {
+    const later = (): void => void persist(once, { forMs: 60_000 }).catch(() => undefined);
+    if (!linkOf(connection).up) return later();
     await once().catch((error: unknown) => {
-      if (error instanceof BusError && error.retryable) void persist(once, { forMs: 60_000 }).catch(() => undefined);
+      if (error instanceof BusError && error.retryable) later();
     });
   };
   const purge = (id: string): Promise<void> => attempt(() => jetstream.call(`STREAM.PURGE.${stream}`, { filter: `$O.${name}.C.${id}` }, { timeoutMs: 2_000 }));
@@ -62,7 +62,7 @@ export async function openNatsObjects(connection: NatsConnection, name: string, 
         for await (const chunk of chunked(source, size, signal)) {
           check();
           const headers = { "Nats-Msg-Id": [`${id}.${chunks}`] };
-          await persist(() => jetstream.store(`$O.${name}.C.${id}`, chunk, headers, { signal }), { forMs: patienceMs, signal });
+          await persist((_, timeoutMs) => jetstream.store(`$O.${name}.C.${id}`, chunk, headers, { timeoutMs, signal }), { forMs: patienceMs, signal });
           digest.update(chunk);
           sizeBytes += chunk.length;
           chunks++;
@@ -105,7 +105,7 @@ export async function openNatsObjects(connection: NatsConnection, name: string, 
     },
     async destroy() {
       check();
-      await persist(() => jetstream.call(`STREAM.DELETE.${stream}`), { forMs: patienceMs });
+      await persist((_, timeoutMs) => jetstream.call(`STREAM.DELETE.${stream}`, undefined, { timeoutMs }), { forMs: patienceMs });
     },
     [Symbol.asyncDispose]() {
       closing.abort(new BusError("BUS_CLOSED", `the object store ${name} is closed`));

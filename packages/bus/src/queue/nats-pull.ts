@@ -2,6 +2,7 @@ import type { Msg } from "nats";
 import { BusError } from "../errors.ts";
 import type { Headers } from "../headers.ts";
 import { type JetStream, nanoseconds } from "../jetstream/api.ts";
+import { linkOf, orLost, whenUp } from "../jetstream/link.ts";
 import { pause, persist } from "../jetstream/wait.ts";
 import type { Job } from "./port.ts";
 
@@ -15,13 +16,15 @@ interface Pulling {
   readonly stream: string;
   readonly consumer: string;
   readonly ackWaitMs: number;
+  readonly patienceMs: number;
 }
 
 /** Waits for one job, over restarts of the server and reconnects. */
 export function createPull(of: Pulling): (stop: AbortSignal, release: () => void) => Promise<Job | undefined> {
   const { jetstream, name, stream, consumer } = of;
   return async (stop, release) => {
-    while (!stop.aborted) {
+    while (!stop.aborted && !jetstream.connection.isClosed()) {
+      if (!(await whenUp(jetstream.connection, 60_000, stop))) continue;
       const answer = await ask(jetstream, `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`, stop);
       if (answer === "stopped") return undefined;
       if (answer === "again") continue;
@@ -44,12 +47,15 @@ function ask(jetstream: JetStream, subject: string, stop: AbortSignal): Promise<
     if (stop.aborted) return done("stopped");
     const end = (answer: Msg | "again" | "nobody" | "stopped"): void => {
       clearTimeout(silence);
+      off();
       stop.removeEventListener("abort", stopped);
       // Closed meanwhile: nothing to take back.
       if (!connection.isClosed()) heard.unsubscribe();
       done(answer);
     };
     const stopped = (): void => end("stopped");
+    // After a loss the server knows nothing of the request.
+    const off = linkOf(connection).on(() => end("again"));
     let silence = setTimeout(end, silenceMs, "again");
     stop.addEventListener("abort", stopped, { once: true });
     const reply = jetstream.inbox();
@@ -71,7 +77,7 @@ function ask(jetstream: JetStream, subject: string, stop: AbortSignal): Promise<
   });
 }
 
-function toJob({ jetstream, ackWaitMs }: Pulling, message: Msg, release: () => void): Job {
+function toJob({ jetstream, ackWaitMs, patienceMs }: Pulling, message: Msg, release: () => void): Job {
   const { connection } = jetstream;
   const subject = message.reply ?? "";
   const say = (text: string): void => {
@@ -96,7 +102,7 @@ function toJob({ jetstream, ackWaitMs }: Pulling, message: Msg, release: () => v
         settle();
         try {
           // The server answers, so that what is done is known to be recorded; saying it twice is harmless.
-          await persist(() => confirmed(jetstream, subject), { forMs: 15_000 });
+          await persist((_, timeoutMs) => confirmed(jetstream, subject, timeoutMs), { forMs: patienceMs });
         } finally {
           release();
         }
@@ -120,10 +126,11 @@ function toJob({ jetstream, ackWaitMs }: Pulling, message: Msg, release: () => v
   };
 }
 
-async function confirmed({ connection }: JetStream, subject: string): Promise<void> {
+async function confirmed({ connection }: JetStream, subject: string, timeoutMs: number): Promise<void> {
   if (connection.isClosed()) throw new BusError("BUS_CLOSED", "this connection to the bus is closed");
   try {
-    await connection.request(subject, "+ACK", { timeout: 5_000 });
+    if (!(await whenUp(connection, timeoutMs, undefined))) throw new Error("no connection");
+    await orLost(connection, connection.request(subject, "+ACK", { timeout: timeoutMs }));
   } catch (error) {
     throw new BusError("BUS_TIMEOUT", "the server did not confirm that the job is done; it may be given to somebody again", { cause: error, retryable: true });
   }

@@ -9,8 +9,6 @@ import { createPull } from "./nats-pull.ts";
 import { assertJobId, jobBytes, jobHeaders, queueSettings } from "./options.ts";
 import type { WorkQueue, WorkQueueOptions } from "./port.ts";
 
-// How long an interruption may last before a call ends with an error.
-const patienceMs = 15_000;
 const consumer = "workers";
 
 /**
@@ -20,16 +18,16 @@ const consumer = "workers";
  * @throws BusError `BUS_INVALID_KEY`, `BUS_UNSUPPORTED` (a server without JetStream), `BUS_TIMEOUT`, `BUS_DISCONNECTED`
  */
 export async function openNatsQueue(connection: NatsConnection, name: string, options: WorkQueueOptions = {}): Promise<WorkQueue> {
-  const { ackWaitMs, maxDeliver, duplicateWindowMs, replicas } = queueSettings(name, options);
+  const { ackWaitMs, maxDeliver, duplicateWindowMs, replicas, patienceMs } = queueSettings(name, options);
   const jetstream = await openJetStream(connection);
   const stream = `WORK_${name}`;
   const subject = `opencf.work.${name}`;
   await persist(
-    () => ensureStream(jetstream, stream, { subjects: [subject], retention: "workqueue", storage: "file", discard: "new", num_replicas: replicas, duplicate_window: nanoseconds(duplicateWindowMs) }),
+    (_, timeoutMs) => ensureStream(jetstream, stream, { subjects: [subject], retention: "workqueue", storage: "file", discard: "new", num_replicas: replicas, duplicate_window: nanoseconds(duplicateWindowMs) }, { timeoutMs }),
     { forMs: patienceMs },
   );
   const config = { durable_name: consumer, ack_policy: "explicit", ack_wait: nanoseconds(ackWaitMs), max_deliver: maxDeliver, max_ack_pending: -1, deliver_policy: "all", replay_policy: "instant" };
-  await persist(() => jetstream.call(`CONSUMER.DURABLE.CREATE.${stream}.${consumer}`, { stream_name: stream, config }), { forMs: patienceMs });
+  await persist((_, timeoutMs) => jetstream.call(`CONSUMER.DURABLE.CREATE.${stream}.${consumer}`, { stream_name: stream, config }, { timeoutMs }), { forMs: patienceMs });
 
   const closing = new AbortController();
   const check = (): void => {
@@ -45,7 +43,7 @@ export async function openNatsQueue(connection: NatsConnection, name: string, op
     },
   });
   void connection.closed().then(() => closing.abort());
-  const pull = createPull({ jetstream, name, stream, consumer, ackWaitMs });
+  const pull = createPull({ jetstream, name, stream, consumer, ackWaitMs, patienceMs });
 
   return {
     name,
@@ -60,8 +58,8 @@ export async function openNatsQueue(connection: NatsConnection, name: string, op
       const limit = connection.info?.max_payload ?? 1_048_576;
       if (size > limit) throw new BusError("BUS_PAYLOAD_TOO_LARGE", `a job of ${size} bytes is more than the queue ${name} takes (${limit})`);
       return persist(
-        async (attempt) => {
-          const { duplicate } = await jetstream.store(subject, payload, block, { signal });
+        async (attempt, timeoutMs) => {
+          const { duplicate } = await jetstream.store(subject, payload, block, { timeoutMs, signal });
           // Known after an attempt without an answer: that attempt had arrived.
           return !duplicate || attempt > 0;
         },
@@ -74,13 +72,13 @@ export async function openNatsQueue(connection: NatsConnection, name: string, op
     },
     async pending() {
       check();
-      const info = await persist(() => jetstream.call<{ state: { messages: number } }>(`STREAM.INFO.${stream}`), { forMs: patienceMs });
+      const info = await persist((_, timeoutMs) => jetstream.call<{ state: { messages: number } }>(`STREAM.INFO.${stream}`, undefined, { timeoutMs }), { forMs: patienceMs });
       if (!info) throw new BusError("BUS_NOT_FOUND", `the work queue ${name} was removed`);
       return info.state.messages;
     },
     async destroy() {
       check();
-      await persist(() => jetstream.call(`STREAM.DELETE.${stream}`), { forMs: patienceMs });
+      await persist((_, timeoutMs) => jetstream.call(`STREAM.DELETE.${stream}`, undefined, { timeoutMs }), { forMs: patienceMs });
     },
     [Symbol.asyncDispose]() {
       closing.abort();

@@ -1,16 +1,17 @@
 import { BusError } from "../errors.ts";
 import { type Headers, type HeadersInit, normalizeHeaders } from "../headers.ts";
 import { assertStoreName } from "../jetstream/api.ts";
+import { defaultPatienceMs } from "../jetstream/wait.ts";
 import type { WorkQueueOptions } from "./port.ts";
 
 export type QueueSettings = Required<WorkQueueOptions>;
 
 /** @throws BusError `BUS_INVALID_KEY` for the name; RangeError for an option */
-export function queueSettings(name: string, { ackWaitMs = 30_000, maxDeliver = 5, duplicateWindowMs = 120_000, replicas = 1 }: WorkQueueOptions): QueueSettings {
+export function queueSettings(name: string, { ackWaitMs = 30_000, maxDeliver = 5, duplicateWindowMs = 120_000, replicas = 1, patienceMs = defaultPatienceMs }: WorkQueueOptions): QueueSettings {
   assertStoreName(name);
   for (const [option, value] of Object.entries({ ackWaitMs, duplicateWindowMs })) if (!(value > 0 && value <= 2 ** 31)) throw new RangeError(`${option} must be a time above 0 ms, not ${value}`);
   if (!Number.isInteger(maxDeliver) || maxDeliver < 1) throw new RangeError(`maxDeliver must be a whole number from 1 on, not ${maxDeliver}`);
-  return { ackWaitMs, maxDeliver, duplicateWindowMs, replicas };
+  return { ackWaitMs, maxDeliver, duplicateWindowMs, replicas, patienceMs };
 }
 
 /** @throws BusError `BUS_INVALID_PAYLOAD` */

@@ -9,6 +9,8 @@ export interface WorkQueueOptions {
   duplicateWindowMs?: number;
   /** Copies in a cluster. Default 1. */
   replicas?: number;
+  /** How long a call waits out an interruption of the connection before it ends with a retryable error. Default 15 000 ms. */
+  patienceMs?: number;
 }
 
 export interface Job {
