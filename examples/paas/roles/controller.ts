@@ -16,6 +16,7 @@ import { createRuntime, type Crash } from "../controller/runtime/runtime-link.ts
 import type { ControllerTables } from "../controller/data/schema.ts";
 import type { Database } from "../database.ts";
 import { keepRegistered, publicUrls } from "../doors.ts";
+import { createLeadership } from "../leader.ts";
 import { assemble } from "../parts.ts";
 import { controllerClientId, defaultStack, issuerOf } from "../platform.ts";
 import { createIdentities } from "../uaa/identities.ts";
@@ -45,6 +46,7 @@ export const controllerRole = (context: RoleContext): Promise<AsyncDisposable> =
     dropletUrl: (guid) => blobs.url(`droplets/${guid}`, "GET", dropletLinkMs),
     onCrash: (crash: Crash): Promise<void> => recordCrash({ db, runtime }, crash),
   }));
+  const scheduler = parts.use(await createLeadership(bus, "scheduler", logger));
   const controller = parts.use(await createController({
     db, validator, domain: config.domain, log: logger, name: ownName(config.dataDir),
     identities: {
@@ -52,11 +54,11 @@ export const controllerRole = (context: RoleContext): Promise<AsyncDisposable> =
       findByNames: async (names, { origins } = {}) => (await identities.findByNames(names, origins)).map(toIdentity),
     },
     urlsOf: (headers) => publicUrls(headers, config.domain),
-    modules: [...coreModules, logAccessRoutes, appModule({ runtime, blobs, apiUrl, tempDir: join(config.dataDir, "uploads"), shared: config.databaseUrl !== undefined })],
+    modules: [...coreModules, logAccessRoutes, appModule({ runtime, blobs, apiUrl, tempDir: join(config.dataDir, "uploads"), shared: config.databaseUrl !== undefined, leading: () => scheduler.leading })],
     systemBuildpacks: systemBuildpacks().map(({ name }) => ({ name, stack: defaultStack })),
   }));
-  const address = await controller.listen({ host: config.internalHost, zone: config.zone });
-  parts.use(await createComponent(bus, { type: "CloudController", host: config.internalHost, zone: config.zone, address }));
+  const address = await controller.listen({ host: config.internalHost });
+  parts.use(await createComponent(bus, { type: "CloudController", host: config.internalHost, zone: config.zone, address, varz: () => ({ leading: scheduler.leading ? 1 : 0 }) }));
   parts.use(keepRegistered(bus, { ...address, uris: [`api.${config.domain}`], tags: { component: "cloud_controller" } }));
   return {};
 });
