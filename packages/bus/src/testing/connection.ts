@@ -3,6 +3,8 @@ import { BusError } from "../errors.ts";
 import { headerBytes, normalizeHeaders } from "../headers.ts";
 import { assertPattern, assertSubject } from "../subject.ts";
 import type { Transport, TransportEvent, TransportStatus, TransportSubscription } from "../transport.ts";
+import type { Rights } from "../memory/rights.ts";
+import type { Clock } from "../ports.ts";
 import type { Interest, Network, Peer } from "./network.ts";
 import type { Letter } from "./packet.ts";
 import type { TraceRecorder } from "./trace.ts";
@@ -12,6 +14,9 @@ export interface ConnectionParts {
   readonly echo: boolean;
   readonly inboxPrefix: string;
   readonly maxPayloadBytes: number;
+  /** What its user may do; undefined: everything. */
+  readonly rights: Rights | undefined;
+  readonly clock: Clock;
   readonly network: Network;
   readonly trace: TraceRecorder;
   readonly shown: (subject: string) => string;
@@ -31,9 +36,21 @@ export interface Connection {
 }
 
 const encoder = new TextEncoder();
+/** How long a connection that was cut for not reading stays away. */
+const comebackMs = 2_000;
 
-export function createConnection({ name, echo, inboxPrefix, maxPayloadBytes, network, trace, shown, nextMessage, ended }: ConnectionParts): Connection {
-  const peer: Peer = { name, echo, epoch: 0, upFreeUs: 0, downFreeUs: 0 };
+export function createConnection({ name, echo, inboxPrefix, maxPayloadBytes, rights, clock, network, trace, shown, nextMessage, ended }: ConnectionParts): Connection {
+  const peer: Peer = {
+    name, echo, epoch: 0, upFreeUs: 0, downFreeUs: 0, pendingBytes: 0,
+    overrun(subject) {
+      if (status !== "connected") return;
+      trace.add({ event: "disconnect", from: name, note: `${peer.pendingBytes} bytes wait for it` });
+      events.emit({ type: "slow_consumer", subject, pending: peer.pendingBytes, cut: true });
+      breakOff();
+      clock.after(comebackMs, restore);
+    },
+  };
+  const responses = rights?.responses(clock);
   const own = new Set<Interest>();
   const leaving = new WeakSet<Interest>();
   const waiting = new Set<(error: BusError) => void>();
@@ -72,6 +89,16 @@ export function createConnection({ name, echo, inboxPrefix, maxPayloadBytes, net
   const roundTrip = (signal?: AbortSignal): Promise<void> =>
     wait<void>((done) => network.up(peer, () => network.down(peer, "", done)), signal);
 
+  const refuse = (operation: "publish" | "subscribe", subject: string): void => network.down(peer, "", () => {
+    trace.add({ event: "forbidden", from: name, subject: shown(subject), note: operation });
+    events.emit({ type: "error", operation, subject, error: new BusError("BUS_FORBIDDEN", `this user may not ${operation} ${subject}`) });
+  });
+  const announce = (interest: Interest): void => network.up(peer, () => {
+    if (!own.has(interest)) return;
+    if (rights && !rights.maySubscribe(interest.pattern)) refuse("subscribe", interest.pattern);
+    else network.add(interest);
+  });
+
   const close = (): void => {
     if (status === "closed") return;
     status = "closed";
@@ -82,6 +109,23 @@ export function createConnection({ name, echo, inboxPrefix, maxPayloadBytes, net
     ended();
     events.emit({ type: "closed" });
     closed(undefined);
+  };
+
+  const breakOff = (): void => {
+    if (status !== "connected") return;
+    status = "disconnected";
+    peer.epoch++;
+    peer.pendingBytes = 0;
+    for (const interest of own) network.remove(interest);
+    giveUp(new BusError("BUS_DISCONNECTED", "the connection to the bus broke", { retryable: true }));
+    events.emit({ type: "disconnected" });
+    if (status === "disconnected") events.emit({ type: "reconnecting" });
+  };
+  const restore = (): void => {
+    if (status !== "disconnected") return;
+    status = "connected";
+    for (const interest of own) if (!leaving.has(interest)) announce(interest);
+    events.emit({ type: "connected" });
   };
 
   const transport: Transport = {
@@ -108,19 +152,22 @@ export function createConnection({ name, echo, inboxPrefix, maxPayloadBytes, net
       }
       trace.add({ event: "publish", ...entry });
       const letter: Letter = { subject, data: bytes, reply, headers, status: undefined };
-      network.up(peer, () => network.route(peer, letter, message), () => trace.add({ event: "lost", ...entry }));
+      network.up(peer, () => (rights && !rights.mayPublish(subject, responses) ? refuse("publish", subject) : network.route(peer, letter, message)), () => trace.add({ event: "lost", ...entry }));
       return true;
     },
     subscribe(pattern, receive, { queue, max } = {}) {
       assertOpen();
       assertPattern(pattern);
+      if (queue !== undefined) assertSubject(queue);
+      if (max !== undefined && !(Number.isSafeInteger(max) && max > 0)) throw new BusError("BUS_INVALID_SUBJECT", `max must be a whole number above 0, not ${max}`);
       let delivered = 0;
       let ending: Promise<void> | undefined;
       const interest: Interest = {
-        pattern, queue, max, peer, routed: 0, inFlight: 0,
+        pattern, queue, max, hidden: rights?.hidden(pattern), peer, routed: 0, inFlight: 0,
         receive(packet) {
           if (!own.has(interest)) return;
           if (max !== undefined && ++delivered >= max) stop();
+          if (packet.reply !== undefined) responses?.asked(packet.reply);
           try {
             receive(packet);
           } catch (error) {
@@ -144,7 +191,7 @@ export function createConnection({ name, echo, inboxPrefix, maxPayloadBytes, net
         own.delete(interest);
       };
       own.add(interest);
-      if (status === "connected") network.up(peer, () => own.has(interest) && network.add(interest));
+      if (status === "connected") announce(interest);
       return { unsubscribe: stop, drain: () => (ending ??= drain()), [Symbol.dispose]: stop } satisfies TransportSubscription;
     },
     flush: (signal) => roundTrip(signal),
@@ -158,21 +205,8 @@ export function createConnection({ name, echo, inboxPrefix, maxPayloadBytes, net
   return {
     transport,
     peer,
-    breakOff() {
-      if (status !== "connected") return;
-      status = "disconnected";
-      peer.epoch++;
-      for (const interest of own) network.remove(interest);
-      giveUp(new BusError("BUS_DISCONNECTED", "the connection to the bus broke", { retryable: true }));
-      events.emit({ type: "disconnected" });
-      events.emit({ type: "reconnecting" });
-    },
-    restore() {
-      if (status !== "disconnected") return;
-      status = "connected";
-      for (const interest of own) if (!leaving.has(interest)) network.up(peer, () => own.has(interest) && network.add(interest));
-      events.emit({ type: "connected" });
-    },
+    breakOff,
+    restore,
     close,
     wait,
   };

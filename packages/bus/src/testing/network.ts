@@ -16,6 +16,10 @@ export interface Peer {
   /** Microsecond before which nothing more leaves or arrives, so that order holds. */
   upFreeUs: number;
   downFreeUs: number;
+  /** Bytes on their way to it. */
+  pendingBytes: number;
+  /** More waits for it than may. */
+  overrun(subject: string): void;
 }
 
 /** A subscription as the server sees it. */
@@ -23,6 +27,8 @@ export interface Interest {
   readonly pattern: string;
   readonly queue: string | undefined;
   readonly max: number | undefined;
+  /** Subjects that its user may not hear although the pattern takes them. */
+  readonly hidden: ((subject: string) => boolean) | undefined;
   readonly peer: Peer;
   routed: number;
   /** On their way to it. */
@@ -45,6 +51,7 @@ export interface Network {
 
 export interface NetworkParts {
   readonly seed: number;
+  readonly maxPendingBytes: number;
   readonly scheduler: Scheduler;
   readonly plan: FaultPlan;
   readonly islands: Islands;
@@ -53,7 +60,7 @@ export interface NetworkParts {
   readonly shown: (subject: string) => string;
 }
 
-export function createNetwork({ seed, scheduler, plan, islands, trace, shown }: NetworkParts): Network {
+export function createNetwork({ seed, maxPendingBytes, scheduler, plan, islands, trace, shown }: NetworkParts): Network {
   const interests = new Set<Interest>();
   const inFlight = new Map<string | undefined, number>();
   let picks = 0;
@@ -99,8 +106,11 @@ export function createNetwork({ seed, scheduler, plan, islands, trace, shown }: 
     if (late) trace.add({ event: "reorder", ...entry });
     const copy = (key: string, heldUs: number): void => {
       interest.inFlight++;
+      peer.pendingBytes += letter.data.length;
+      if (peer.pendingBytes > maxPendingBytes) scheduler.at(scheduler.nowUs, () => peer.overrun(letter.subject));
       hop(arrival(peer, from, { key, heldUs }), peer, peer.name, (whole) => {
         interest.inFlight--;
+        if (whole) peer.pendingBytes -= letter.data.length;
         const cut = !islands.hears(from, peer.name);
         if (cut || !whole) {
           interest.routed--;
@@ -118,6 +128,9 @@ export function createNetwork({ seed, scheduler, plan, islands, trace, shown }: 
     copy(`${n} again`, late ? plan.heldUs(from, peer.name, n) * 2 : 0);
   };
 
+  const takes = ({ pattern, max, hidden, peer, routed }: Interest, from: Peer, subject: string): boolean =>
+    (max === undefined || routed < max) && (from.echo || peer !== from) && matches(pattern, subject) && !hidden?.(subject);
+
   return {
     get inFlight() {
       let sum = 0;
@@ -133,7 +146,7 @@ export function createNetwork({ seed, scheduler, plan, islands, trace, shown }: 
       const groups = new Map<string, Interest[]>();
       const plain: Interest[] = [];
       for (const interest of interests) {
-        if ((interest.max !== undefined && interest.routed >= interest.max) || (!peer.echo && interest.peer === peer) || !matches(interest.pattern, letter.subject)) continue;
+        if (!takes(interest, peer, letter.subject)) continue;
         if (!islands.hears(peer.name, interest.peer.name)) {
           trace.add({ event: "cut", from: peer.name, to: interest.peer.name, subject: shown(letter.subject), message });
           continue;

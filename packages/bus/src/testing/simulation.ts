@@ -1,8 +1,10 @@
 import { BusError } from "../errors.ts";
 import { createMemoryBuckets } from "../kv/memory.ts";
+import { createRights, type UserRights } from "../memory/rights.ts";
 import { createMemoryObjects } from "../objects/memory.ts";
 import type { Clock } from "../ports.ts";
 import { createMemoryQueues } from "../queue/memory.ts";
+import { assertSubject } from "../subject.ts";
 import type { Transport } from "../transport.ts";
 import { type Connection, createConnection } from "./connection.ts";
 import { createFaultPlan, type Fault, type Faults } from "./faults.ts";
@@ -12,6 +14,7 @@ import { createRandom } from "./random.ts";
 import { createRemote } from "./remote.ts";
 import { createScheduler } from "./scheduler.ts";
 import { remoteBucket, remoteObjects, remoteQueue } from "./shared-state.ts";
+import { createStandIns } from "./stand-ins.ts";
 import { createTrace, type SimulationTrace } from "./trace.ts";
 
 export interface SimulationOptions {
@@ -31,6 +34,10 @@ export interface SimulationOptions {
   idleMs?: number;
   /** Largest packet in bytes, headers included. Default 1 MiB, as a NATS server has it. */
   maxPayloadBytes?: number;
+  /** What may wait for one connection that does not read; beyond that it is cut. Default 64 MiB, as a NATS server has it. */
+  maxPendingBytes?: number;
+  /** What users may do, as for `createMemoryHub`. */
+  users?: Readonly<Record<string, UserRights>>;
 }
 
 export interface ConnectOptions {
@@ -38,6 +45,8 @@ export interface ConnectOptions {
   echo?: boolean;
   /** Default `_INBOX`. */
   inboxPrefix?: string;
+  /** One of `users`. Default: somebody who may do everything. */
+  user?: string;
 }
 
 /**
@@ -57,7 +66,7 @@ export interface Simulation extends AsyncDisposable {
   readonly steps: number;
   /** A number in [0, 1), the same in every run with the same seed. */
   random(): number;
-  /** A connection for the node with this name. A node may have several; they share its fate. @throws BusError `BUS_CLOSED` */
+  /** A connection for the node with this name. A node may have several; they share its fate. @throws BusError `BUS_CLOSED`, `BUS_UNAUTHORIZED`, `BUS_INVALID_SUBJECT` */
   connect(name: string, options?: ConnectOptions): Transport;
   /** A clock whose timers wait while the node is paused. */
   clockOf(name: string): Clock;
@@ -89,6 +98,7 @@ export interface Simulation extends AsyncDisposable {
 /** @returns a network that nothing is connected to yet */
 export function createSimulation({
   seed = 1, faults = {}, only, startMs = Date.UTC(2020, 0, 1), traceLimit = 10_000, maxSteps = 1_000_000, idleMs = 2_000, maxPayloadBytes = 1_048_576,
+  maxPendingBytes = 67_108_864, users = {},
 }: SimulationOptions = {}): Simulation {
   const scheduler = createScheduler({ startMs, maxSteps, idleMs });
   const trace = createTrace(traceLimit, () => scheduler.nowUs);
@@ -97,7 +107,7 @@ export function createSimulation({
   const connections = new Map<string, Set<Connection>>();
   const prefixes = new Set<string>();
   const shown = createStandIns(prefixes);
-  const network = createNetwork({ seed, scheduler, plan, islands, trace, shown });
+  const network = createNetwork({ seed, maxPendingBytes, scheduler, plan, islands, trace, shown });
   const shared = {
     buckets: createMemoryBuckets({ clock: scheduler.clock }),
     objects: createMemoryObjects({ clock: scheduler.clock }),
@@ -134,13 +144,17 @@ export function createSimulation({
       return scheduler.steps;
     },
     random: createRandom(seed),
-    connect(name, { echo = true, inboxPrefix = "_INBOX" } = {}) {
+    connect(name, { echo = true, inboxPrefix = "_INBOX", user } = {}) {
       if (ended) throw new BusError("BUS_CLOSED", "this simulation has ended");
+      const given = user === undefined ? undefined : users[user];
+      if (user !== undefined && !given) throw new BusError("BUS_UNAUTHORIZED", `there is no user ${JSON.stringify(user)} in this simulation`);
+      assertSubject(inboxPrefix);
+      if (/[*>]/.test(inboxPrefix)) throw new BusError("BUS_INVALID_SUBJECT", `${JSON.stringify(inboxPrefix)} is no prefix for answers: it has wildcards`);
       prefixes.add(`${inboxPrefix}.`);
       const peers = connections.get(name) ?? new Set();
       connections.set(name, peers);
       const connection = createConnection({
-        name, echo, inboxPrefix, maxPayloadBytes, network, trace, shown, nextMessage: () => ++messages, ended: () => void peers.delete(connection),
+        name, echo, inboxPrefix, maxPayloadBytes, rights: given && createRights(given), clock: scheduler.clock, network, trace, shown, nextMessage: () => ++messages, ended: () => void peers.delete(connection),
       });
       peers.add(connection);
       trace.add({ event: "connect", from: name });
@@ -196,20 +210,5 @@ export function createSimulation({
       for (const name of [...connections.keys()]) for (const each of of(name)) each.close();
       scheduler.stop();
     },
-  };
-}
-
-/** Names for inboxes that are the same in every run; the real ones are drawn by chance. */
-function createStandIns(prefixes: ReadonlySet<string>): (subject: string) => string {
-  const names = new Map<string, string>();
-  const nameOf = (token: string): string => {
-    let name = names.get(token);
-    if (name === undefined) names.set(token, (name = `~${names.size + 1}`));
-    return name;
-  };
-  return (subject) => {
-    for (const prefix of prefixes)
-      if (subject.startsWith(prefix)) return prefix + subject.slice(prefix.length).split(".").map((token) => (token === "*" || token === ">" ? token : nameOf(token))).join(".");
-    return subject;
   };
 }

@@ -1,7 +1,7 @@
 export type TraceEventName =
   | "publish" | "deliver" | "drop" | "duplicate" | "reorder" | "cut" | "lost" | "no_responders"
   | "connect" | "disconnect" | "reconnect" | "close" | "partition" | "heal" | "pause" | "resume"
-  | "store" | "receiver_failed" | "note";
+  | "store" | "receiver_failed" | "forbidden" | "note";
 
 /** One thing that happened in a simulation. */
 export interface TraceEntry {
