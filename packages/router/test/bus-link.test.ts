@@ -105,7 +105,7 @@ describe("the link", () => {
     const good = registration();
     for (const bad of [
       "{", "[]", "null", JSON.stringify({ ...good, port: "61001" }), JSON.stringify({ ...good, port: 70_000 }), JSON.stringify({ ...good, uris: "a.example.com" }),
-      JSON.stringify({ ...good, private_instance_index: 1 }), JSON.stringify({ ...good, route_service_url: "http://insecure" }), JSON.stringify({ ...good, port: 0 }), JSON.stringify({ ...good, host: "" }),
+      JSON.stringify({ ...good, private_instance_index: true }), JSON.stringify({ ...good, route_service_url: "http://insecure" }), JSON.stringify({ ...good, port: 0 }), JSON.stringify({ ...good, host: "" }),
     ]) transport.publish("router.register", new TextEncoder().encode(bad));
     bus.publish(routerRegister, registration({ uris: ["last.example.com"] }));
     await eventually(() => router.table.lookup("last.example.com", "/") !== undefined);
