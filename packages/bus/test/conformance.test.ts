@@ -1,10 +1,12 @@
-import { describe, test, type TestContext } from "vitest";
+import { afterAll, beforeAll, describe, test, type TestContext } from "vitest";
 import { type Case, conformance, Skipped, type World } from "@opencf/bus/conformance";
 import { memoryWorld } from "./fixtures/memory-world.ts";
+import { hasNatsServer } from "./fixtures/nats-server.ts";
+import { natsWorld } from "./fixtures/nats-world.ts";
 
-const play = (check: Case, world: World) => async (context: TestContext): Promise<void> => {
+const play = (check: Case, world: () => World) => async (context: TestContext): Promise<void> => {
   try {
-    await check(world);
+    await check(world());
   } catch (error) {
     if (error instanceof Skipped) return context.skip(error.message);
     throw error;
@@ -12,6 +14,15 @@ const play = (check: Case, world: World) => async (context: TestContext): Promis
 };
 
 describe("in-process transport", () => {
-  const world = memoryWorld();
-  for (const [title, check] of Object.entries(conformance)) test(title, play(check, world), 120_000);
+  const own = memoryWorld();
+  for (const [title, check] of Object.entries(conformance)) test(title, play(check, () => own), 120_000);
+});
+
+describe.skipIf(!hasNatsServer())("NATS transport, on a real nats-server (apt-get install nats-server)", () => {
+  let world: Awaited<ReturnType<typeof natsWorld>>;
+  beforeAll(async () => {
+    world = await natsWorld();
+  });
+  afterAll(async () => world[Symbol.asyncDispose]());
+  for (const [title, check] of Object.entries(conformance)) test(title, play(check, () => world), 120_000);
 });

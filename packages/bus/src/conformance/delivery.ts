@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { headerBytes } from "../headers.ts";
+import { headerBytes, type HeadersInit } from "../headers.ts";
 import { bytes, collector, eventsOf, fresh, item, numbers, passed, ready, texts } from "./tools.ts";
 import type { Cases } from "./world.ts";
 
@@ -117,7 +117,7 @@ export const deliveryCases: Cases = {
     const got = collector();
     b.subscribe(subject, got.receive);
     await ready(b);
-    for (const headers of [{ "a:b": "x" }, { "a b": "x" }, { "": "x" }, { "a\r\nb": "x" }, { a: "x\r\ny: z" }, { a: ["x", "y\n"] }])
+    for (const headers of [{ "a:b": "x" }, { "a b": "x" }, { "": "x" }, { "a\r\nb": "x" }, { a: "x\r\ny: z" }, { a: ["x", "y\n"] }] as HeadersInit[])
       assert.throws(() => a.publish(subject, "bad", { headers }), { code: "BUS_INVALID_HEADER" }, JSON.stringify(headers));
     a.publish(subject, "good", { headers: { "X-Case": "One", "x-case": ["two", "three: colon"], Empty: "" } });
     a.publish(subject, "none");

@@ -20,7 +20,9 @@ export const gatherCases: Cases = {
     await answering(b, asked.subject, 5);
     for (const ownInbox of [false, true]) {
       const from = performance.now();
-      assert.deepEqual((await asking.gather(asked, { n: 0 }, { waitMs: 60_000, max: 3, ownInbox })).map(({ n }) => n), [0, 1, 2]);
+      const answers = await asking.gather(asked, { n: 0 }, { waitMs: 60_000, max: 3, ownInbox });
+      assert.equal(new Set(answers.map(({ n }) => n)).size, 3);
+      assert.equal(answers.length, 3);
       assert.ok(performance.now() - from < 10_000);
       await passed(b, asking.transport);
     }
@@ -33,7 +35,7 @@ export const gatherCases: Cases = {
     const asked = question();
     await answering(b, asked.subject, 2);
     const from = performance.now();
-    assert.deepEqual((await asking.gather(asked, { n: 0 }, { waitMs: 400, max: 3 })).map(({ n }) => n), [0, 1]);
+    assert.deepEqual((await asking.gather(asked, { n: 0 }, { waitMs: 400, max: 3 })).map(({ n }) => n).sort(), [0, 1]);
     assert.ok(performance.now() - from >= 380, "too early");
     assert.deepEqual(await asking.gather(question(), { n: 0 }, { waitMs: 60_000 }), [], "nobody there is known at once");
   }),
@@ -45,7 +47,7 @@ export const gatherCases: Cases = {
     await answering(b, asked.subject, 3);
     for (const ownInbox of [false, true]) {
       const from = performance.now();
-      assert.deepEqual((await asking.gather(asked, { n: 0 }, { waitMs: 60_000, stallMs: 500, ownInbox })).map(({ n }) => n), [0, 1, 2]);
+      assert.deepEqual((await asking.gather(asked, { n: 0 }, { waitMs: 60_000, stallMs: 500, ownInbox })).map(({ n }) => n).sort(), [0, 1, 2]);
       const took = performance.now() - from;
       assert.ok(took >= 450 && took < 20_000, `${took} ms`);
     }

@@ -27,7 +27,7 @@ export const rightsCases: Cases = {
     await passed(free, free);
     await ready(limited);
     free.publish("rights.last", "last");
-    await eventually(() => texts(mine.got).includes("last"), "the last one");
+    await eventually(() => texts(mine.got).includes("last") && texts(heard.got).includes("last"), "the last one");
     assert.deepEqual(texts(heard.got).sort(), ["last", "may", "other", "rights.hidden.x", "rights.seen"]);
     assert.deepEqual(texts(mine.got).sort(), ["last", "may", "rights.seen"]);
     assert.equal(inbox.got.length, 0, "a refusal is not `nobody listens`");

@@ -23,41 +23,47 @@ export class Exchange {
    */
   route(from: Session | undefined, letter: Letter): number {
     const { subject } = letter;
-    const entries = this.interests.find(subject);
+    const { plain, groups, shared: several } = this.interests.find(subject);
     let reached = 0;
     let finished: Interest[] | undefined;
-    for (let e = 0; e < entries.length; e++) {
-      const { plain, groups } = entries[e] as (typeof entries)[number];
-      const shared = entries.length > 1 || plain.length + groups.length > 1;
-      for (let i = 0; i < plain.length; i++) {
-        const interest = plain[i] as Interest;
+    for (let p = 0; p < plain.length; p++) {
+      const list = plain[p] as (typeof plain)[number];
+      const shared = several || list.length > 1;
+      for (let i = 0; i < list.length; i++) {
+        const interest = list[i] as Interest;
         if (!takes(interest, from, subject)) continue;
         reached++;
         this.line.push(interest, new MemoryPacket(letter, shared));
         if (--interest.left <= 0) (finished ??= []).push(interest);
       }
-      for (let g = 0; g < groups.length; g++) {
-        const { members } = groups[g] as (typeof groups)[number];
-        const start = members.length === 1 ? 0 : Math.floor(this.random() * members.length);
-        for (let i = 0; i < members.length; i++) {
-          const interest = members[(start + i) % members.length] as Interest;
-          if (!takes(interest, from, subject)) continue;
-          reached++;
-          this.line.push(interest, new MemoryPacket(letter, shared));
-          if (--interest.left <= 0) (finished ??= []).push(interest);
-          break;
-        }
-      }
+    }
+    for (let g = 0; g < groups.length; g++) {
+      const interest = this.choose(groups[g] as (typeof groups)[number], from, subject);
+      if (!interest) continue;
+      reached++;
+      this.line.push(interest, new MemoryPacket(letter, several));
+      if (--interest.left <= 0) (finished ??= []).push(interest);
     }
     // After the loop: it walks the very lists that this changes.
     if (finished) for (const interest of finished) this.interests.remove(interest);
     return reached;
   }
 
+  /** Some member that takes it, each with the same chance. */
+  private choose(lists: readonly (readonly Interest[])[], from: Session | undefined, subject: string): Interest | undefined {
+    const members = lists.length === 1 ? (lists[0] as readonly Interest[]) : lists.flat();
+    const start = members.length === 1 ? 0 : Math.floor(this.random() * members.length);
+    for (let i = 0; i < members.length; i++) {
+      const interest = members[(start + i) % members.length] as Interest;
+      if (takes(interest, from, subject)) return interest;
+    }
+    return undefined;
+  }
+
   /** Tells the asker, and nobody else, that its question reached nobody. */
   tellNobody(asker: Session, reply: string): void {
-    for (const { plain } of this.interests.find(reply))
-      for (const interest of plain)
+    for (const list of this.interests.find(reply).plain)
+      for (const interest of list)
         if (interest.session === asker) {
           this.line.push(interest, new MemoryPacket({ subject: reply, payload: "", bytes: 0, reply: undefined, headers: undefined, status: nobody }, false));
           if (--interest.left <= 0) this.interests.remove(interest);

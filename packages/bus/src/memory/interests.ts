@@ -1,11 +1,19 @@
 import { assertSubject } from "../subject.ts";
 import type { Interest } from "./interest.ts";
 
-/** All interests in one pattern. Queue groups of the same name on different patterns are different groups, as in NATS. */
-export interface Entry {
-  readonly pattern: string;
+/** All interests in one pattern. */
+interface Entry {
   readonly plain: Interest[];
-  readonly groups: { readonly queue: string; readonly members: Interest[] }[];
+  readonly groups: Map<string, Interest[]>;
+}
+
+/** Where packets of one subject go. The inner lists are those of the patterns, so that who comes and goes is seen at once. */
+export interface Route {
+  readonly plain: readonly (readonly Interest[])[];
+  /** The members of one group may have come by several patterns: a nats-server goes by the name alone. */
+  readonly groups: readonly (readonly (readonly Interest[])[])[];
+  /** Whether it leads to more than one list; one list may still have several in it. */
+  readonly shared: boolean;
 }
 
 interface Branch {
@@ -24,38 +32,32 @@ export class Interests {
   private readonly entries = new Map<string, Entry>();
   private readonly root: Branch = { next: new Map(), entry: undefined };
   private wild = 0;
-  private readonly known = new Map<string, readonly Entry[]>();
+  private readonly known = new Map<string, Route>();
 
   add(interest: Interest): void {
-    let entry = this.entries.get(interest.pattern);
-    if (!entry) {
-      entry = { pattern: interest.pattern, plain: [], groups: [] };
-      this.entries.set(interest.pattern, entry);
-      this.learn(interest.pattern, entry);
-    }
-    const group = interest.queue === undefined ? undefined : entry.groups.find(({ queue }) => queue === interest.queue);
-    if (group) group.members.push(interest);
-    else if (interest.queue === undefined) entry.plain.push(interest);
-    else entry.groups.push({ queue: interest.queue, members: [interest] });
+    const { pattern, queue } = interest;
+    const entry = this.entries.get(pattern) ?? { plain: [], groups: new Map<string, Interest[]>() };
+    const members = queue === undefined ? entry.plain : entry.groups.get(queue);
+    if (members?.length) return void members.push(interest);
+    if (members) members.push(interest);
+    else entry.groups.set(queue as string, [interest]);
+    this.learn(pattern, entry);
   }
 
   remove(interest: Interest): void {
-    const entry = this.entries.get(interest.pattern);
-    if (!entry) return;
-    if (interest.queue === undefined) take(entry.plain, interest);
-    else {
-      const at = entry.groups.findIndex(({ queue }) => queue === interest.queue);
-      const group = entry.groups[at];
-      if (group) take(group.members, interest);
-      if (group?.members.length === 0) entry.groups.splice(at, 1);
-    }
-    if (entry.plain.length > 0 || entry.groups.length > 0) return;
-    this.entries.delete(interest.pattern);
-    this.learn(interest.pattern, undefined);
+    const { pattern, queue } = interest;
+    const entry = this.entries.get(pattern);
+    const members = queue === undefined ? entry?.plain : entry?.groups.get(queue);
+    const at = members?.indexOf(interest) ?? -1;
+    if (!entry || !members || at < 0) return;
+    members.splice(at, 1);
+    if (members.length > 0) return;
+    if (queue !== undefined) entry.groups.delete(queue);
+    this.learn(pattern, entry.plain.length > 0 || entry.groups.size > 0 ? entry : undefined);
   }
 
   /** @throws BusError `BUS_INVALID_SUBJECT` */
-  find(subject: string): readonly Entry[] {
+  find(subject: string): Route {
     const known = this.known.get(subject);
     if (known) return known;
     assertSubject(subject);
@@ -63,25 +65,33 @@ export class Interests {
     const exact = this.entries.get(subject);
     if (exact && !isWild(subject)) found.push(exact);
     if (this.wild > 0) collect(this.root, subject.split("."), 0, found);
+    const route = routeOf(found);
     if (this.known.size >= maxKnown) this.known.clear();
-    this.known.set(subject, found);
-    return found;
+    this.known.set(subject, route);
+    return route;
   }
 
+  /** A pattern has something else now, or nothing: the ways that go by it are forgotten. */
   private learn(pattern: string, entry: Entry | undefined): void {
+    const had = this.entries.has(pattern);
+    if (entry) this.entries.set(pattern, entry);
+    else this.entries.delete(pattern);
     if (!isWild(pattern)) {
       this.known.delete(pattern);
       return;
     }
     this.known.clear();
-    this.wild += entry ? 1 : -1;
+    this.wild += Number(entry !== undefined) - Number(had);
     place(this.root, pattern.split("."), 0, entry);
   }
 }
 
-function take(list: Interest[], interest: Interest): void {
-  const at = list.indexOf(interest);
-  if (at >= 0) list.splice(at, 1);
+function routeOf(entries: readonly Entry[]): Route {
+  const plain = entries.map((entry) => entry.plain).filter((list) => list.length > 0);
+  const groups = new Map<string, Interest[][]>();
+  for (const entry of entries)
+    for (const [queue, members] of entry.groups) groups.set(queue, [...(groups.get(queue) ?? []), members]);
+  return { plain, groups: [...groups.values()], shared: plain.length + groups.size > 1 };
 }
 
 function collect(branch: Branch, tokens: readonly string[], depth: number, found: Entry[]): void {
