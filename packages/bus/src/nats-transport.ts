@@ -1,10 +1,11 @@
 import type { NatsConnection } from "nats";
 import type { BusError } from "./errors.ts";
 import { createEmitter } from "./emitter.ts";
-import { connectClient } from "./nats/connect.ts";
+import { connectClient, connectElsewhere } from "./nats/connect.ts";
 import { waitingBytes } from "./nats/client.ts";
 import { closed as closedError, disconnected } from "./nats/errors.ts";
 import { defaults, type NatsTlsOptions, type NatsTransportOptions } from "./nats/options.ts";
+import { createMover } from "./nats/move.ts";
 import { createWriter } from "./nats/publish.ts";
 import { watchStatus } from "./nats/status.ts";
 import { createSubscriptions } from "./nats/subscriptions.ts";
@@ -25,7 +26,8 @@ export function natsTransport(options: NatsTransportOptions): () => Promise<Tran
   return async () => wrap(await connectClient(options), options);
 }
 
-function wrap(connection: NatsConnection, { log = silentLogger, inboxPrefix = defaults.inboxPrefix, maxWaitingBytes = defaults.maxWaitingBytes }: NatsTransportOptions): Transport {
+function wrap(connection: NatsConnection, options: NatsTransportOptions): Transport {
+  const { log = silentLogger, inboxPrefix = defaults.inboxPrefix, maxWaitingBytes = defaults.maxWaitingBytes } = options;
   const events = createEmitter<TransportEvent>();
   const tell = (event: TransportEvent): void => events.emit(event);
   let status: TransportStatus = "connected";
@@ -37,24 +39,46 @@ function wrap(connection: NatsConnection, { log = silentLogger, inboxPrefix = de
     log.error("bus.receiver_failed", { subject, reason: String(error) });
     tell({ type: "receiver_failed", subject, error });
   });
-  const writer = createWriter(connection, () => maxPayloadBytes);
+  let outlet = connection;
+  const writer = createWriter(() => outlet, () => maxPayloadBytes);
+  const mover = createMover({
+    connection,
+    subscriptions,
+    open: () => connectElsewhere(connection, options),
+    sendBy: (next) => (outlet = next),
+    tell,
+  });
   const assertOpen = (): void => {
     if (status === "closed" || closing) throw closedError();
   };
 
-  watchStatus(connection, (event) => {
+  const react = (event: TransportEvent): void => {
     if (event.type === "disconnected") {
       status = "disconnected";
       failFlushes(disconnected());
-    } else if (event.type === "connected") {
-      maxPayloadBytes = connection.info?.max_payload ?? maxPayloadBytes;
-      subscriptions.renewLimits();
-      status = "connected";
-    }
+    } else if (event.type === "connected") status = "connected";
     if (event.type === "error") log.warn("bus.error", { code: event.error.code, reason: event.error.message });
     else if (event.type !== "reconnecting") log.info("bus.status", { status: event.type });
     tell(event);
+  };
+  // What becomes of the first connection while another one stands in for it is told only when it does not come back.
+  let untold: TransportEvent[] = [];
+  watchStatus(connection, (event) => {
+    if (event.type === "connected") {
+      maxPayloadBytes = connection.info?.max_payload ?? maxPayloadBytes;
+      subscriptions.renewLimits();
+      mover.returned();
+    }
+    const course = event.type === "disconnected" || event.type === "reconnecting" || event.type === "connected";
+    if (!course || !mover.standsIn) react(event);
+    else if (event.type === "connected") untold = [];
+    else untold.push(event);
+    if (event.type === "lame_duck") void leave();
   });
+  const leave = async (): Promise<void> => {
+    if (await mover.start()) log.info("bus.moved", { server: connection.getServer() });
+    untold.splice(0).forEach(react);
+  };
   const closed = connection.closed().then((cause): Error | undefined => {
     const reason = closing ? undefined : (cause ?? undefined);
     status = "closed";
@@ -78,7 +102,7 @@ function wrap(connection: NatsConnection, { log = silentLogger, inboxPrefix = de
       if (status === "closed") throw closedError();
       const packet = writer.check(subject, data, options);
       // The client would keep it in memory and lose it or not, depending on the moment; dropping is at least the same every time.
-      if (status !== "connected" || waitingBytes(connection) > maxWaitingBytes) return false;
+      if (status !== "connected" || waitingBytes(outlet) > maxWaitingBytes) return false;
       writer.write(packet);
       return true;
     },
@@ -94,7 +118,7 @@ function wrap(connection: NatsConnection, { log = silentLogger, inboxPrefix = de
         const abort = (): void => fail(signal?.reason as Error);
         flushes.add(fail);
         signal?.addEventListener("abort", abort, { once: true });
-        connection.flush().then(done, () => fail(disconnected())).finally(() => {
+        outlet.flush().then(done, () => fail(disconnected())).finally(() => {
           flushes.delete(fail);
           signal?.removeEventListener("abort", abort);
         });
@@ -125,10 +149,11 @@ function wrap(connection: NatsConnection, { log = silentLogger, inboxPrefix = de
     const limit = new Promise<void>((done) => (timer = setTimeout(done, closeWithinMs)));
     const drained = async (): Promise<void> => {
       await subscriptions.drain();
-      await connection.flush();
+      await outlet.flush();
     };
     const gone = new Promise<void>((done) => flushes.add(() => done()));
     if (status === "connected") await Promise.race([drained().catch(() => undefined), gone, limit]);
+    await Promise.race([mover.cancel(), limit]);
     await Promise.race([connection.close().catch(() => undefined), limit]);
     clearTimeout(timer);
   }

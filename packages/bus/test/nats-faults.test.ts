@@ -183,4 +183,61 @@ describe.skipIf(!hasNatsServer())("faults of NATS servers", () => {
     const server = events.map((event) => (event.type === "connected" ? event.server : undefined)).find((each) => each !== undefined);
     expect([`127.0.0.1:${second.port}`, `127.0.0.1:${third.port}`]).toContain(server);
   }, 30_000);
+
+  test("a server asks its clients to leave: they move, and no packet is lost or comes twice", async () => {
+    await using cluster = await startNatsCluster(3);
+    const [first, second] = cluster.nodes as [(typeof cluster.nodes)[0], (typeof cluster.nodes)[0]];
+    const moved: string[] = [];
+    const log = { info: (event: string, data?: object) => event === "bus.moved" && moved.push((data as { server: string }).server), warn: () => undefined, error: () => undefined };
+    await using bus = await connect(first.url, { log });
+    await using sender = await connect(second.url);
+    const events = record(bus);
+    const got: number[] = [];
+    const grouped: number[] = [];
+    const back: number[] = [];
+    const same: string[] = [];
+    bus.subscribe("count", ({ text }) => got.push(Number(text)));
+    bus.subscribe("same", ({ text }) => same.push(text));
+    bus.subscribe("count", ({ text }) => grouped.push(Number(text)), { queue: "q" });
+    sender.subscribe("from.us", ({ text }) => back.push(Number(text)));
+    await Promise.all([bus.flush(), sender.flush()]);
+    await new Promise((done) => setTimeout(done, 300));
+    let n = 0;
+    const traffic = setInterval(() => {
+      for (let i = 0; i < 5; i++) {
+        sender.publish("count", String(n), { headers: { N: String(n) } });
+        if (n % 10 === 0) sender.publish("same", "alike");
+        expect(bus.publish("from.us", String(n))).toBe(true);
+        n++;
+      }
+    }, 5);
+    first.lameDuck();
+    await expect.poll(() => moved.length, { timeout: 10_000 }).toBe(1);
+    clearInterval(traffic);
+    await Promise.all([bus.flush(), sender.flush()]);
+    const all = Array.from({ length: n }, (_, i) => i);
+    await expect.poll(() => [got.length, grouped.length, back.length, same.length], { timeout: 3_000 }).toEqual([n, n, n, Math.ceil(n / 10)]);
+    expect(got).toEqual(all);
+    expect(grouped.sort((a, b) => a - b)).toEqual(all);
+    expect(back).toEqual(all);
+    expect(events.filter((type) => type !== "servers")).toEqual(["lame_duck"]);
+    expect(moved[0]).not.toBe(`127.0.0.1:${first.port}`);
+    await first.kill();
+    await bus.flush();
+    expect(bus.status).toBe("connected");
+  }, 30_000);
+
+  test("a server asks its clients to leave, and there is no other: they stay until it goes", async () => {
+    await using server = await startNatsServer({ jetStream: false });
+    await using bus = await connect(server.url);
+    const events = record(bus);
+    server.lameDuck();
+    await expect.poll(() => events).toEqual(["lame_duck"]);
+    await new Promise((done) => setTimeout(done, 800));
+    expect(bus.publish("a", "")).toBe(true);
+    await bus.flush();
+    await server.kill();
+    await server.restart();
+    await expect.poll(() => events, { timeout: 5_000 }).toEqual(["lame_duck", "disconnected", "reconnecting", "connected"]);
+  }, 15_000);
 });

@@ -6,7 +6,7 @@ import { assertSubject } from "../subject.ts";
 import { readAddresses } from "./addresses.ts";
 import { abandonDial } from "./client.ts";
 import { credentialsFor } from "./credentials.ts";
-import { isCertificateFault, isRefusal, unauthorized } from "./errors.ts";
+import { disconnected, isCertificateFault, isRefusal, unauthorized } from "./errors.ts";
 import { firstThatSpeaks } from "./probe.ts";
 import { defaults, type NatsTransportOptions } from "./options.ts";
 import { tlsFor } from "./tls.ts";
@@ -62,6 +62,14 @@ export async function connectClient(options: NatsTransportOptions): Promise<Nats
       throw new BusError("BUS_CONNECT_FAILED", `no NATS server answers at ${address.servers.join(", ")}: ${hopeless ? `its certificate is refused (${reason(cause)})` : "start one (nats-server) or correct the address"}`, { cause, retryable: true });
     await wait(reconnectWaitMs * (0.5 + Math.random() / 2), undefined, signal && { signal }).catch(() => undefined);
   }
+}
+
+/** One more connection of the same client, to any server of the cluster but the one it is connected to. */
+export async function connectElsewhere(connection: NatsConnection, options: NatsTransportOptions): Promise<NatsConnection> {
+  const { servers, tls, ...login } = readAddresses(options.servers);
+  const others = [...new Set([...servers, ...(connection.info?.connect_urls ?? [])])].filter((each) => each !== connection.getServer());
+  if (others.length === 0) throw disconnected();
+  return connectClient({ ...login, ...options, ...(tls && { tls: options.tls ?? {} }), servers: others, connectTimeoutMs: defaults.dialTimeoutMs, waitForFirstServer: false });
 }
 
 /** Clients of one cluster begin with different servers. */

@@ -9,7 +9,7 @@ import { codeOf } from "./errors.ts";
 const remembered = 1_024;
 
 /** Checks and writes packets. The writer throws what `Transport.publish` does. */
-export function createWriter(connection: NatsConnection, limit: () => number): { check(subject: string, data: unknown, options: PacketOptions): Checked; write(packet: Checked): void } {
+export function createWriter(outlet: () => NatsConnection, limit: () => number): { check(subject: string, data: unknown, options: PacketOptions): Checked; write(packet: Checked): void } {
   const good = new Set<string>();
   return {
     check(subject, data, { reply, headers }) {
@@ -31,7 +31,7 @@ export function createWriter(connection: NatsConnection, limit: () => number): {
       // The client only asks for the bytes.
       if (block) options.headers = { encode: () => block } as unknown as MsgHdrs;
       try {
-        connection.publish(subject, data, options);
+        outlet().publish(subject, data, options);
       } catch (error) {
         if (codeOf(error) === "CONNECTION_CLOSED" || codeOf(error) === "CONNECTION_DRAINING") throw new BusError("BUS_CLOSED", "this connection to the bus is closed", { cause: error });
         throw error;
