@@ -18,7 +18,10 @@ export async function load(dist) {
   return { ...bus, ...messages };
 }
 
-/** A registration as a loaded executor sends it: about 400 bytes. */
+/** The registration of a component: 139 bytes. */
+export const plainRegistration = (n) => ({ host: "10.10.17.23", port: 61_000 + (n % 500), uris: ["api.example.com"], tags: { component: "CloudController" }, private_instance_id: "9b2f0c4e-1d7a" });
+
+/** The registration of an app's instance as an executor sends it: 330 bytes. */
 export const registration = (n) => ({
   dea: "0-4f1e6f5f6f3b4b7e8a53f5b7f6c0c0a1", app: "d2c5a9a4-6c9a-4f0e-9d0c-0c6f5a1e7b11", uris: ["shop.example.com", "www.shop.example.com"],
   host: "10.10.17.23", port: 61_000 + (n % 500), tags: { component: "dea-0" }, private_instance_id: "9b2f0c4e1d7a4c60b8a1e5d3f7c2a9b84e6d1f03", private_instance_index: "3",
