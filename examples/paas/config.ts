@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
 import { isIP } from "node:net";
 import { totalmem } from "node:os";
 import { resolve } from "node:path";
@@ -22,6 +23,8 @@ export interface PaasConfig {
   readonly zone: string;
   readonly roles: readonly Role[];
   readonly natsServers: readonly string[];
+  /** Who this process is to the NATS servers, and whom it trusts: paths of files. */
+  readonly natsFiles: Readonly<Partial<Record<"credentials" | "nkey" | "ca" | "cert" | "key", string>>>;
   readonly databaseUrl: string | undefined;
   readonly internalHost: string;
   readonly demo: boolean;
@@ -46,6 +49,11 @@ const options = {
   zone: { type: "string", default: "default" },
   roles: { type: "string", default: roles.join(",") },
   nats: { type: "string" },
+  "nats-creds": { type: "string" },
+  "nats-nkey": { type: "string" },
+  "nats-ca": { type: "string" },
+  "nats-cert": { type: "string" },
+  "nats-key": { type: "string" },
   database: { type: "string" },
   "internal-host": { type: "string", default: "127.0.0.1" },
   "no-demo": { type: "boolean", default: false },
@@ -74,6 +82,9 @@ export function readConfig(args: readonly string[], env: Readonly<Record<string,
   if (values.nats !== undefined && natsServers.length === 0) throw new UsageError("--nats needs at least one URL, such as nats://10.0.0.2:4222");
   if (chosen.length < roles.length && natsServers.length === 0)
     throw new UsageError(`--roles ${values.roles}: parts in several processes speak over NATS, so give --nats URL as well`);
+  const natsFiles = filesOf({ credentials: values["nats-creds"], nkey: values["nats-nkey"], ca: values["nats-ca"], cert: values["nats-cert"], key: values["nats-key"] });
+  if (natsServers.length === 0 && Object.keys(natsFiles).length > 0) throw new UsageError("--nats-creds, --nats-nkey, --nats-ca, --nats-cert and --nats-key say how to reach NATS servers, so give --nats URL as well");
+  if ((natsFiles.cert === undefined) !== (natsFiles.key === undefined)) throw new UsageError("--nats-cert and --nats-key belong together: give both");
   if (values.database !== undefined && !/^postgres(ql)?:\/\//.test(values.database))
     throw new UsageError("--database needs a URL such as postgres://user:password@10.0.0.3:5432/cf");
   const databaseRoles = chosen.filter((role) => ["controller", "uaa", "blobs"].includes(role));
@@ -98,6 +109,7 @@ export function readConfig(args: readonly string[], env: Readonly<Record<string,
     zone: values.zone,
     roles: chosen,
     natsServers,
+    natsFiles,
     databaseUrl: values.database,
     internalHost: address("--internal-host", values["internal-host"]),
     demo: !values["no-demo"],
@@ -117,6 +129,18 @@ function count(flag: string, text: string, min: number, max: number): number {
   const value = Number(text);
   if (!/^\d+$/.test(text) || value < min || value > max) throw new UsageError(`${flag} ${text}: give a whole number from ${min} to ${max}`);
   return value;
+}
+
+/** The files that were named, as absolute paths. @throws UsageError for one that is not there */
+function filesOf<const K extends string>(given: Readonly<Record<K, string | undefined>>): Partial<Record<K, string>> {
+  const files: Partial<Record<K, string>> = {};
+  for (const name of Object.keys(given) as K[]) {
+    const path = given[name];
+    if (path === undefined) continue;
+    files[name] = resolve(path);
+    if (!existsSync(resolve(path))) throw new UsageError(`${path}: there is no such file`);
+  }
+  return files;
 }
 
 function oneOf<const T extends string>(flag: string, text: string, choices: readonly T[]): T {

@@ -1,5 +1,5 @@
-import { createBus, memoryTransport, natsTransport } from "@opencf/bus";
 import { join } from "node:path";
+import { openBus } from "./bus.ts";
 import type { PaasConfig, Role } from "./config.ts";
 import { openDatabase } from "./database.ts";
 import { createDirectory } from "./directory.ts";
@@ -35,8 +35,7 @@ export interface Paas extends AsyncDisposable {
 /** The whole composition: opens bus, database and folder, starts the roles, and ends all of it in reverse. */
 export const startPaas = ({ config, adminPassword, databaseTemplate, log = (part) => createLogger({}, part) }: PaasOptions): Promise<Paas> => assemble(async (parts) => {
   parts.use(await lockFolder(join(config.dataDir, "lock"), config.dataDir));
-  const transport = config.natsServers.length > 0 ? natsTransport({ servers: config.natsServers, name: `opencf ${config.roles.join(",")}`, log: log("bus") }) : memoryTransport();
-  const bus = parts.use(await createBus({ transport, log: log("bus") }));
+  const bus = parts.use(await openBus(config, log("bus")));
   const directory = parts.use(createDirectory(bus));
 
   let database: Promise<AnyDatabase> | undefined;

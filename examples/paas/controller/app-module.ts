@@ -39,6 +39,8 @@ export interface AppModuleOptions {
   shared?: boolean;
   /** How often deployments under way are moved on. */
   updater?: UpdaterOptions;
+  /** Whether this controller is the one of several that does the regular work. Default: always. */
+  leading?: () => boolean;
 }
 
 /** How often a shared database is looked through for work whose controller is gone. */
@@ -48,18 +50,18 @@ const sweepMs = 30_000;
  * The app side of the controller as a module. What a crash left behind (builds, packages, uploads under way) is ended before
  * the first request; what is under way when the API closes is ended with it.
  */
-export function appModule({ runtime, blobs, services = noServices, apiUrl, tempDir, limits = {}, shared = false, updater = {} }: AppModuleOptions): RouteModule {
+export function appModule({ runtime, blobs, services = noServices, apiUrl, tempDir, limits = {}, shared = false, updater = {}, leading = () => true }: AppModuleOptions): RouteModule {
   return (api, context) => {
     const { db, log, flags, hooks } = context;
     const parts: AppParts = { ...context, runtime, blobs, services, apiUrl, tempDir, limits: { ...defaultAppLimits, ...limits }, waiting: createWaiting() };
     const builds = createBackground({ places: 64, log });
     const uploads = createBackground({ places: parts.limits.parallelUploads, log });
     let sweeper: NodeJS.Timeout | undefined;
-    const deployments = createDeploymentUpdater(parts, updater);
+    const deployments = createDeploymentUpdater(parts, { ...(shared && { idleMs: 2_000 }), leading, ...updater });
     api.fastify.addHook("onReady", async () => {
       await emptyTempDir(tempDir);
       await failInterrupted(parts, { shared });
-      if (shared) sweeper = setInterval(() => void failInterrupted(parts, { shared }).catch((error: unknown) => log.error("sweep.failed", { error: String(error) })), sweepMs).unref();
+      if (shared) sweeper = setInterval(() => leading() && void failInterrupted(parts, { shared }).catch((error: unknown) => log.error("sweep.failed", { error: String(error) })), sweepMs).unref();
       deployments.wake();
     });
     api.fastify.addHook("onClose", async () => {

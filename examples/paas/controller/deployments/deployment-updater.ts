@@ -12,10 +12,12 @@ export interface UpdaterOptions {
   intervalMs?: number;
   /** Time between looks at the database while none is known. Default 15 000 ms. */
   idleMs?: number;
+  /** Whether this controller is the one of several that moves deployments on. Default: always. */
+  leading?: () => boolean;
 }
 
-/** Moves deployments on, one pass after the other. Several controllers may do so: each pass locks what it changes. */
-export function createDeploymentUpdater(parts: AppParts, { intervalMs = 1_000, idleMs = 15_000 }: UpdaterOptions = {}): DeploymentUpdater {
+/** Moves deployments on, one pass after the other. Of several controllers one does so; should two for a moment, each pass locks what it changes. */
+export function createDeploymentUpdater(parts: AppParts, { intervalMs = 1_000, idleMs = 15_000, leading = () => true }: UpdaterOptions = {}): DeploymentUpdater {
   let timer: NodeJS.Timeout | undefined;
   let working: Promise<void> | undefined;
   let closed = false;
@@ -38,6 +40,7 @@ export function createDeploymentUpdater(parts: AppParts, { intervalMs = 1_000, i
     });
   };
   const pass = async (): Promise<boolean> => {
+    if (!leading()) return false;
     const rows = await parts.db.selectFrom("deployments").select("guid").where("status_value", "=", "ACTIVE").where("state", "!=", "PAUSED").execute();
     let active = false;
     for (const { guid } of rows) {

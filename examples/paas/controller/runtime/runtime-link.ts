@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
-import type { Bus, Logger, Reply } from "@opencf/bus";
+import type { Bus, Delivery, Logger, Reply } from "@opencf/bus";
+import { createFence } from "@opencf/bus/kv";
 import { deaFindDroplet, deaStartInstance, deaStop, deaUpdate, desiredApps, dropletExited, hmStart, hmStop, logEnvelopes } from "@opencf/bus/messages";
 import { createActual, type SeenInstance } from "./actual.ts";
 import { choose, createPool } from "./placement.ts";
@@ -186,8 +187,21 @@ export function createRuntime({ bus, desired: source, dropletUrl, onCrash, log, 
   };
 
   /** The health manager's word is only a hint: the database decides (rule R5: the receiver checks again). */
+  const fence = createFence({ optional: true });
+  const current = ({ headers, subject }: Delivery<typeof hmStart | typeof hmStop>): boolean => {
+    try {
+      fence.admit(headers);
+      return true;
+    } catch (error) {
+      // It was replaced without knowing it; who replaced it looks anew.
+      log.warn("nudge.refused", { subject, reason: (error as Error).message });
+      return false;
+    }
+  };
   const subscriptions = [
-    bus.subscribe(hmStart, async ({ body }) => {
+    bus.subscribe(hmStart, async (delivery) => {
+      if (!current(delivery)) return;
+      const { body } = delivery;
       const [process] = await source.desired({ processGuids: [body.droplet] });
       if (!process || process.version !== body.version || body.instance_index >= process.instances) return;
       const key = keyOf(process, body.instance_index);
@@ -195,7 +209,9 @@ export function createRuntime({ bus, desired: source, dropletUrl, onCrash, log, 
       if (there || (isPending(key) && !refusals.has(key))) return;
       await start(process, body.instance_index);
     }),
-    bus.subscribe(hmStop, async ({ body }) => {
+    bus.subscribe(hmStop, async (delivery) => {
+      if (!current(delivery)) return;
+      const { body } = delivery;
       const [process] = await source.desired({ processGuids: [body.droplet] });
       const wanted = process?.version === body.version && body.instance_index < process.instances;
       if (!wanted || body.is_duplicate) bus.publish(deaStop, { droplet: body.droplet, instances: [body.instance_guid] });
