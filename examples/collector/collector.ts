@@ -77,13 +77,7 @@ export async function startCollector(bus: Bus, options: CollectorOptions): Promi
     }
   })();
 
-  let memo: { atMs: number; rounds: number; text: string } | undefined;
-  const metrics = (): string => {
-    const nowMs = Date.now();
-    if (!memo || memo.rounds !== rounds || nowMs - memo.atMs > 1_000)
-      memo = { atMs: nowMs, rounds, text: exposition(census.entries(), { connected: bus.connected, rounds, refused: census.refused, nowMs }) };
-    return memo.text;
-  };
+  const metrics = (): string => exposition(census.entries(), { connected: bus.connected, rounds, refused: census.refused, nowMs: Date.now() });
 
   const answer = (request: Request): Response => {
     if (request.method !== "GET" && request.method !== "HEAD") return text(405, "only GET and HEAD\n", { allow: "GET, HEAD" });

@@ -10,7 +10,7 @@ import { withoutSecrets } from "./redact.ts";
 
 export interface PagesOptions {
   type: string;
-  bus: Pick<Bus, "connected" | "counters"> & { readonly pendingOut?: number };
+  bus: Pick<Bus, "connected" | "counters" | "pendingOut">;
   clock: Clock;
   log: Logger;
   counts: LogCounts;
@@ -58,7 +58,7 @@ export function createPages(options: PagesOptions): Handler {
     const theirs = source === undefined ? "" : usable(source, log) ? await ask("metrics", () => source.metrics(), "") : "";
     const { index, uuid, version = "", zone = "" } = self();
     const info: Labels = { type, index: String(index), uuid, version, zone };
-    const { connected, counters: busCounters, pendingOut = 0 } = options.bus;
+    const { connected, counters: busCounters, pendingOut } = options.bus;
     const ours = ownFamilies({ info, healthy: await isHealthy(), connected, pendingOut, busCounters, subscriptions: options.subscriptions ?? {}, logCounts: options.counts });
     // A family may stand there once only; a registry that has it already knows better.
     const taken = new Set([...theirs.matchAll(/^# TYPE (\S+) /gm)].map(([, name]) => name));
