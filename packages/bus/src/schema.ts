@@ -130,7 +130,12 @@ function format<T>(name: string, schema: TSchema, { codec, upgrade, older }: For
     encode(body) {
       valid ??= compile(schema);
       if (!valid(body)) throw new BusError("BUS_INVALID_MESSAGE", `${name}: ${issuesOf(schema, body).join("; ")}`);
-      return write(body);
+      try {
+        return write(body);
+      } catch (cause) {
+        // A loop or a big integer in a field that the schema leaves open.
+        throw new BusError("BUS_INVALID_MESSAGE", `${name}: cannot be written as JSON`, { cause });
+      }
     },
   };
 }
