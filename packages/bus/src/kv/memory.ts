@@ -143,7 +143,7 @@ function storeOn(name: string, log: ChangeLog, { clock, maxValueBytes, onDestroy
       assertThere();
       return log.revision;
     },
-    follow: (pattern, start, ring) => follow(log, pattern, start, ring, assertThere),
+    follow: (pattern, start, ring) => follow(log, { pattern, start, ring, assertThere }),
     async destroy() {
       log.destroy();
       onDestroy();
@@ -153,7 +153,7 @@ function storeOn(name: string, log: ChangeLog, { clock, maxValueBytes, onDestroy
 }
 
 /** A place in the log and no queue: what is overwritten before it is read is not read. */
-function follow(log: ChangeLog, pattern: string, start: FollowStart, ring: () => void, assertThere: () => void): Follower {
+function follow(log: ChangeLog, { pattern, start, ring, assertThere }: { pattern: string; start: FollowStart; ring: () => void; assertThere: () => void }): Follower {
   let first = start === "last" ? log.latest().filter(({ key }) => matches(pattern, key)) : [];
   let at = typeof start === "number" ? start - 1 : start === "all" ? 0 : log.revision;
   const peek = (): StoredChange | undefined => {

@@ -41,7 +41,7 @@ export function followNats({ jetStream, clock, stream, filter, start, createInbo
   let queue: StoredChange[] = [];
   let head = 0;
   let resumeAfter: number | undefined;
-  let error: unknown;
+  let error: BusError | undefined;
   let closed = false;
   let full = false;
   let current: Consumer | undefined;
@@ -72,7 +72,7 @@ export function followNats({ jetStream, clock, stream, filter, start, createInbo
     }
     if (consumer.name !== undefined && jetStream.connected) jetStream.api(`CONSUMER.DELETE.${stream}.${consumer.name}`).catch(() => undefined);
   };
-  const fail = (cause: unknown): void => {
+  const fail = (cause: BusError): void => {
     end();
     error ??= cause;
     ring();
