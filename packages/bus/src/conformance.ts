@@ -7,10 +7,15 @@ import { readerCases } from "./conformance/readers.ts";
 import { requestCases } from "./conformance/requests.ts";
 import { resourceCases } from "./conformance/resources.ts";
 import { rightsCases } from "./conformance/rights.ts";
+import { stateCases } from "./conformance/state.ts";
 import { subjectCases } from "./conformance/subjects.ts";
 import type { Cases } from "./conformance/world.ts";
 
 export { type Case, type Cases, conformanceUsers, type LameDuckScene, Skipped, type World, type WorldConnectOptions } from "./conformance/world.ts";
+
+export { kvCases } from "./kv/conformance.ts";
+export { objectCases } from "./objects/conformance.ts";
+export { queueCases } from "./queue/conformance.ts";
 
 /**
  * What a transport must do, one case each; the number is that of the item. Run them with any test runner:
@@ -27,5 +32,6 @@ export const conformance: Cases = {
   ...readerCases,
   ...faultCases,
   ...rightsCases,
+  ...stateCases,
   ...resourceCases,
 };

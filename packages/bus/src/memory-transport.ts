@@ -4,6 +4,7 @@ import { Exchange } from "./memory/exchange.ts";
 import { isWild } from "./memory/interests.ts";
 import { createRights, type SubjectRights, type UserRights } from "./memory/rights.ts";
 import { createMemoryState } from "./memory/state.ts";
+import type { MemoryObjects } from "./objects/memory.ts";
 import { type Clock, systemClock } from "./ports.ts";
 import { isSubject } from "./subject.ts";
 import type { Transport } from "./transport.ts";
@@ -19,6 +20,8 @@ export interface MemoryHubOptions {
   reconnectWaitMs?: number;
   /** Who may connect and what each may do. Default: everybody, everything. */
   users?: Readonly<Record<string, UserRights>>;
+  /** The stores of large things that its connections open. Default: some of its own. */
+  objects?: MemoryObjects;
   clock?: Clock;
   /** Chooses the member of a queue group: a number from 0 up to 1. Default `Math.random`. */
   random?: () => number;
@@ -48,12 +51,11 @@ export interface MemoryHub {
 
 /** A bus within one process: the order, queue groups, permissions and "no responders" of a NATS server, nothing to install. */
 export function createMemoryHub({
-  maxPayloadBytes = 1_048_576, maxPendingBytes = 67_108_864, reconnectWaitMs = 10, users, clock = systemClock, random = Math.random,
+  maxPayloadBytes = 1_048_576, maxPendingBytes = 67_108_864, reconnectWaitMs = 10, users, objects, clock = systemClock, random = Math.random,
 }: MemoryHubOptions = {}): MemoryHub {
   const exchange = new Exchange(random);
-  const state = createMemoryState(clock, maxPayloadBytes);
+  const state = createMemoryState({ clock, maxPayloadBytes, objects });
   const connections = new Set<MemoryConnection>();
-  let generation = 1;
   const own = (transport: Transport): MemoryConnection => {
     if (transport instanceof MemoryConnection && connections.has(transport)) return transport;
     throw new TypeError("this connection is none of this hub");
@@ -75,8 +77,7 @@ export function createMemoryHub({
     reconnect: (transport) => own(transport).restore(),
     hold: (transport) => own(transport).hold(),
     lameDuck() {
-      generation++;
-      for (const connection of [...connections]) connection.move(`memory/${generation}`);
+      for (const connection of [...connections]) connection.move();
     },
   };
 }

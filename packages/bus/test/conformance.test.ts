@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, test, type TestContext } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, type TestContext } from "vitest";
 import { type Case, conformance, Skipped, type World } from "@opencf/bus/conformance";
 import { memoryWorld } from "./fixtures/memory-world.ts";
 import { hasNatsServer } from "./fixtures/nats-server.ts";
@@ -12,6 +12,11 @@ const play = (check: Case, world: () => World) => async (context: TestContext): 
     throw error;
   }
 };
+
+test("every item from 1 to 54 has a case, and every case has its item", () => {
+  const items = Object.keys(conformance).map((title) => Number(/^(\d+)[ :]/.exec(title)?.[1]));
+  expect([...new Set(items)].sort((a, b) => a - b)).toEqual(Array.from({ length: 54 }, (_, i) => i + 1));
+});
 
 describe("in-process transport", () => {
   const own = memoryWorld();

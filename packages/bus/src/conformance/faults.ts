@@ -131,9 +131,11 @@ export const faultCases: Cases = {
     const root = fresh("move");
     const events = eventsOf(moving);
     const [work, out] = [new Map<string, number>(), new Map<string, number>()];
+    const all = collector();
     const count = (into: Map<string, number>) => ({ text }: { text: string }) => void into.set(text, (into.get(text) ?? 0) + 1);
     moving.subscribe(`${root}.in`, count(work), { queue: "workers" });
     staying.subscribe(`${root}.in`, count(work), { queue: "workers" });
+    moving.subscribe(`${root}.in`, all.receive);
     staying.subscribe(`${root}.out`, count(out));
     await ready(moving, staying);
     await passed(moving, staying);
@@ -151,16 +153,18 @@ export const faultCases: Cases = {
       await eventually(() => said >= 20, "some talk");
       await scene.begin();
       await eventually(() => events.some(({ type }) => type === "lame_duck"), "the event");
-      await eventually(() => events.some((event) => event.type === "connected"), () => `the move: ${events.map(({ type }) => type).join(", ")}`);
+      await scene.left();
+      await eventually(() => moving.status === "connected", "a connection that stands");
       const moved = said;
       await eventually(() => said >= moved + 20, "some talk after the move");
     } finally {
       clearInterval(talking);
     }
     await ready(moving, staying);
-    await eventually(() => work.size === said && out.size === said - refused, () => `of ${said} packets ${work.size} came in and ${out.size} out, ${refused} were refused`);
+    await eventually(() => work.size === said && all.got.length >= said && out.size === said - refused, () => `of ${said} packets ${work.size} came in and ${out.size} out, ${refused} were refused`);
     await passed(moving, staying);
     assert.ok([...work.values(), ...out.values()].every((times) => times === 1), "something came twice");
+    assert.deepEqual(texts(all.got).map(Number), numbers(said));
     assert.equal(moving.status, "connected");
   }),
 };

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
+import { AsyncLocalStorage } from "node:async_hooks";
 import { randomBytes } from "node:crypto";
 import { createBus, type Bus, type BusOptions } from "../bus.ts";
 import type { Clock } from "../ports.ts";
 import type { Packet, Transport, TransportEvent } from "../transport.ts";
 import type { Case, World, WorldConnectOptions } from "./world.ts";
 
-/** How long a case waits for what must come. Generous: it is only ever used up by a failure. */
-const patienceMs = 10_000;
+const patience = new AsyncLocalStorage<number>();
 
 /** The connections and buses of one case; all are closed when it ends. */
 export interface Stage {
@@ -16,7 +16,9 @@ export interface Stage {
   bus(options?: Partial<BusOptions>): Promise<Bus>;
 }
 
-export const item = (play: (stage: Stage) => Promise<void>): Case => async (world) => {
+export const item = (play: (stage: Stage) => Promise<void>): Case => (world) => patience.run(world.patienceMs ?? 10_000, () => perform(play, world));
+
+async function perform(play: (stage: Stage) => Promise<void>, world: World): Promise<void> {
   const opened: AsyncDisposable[] = [];
   const connect = async (options?: WorldConnectOptions): Promise<Transport> => {
     const transport = await world.connect(options);
@@ -37,7 +39,7 @@ export const item = (play: (stage: Stage) => Promise<void>): Case => async (worl
   } finally {
     for (const each of opened.reverse()) await each[Symbol.asyncDispose]();
   }
-};
+}
 
 /** A subject that no other case and no other run uses. */
 export const fresh = (name = "x"): string => `c${randomBytes(6).toString("hex")}.${name}`;
@@ -50,7 +52,7 @@ export const texts = (packets: readonly Packet[]): string[] => packets.map(({ te
 
 /** Waits until `there` gives something true. */
 export async function eventually<T>(there: () => T, what: string | (() => string)): Promise<NonNullable<T>> {
-  const deadline = performance.now() + patienceMs;
+  const deadline = performance.now() + (patience.getStore() ?? 10_000);
   for (;;) {
     const value = there();
     if (value) return value;
@@ -82,8 +84,14 @@ export async function passed(from: Transport, ...to: Transport[]): Promise<void>
     const subject = fresh("mark");
     const taken = each.subscribe(subject, mark.receive);
     await each.flush();
-    from.publish(subject, "");
-    await mark.until(1);
+    // Between two servers it takes a moment until one knows who listens at the other, so it is said until it is heard.
+    const saying = setInterval(() => from.publish(subject, ""), 50);
+    try {
+      from.publish(subject, "");
+      await mark.until(1);
+    } finally {
+      clearInterval(saying);
+    }
     taken.unsubscribe();
   }
 }

@@ -17,6 +17,8 @@ export interface LameDuckScene extends AsyncDisposable {
   readonly staying: Transport;
   /** The part says that it stops. */
   begin(): Promise<void>;
+  /** Resolves when nobody is connected to that part any more; it may be gone then. */
+  left(): Promise<void>;
 }
 
 /**
@@ -24,6 +26,8 @@ export interface LameDuckScene extends AsyncDisposable {
  * A case that needs what a world cannot do throws `Skipped`, with the reason.
  */
 export interface World {
+  /** How long a case waits for what must come, in ms. Default 10 000: it is only ever used up by a failure. */
+  readonly patienceMs?: number;
   /** A new connection to the same carrier. @throws BusError `BUS_INVALID_SUBJECT` for an inbox prefix with wildcards */
   connect(options?: WorldConnectOptions): Promise<Transport>;
   /** Cuts the way of one connection and opens it again; each resolves when the transport has noticed. */
@@ -43,6 +47,13 @@ export interface World {
     readonly told: boolean;
   };
   lameDuck?(): Promise<LameDuckScene>;
+  /** Looks behind the stores of large things that connections open. */
+  readonly objects?: {
+    /** How many chunks the store really keeps. */
+    countChunks(name: string): Promise<number>;
+    /** Changes a byte in the last chunk of the only object in the store, behind its back. */
+    tamper(name: string): Promise<void>;
+  };
 }
 
 /** Users that a world with `users` lets in, as the configuration of a NATS server writes permissions. */
@@ -69,7 +80,7 @@ export class Skipped extends Error {
 }
 
 /** @throws Skipped when the world lacks it */
-export function need<K extends "fault" | "users" | "slow" | "lameDuck">(world: World, capability: K): NonNullable<World[K]> {
+export function need<K extends "fault" | "users" | "slow" | "lameDuck" | "objects">(world: World, capability: K): NonNullable<World[K]> {
   const there = world[capability];
   if (there === undefined || there === false) throw new Skipped(`this world has no ${capability}`);
   return there as NonNullable<World[K]>;

@@ -144,7 +144,7 @@ export class MemoryConnection implements Transport {
   }
 
   /** The hub asks to move: new places are taken first, then the old ones deliver what they still have. */
-  move(server: string): void {
+  move(): void {
     if (this.current !== "connected" || this.closing) return;
     this.events.emit({ type: "lame_duck" });
     if (this.status !== "connected" || this.closing) return;
@@ -153,7 +153,6 @@ export class MemoryConnection implements Transport {
       subscription.detach(true);
       this.attach(subscription);
     }
-    this.events.emit({ type: "connected", server });
   }
 
   /** Fault: nothing is read until the result is disposed. */

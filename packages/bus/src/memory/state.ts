@@ -1,5 +1,6 @@
 import { BusError } from "../errors.ts";
 import type { Bucket, BucketOptions } from "../kv/port.ts";
+import type { MemoryObjects } from "../objects/memory.ts";
 import type { ObjectStore, ObjectStoreOptions } from "../objects/port.ts";
 import type { Clock } from "../ports.ts";
 import type { WorkQueue, WorkQueueOptions } from "../queue/port.ts";
@@ -12,9 +13,9 @@ export interface MemoryState {
   queue(asker: Transport, name: string, options?: WorkQueueOptions): Promise<WorkQueue>;
 }
 
-export function createMemoryState(clock: Clock, maxPayloadBytes: number): MemoryState {
+export function createMemoryState({ clock, maxPayloadBytes, objects }: { clock: Clock; maxPayloadBytes: number; objects: MemoryObjects | undefined }): MemoryState {
   const buckets = once(async () => (await import("../kv/memory.ts")).createMemoryBuckets({ clock }));
-  const stores = once(async () => (await import("../objects/memory.ts")).createMemoryObjects({ clock }));
+  const stores = once(async () => objects ?? (await import("../objects/memory.ts")).createMemoryObjects({ clock }));
   const queues = once(async () => (await import("../queue/memory.ts")).createMemoryQueues({ clock, maxPayloadBytes }));
   return {
     async bucket(asker, name, options) {
