@@ -2,7 +2,7 @@ import { request } from "node:http";
 import { connect } from "node:net";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type Bus, createBus, memoryTransport } from "@opencf/bus";
+import { type Bus, createBus, createMemoryHub, memoryTransport } from "@opencf/bus";
 import { type ComponentOptions, createComponent, createMetrics } from "@opencf/bus/component";
 import { listen } from "@opencf/bus/http";
 import { componentAnnounce, componentDiscover } from "@opencf/bus/messages/component";
@@ -44,6 +44,36 @@ describe("on the bus", () => {
     const [answer] = await bus.gather(componentDiscover, {}, { waitMs: 2_000, max: 1 });
     expect(answer?.uuid).toBe(it.component.uuid);
     expect([...bus.counters]).toEqual([]);
+  });
+
+  test("it announces itself again when the bus is back, and answers as before", async () => {
+    const hub = createMemoryHub();
+    const transport = hub.connect();
+    await using theirs = await createBus({ transport: hub.connect() });
+    await using ours = await createBus({ transport });
+    const heard: string[] = [];
+    theirs.subscribe(componentAnnounce, ({ body }) => void heard.push(body.uuid));
+    await using component = await createComponent(ours, { type: "X" });
+    await expect.poll(() => heard).toEqual([component.uuid]);
+    hub.disconnect(transport);
+    await expect.poll(() => ours.connected).toBe(false);
+    expect(await theirs.gather(componentDiscover, {}, { waitMs: 50 })).toEqual([]);
+    hub.reconnect(transport);
+    await expect.poll(() => heard, { timeout: 10_000 }).toEqual([component.uuid, component.uuid]);
+    expect(await theirs.gather(componentDiscover, {}, { waitMs: 2_000, max: 1 })).toMatchObject([{ uuid: component.uuid }]);
+  });
+
+  test("started while the bus is away it announces itself once it is there", async () => {
+    const hub = createMemoryHub();
+    const transport = hub.connect();
+    await using theirs = await createBus({ transport: hub.connect() });
+    await using ours = await createBus({ transport });
+    const heard: string[] = [];
+    theirs.subscribe(componentAnnounce, ({ body }) => void heard.push(body.uuid));
+    hub.disconnect(transport);
+    await using component = await createComponent(ours, { type: "X" });
+    hub.reconnect(transport);
+    await expect.poll(() => new Set(heard), { timeout: 10_000 }).toEqual(new Set([component.uuid]));
   });
 
   test("hidden credentials are neither on the bus nor on the page, and open it all the same", async () => {
