@@ -56,7 +56,8 @@ export function createScheduler({ startMs, maxSteps, idleMs }: SchedulerOptions)
     now,
     after(ms, run) {
       if (ms === Infinity) return { [Symbol.dispose]() {} };
-      return at(nowUs + Math.max(0, Math.round((ms || 0) * 1_000)), run, node === undefined ? {} : { node });
+      // Whole milliseconds and at least one, as real timers are: whoever finds himself too early and waits again does not do so for ever.
+      return at(nowUs + Math.max(1, Math.ceil(ms || 0)) * 1_000, run, node === undefined ? {} : { node });
     },
   });
   const failAll = (error: unknown): void => {

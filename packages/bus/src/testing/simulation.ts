@@ -28,7 +28,7 @@ export interface SimulationOptions {
   startMs?: number;
   /** Entries that the trace keeps. Default 10 000. */
   traceLimit?: number;
-  /** Things that may happen before the simulation is taken for one that never ends. Default 1 000 000. */
+  /** Things that may happen before the simulation is taken for one that never ends. Default 250 000. */
   maxSteps?: number;
   /** Real time that a simulation in which nothing is due waits for the world outside. Default 2 000 ms. */
   idleMs?: number;
@@ -55,7 +55,7 @@ export interface ConnectOptions {
  */
 export interface Simulation extends AsyncDisposable {
   readonly seed: number;
-  /** Virtual time. Give it to everything that is tested. */
+  /** Virtual time; timers take whole milliseconds, at least one. Give it to everything that is tested. */
   readonly clock: Clock;
   /** Faults of all links; assign to change them on the way: `sim.faults.drop = 0.1`. */
   readonly faults: Faults;
@@ -97,7 +97,7 @@ export interface Simulation extends AsyncDisposable {
 
 /** @returns a network that nothing is connected to yet */
 export function createSimulation({
-  seed = 1, faults = {}, only, startMs = Date.UTC(2020, 0, 1), traceLimit = 10_000, maxSteps = 1_000_000, idleMs = 2_000, maxPayloadBytes = 1_048_576,
+  seed = 1, faults = {}, only, startMs = Date.UTC(2020, 0, 1), traceLimit = 10_000, maxSteps = 250_000, idleMs = 2_000, maxPayloadBytes = 1_048_576,
   maxPendingBytes = 67_108_864, users = {},
 }: SimulationOptions = {}): Simulation {
   const scheduler = createScheduler({ startMs, maxSteps, idleMs });
