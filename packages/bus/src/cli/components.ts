@@ -64,6 +64,6 @@ async function present(transport: Transport, waitMs: number, { signal, note }: T
   return [...rows.values()];
 }
 
-const rowOf = ({ type, index, uuid, host, start, uptime }: Reply<typeof componentDiscover>): ComponentRow => ({
-  type, index, uuid, host, start: start ?? null, uptime: uptime ?? null, version: null, zone: null,
+const rowOf = ({ type, index, uuid, host, start, uptime, version, zone }: Reply<typeof componentDiscover>): ComponentRow => ({
+  type, index, uuid, host, start, uptime: uptime ?? null, version: version ?? null, zone: zone ?? null,
 });

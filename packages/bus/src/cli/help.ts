@@ -51,6 +51,7 @@ Usage
 
   A line is: time, mark, subject, what it says, who said it, trace.
   Marks: ! not what the catalogue says (and why), ? a subject the catalogue does not know, < an answer.
+  To the server a tap is somebody who listens: while it runs, requests that nobody answers end by their timeout, not at once.
 
 What is shown
   --replies             also answers, each with the request that it answers

@@ -9,7 +9,7 @@ import { request } from "./request.ts";
 import { textWithoutSecrets } from "./secrets.ts";
 import { tap } from "./tap.ts";
 import type { Terminal } from "./terminal.ts";
-import { Misuse, nearest } from "./usage.ts";
+import { Failure, Misuse, nearest } from "./usage.ts";
 
 const commands: Readonly<Record<string, (args: readonly string[], terminal: Terminal) => Promise<number>>> = { tap, components, pub, request, messages, permissions };
 
@@ -18,7 +18,8 @@ export async function main(args: readonly string[], terminal: Terminal): Promise
   try {
     return await dispatch(args, terminal);
   } catch (error) {
-    if (terminal.signal.aborted && !(error instanceof Misuse)) return 0;
+    // What an end on request interrupts is no failure; what a command itself calls one is.
+    if (terminal.signal.aborted && !(error instanceof Misuse) && !(error instanceof Failure)) return 0;
     const wrong = error instanceof Misuse || (error instanceof BusError && (error.code === "BUS_INVALID_MESSAGE" || error.code === "BUS_INVALID_SUBJECT"));
     terminal.note(textWithoutSecrets(error instanceof Error ? error.message : String(error)));
     if (wrong) terminal.note(`see opencf-bus ${args[0] !== undefined && args[0] in helps ? `${args[0]} ` : ""}--help`);

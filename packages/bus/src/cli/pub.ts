@@ -16,6 +16,8 @@ export async function pub(args: readonly string[], terminal: Terminal): Promise<
   if (!transport.publish(subject, data, { headers })) throw new Failure("the bus is away at the moment");
   // The server answers in order: what it refuses it has refused by then.
   await transport.flush(terminal.signal);
+  // The client passes errors on a few turns later.
+  await new Promise((done) => setImmediate(done));
   if (refused) throw refused;
   if (values.json) terminal.out(JSON.stringify({ subject, message: message?.subject ?? null, bytes: data.length, headers }));
   else if (message === undefined) terminal.note(`${subject} is not in the catalogue: sent without a check`);

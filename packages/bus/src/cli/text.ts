@@ -10,8 +10,8 @@ export const cut = (text: string, width: number): string => (text.length <= widt
 /** A long id as people tell it apart: eight characters of it, after the index that v1 ids begin with. */
 export function short(id: unknown): string {
   const text = clean(String(id));
-  const [, index = "", rest = text] = /^(\d{1,4}-)?([0-9a-fA-F][0-9a-fA-F-]{15,})$/.exec(text) ?? [];
-  return rest.length < 16 ? cut(text, 24) : `${index}${rest.slice(0, 8)}`;
+  const [, index = "", rest] = /^(\d{1,4}-)?([0-9a-fA-F][0-9a-fA-F-]{15,})$/.exec(text) ?? [];
+  return rest === undefined ? cut(text, 36) : `${index}${rest.slice(0, 8)}`;
 }
 
 /** `a b c +4`: the first of many. */
@@ -38,7 +38,8 @@ export function duration(ms: number): string {
   if (ms < 60_000) return `${(ms / 1_000).toFixed(1)}s`;
   const s = Math.floor(ms / 1_000);
   const [d, h, m] = [Math.floor(s / 86_400), Math.floor(s / 3_600) % 24, Math.floor(s / 60) % 60];
-  return d > 0 ? `${d}d ${h}h` : h > 0 ? `${h}h ${m}m` : `${m}m ${s % 60}s`;
+  const [more, less] = d > 0 ? [`${d}d`, `${h}h`] : h > 0 ? [`${h}h`, `${m}m`] : [`${m}m`, `${s % 60}s`];
+  return less.startsWith("0") ? more : `${more} ${less}`;
 }
 
 /** `+0.012` seconds, always with a sign and three places. */
