@@ -30,6 +30,7 @@ const options = {
   "token-file": { type: "string" },
   creds: { type: "string" },
   nkey: { type: "string" },
+  "inbox-prefix": { type: "string" },
   "tls-ca": { type: "string" },
   "tls-cert": { type: "string" },
   "tls-key": { type: "string" },
@@ -60,7 +61,7 @@ export function readConfig(args: readonly string[], env: Readonly<Record<string,
     throw new UsageError(error instanceof Error ? error.message.split(". ")[0] : String(error));
   }
   if (values.help) return undefined;
-  const { user, creds, nkey, "tls-ca": ca, "tls-cert": cert, "tls-key": key } = values;
+  const { user, creds, nkey, "inbox-prefix": inboxPrefix, "tls-ca": ca, "tls-cert": cert, "tls-key": key } = values;
   const password = values["password-file"] === undefined ? env["NATS_PASSWORD"] : secretFrom("--password-file", values["password-file"]);
   const token = values["token-file"] === undefined ? undefined : secretFrom("--token-file", values["token-file"]);
   if (user !== undefined && password === undefined) throw new UsageError("--user needs its password: give --password-file FILE, or NATS_PASSWORD in the environment");
@@ -76,6 +77,7 @@ export function readConfig(args: readonly string[], env: Readonly<Record<string,
       ...(token !== undefined && { token }),
       ...(creds !== undefined && { credentials: creds }),
       ...(nkey !== undefined && { nkey }),
+      ...(inboxPrefix !== undefined && { inboxPrefix }),
       ...((ca !== undefined || cert !== undefined) && { tls: { ...(ca !== undefined && { ca }), ...(cert !== undefined && { cert }), ...(key !== undefined && { key }) } }),
     },
     host: address(values.host),

@@ -1,7 +1,11 @@
 import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { natsAuthorization } from "@opencf/bus/permissions";
 import { hasNatsServer, type NatsServer, startNatsServer } from "../../../packages/bus/test/fixtures/nats-server.ts";
 import { parseExposition, valueOf } from "../../../packages/bus/test/fixtures/prometheus.ts";
 import type { ComponentView } from "../view.ts";
@@ -142,6 +146,22 @@ describe.skipIf(!hasNatsServer())("with components in processes of their own, on
     const { code, output } = await programs.run("cli", "--nats", nats.url, "--port", String(port));
     busy.close();
     expect([code, output]).toEqual([1, expect.stringMatching(new RegExp(`cannot listen on 127.0.0.1:${port}[^]*--port`))]);
+  });
+
+  test("with the permissions of a monitor and no others, and the password of a component that hides it", async () => {
+    await using strict = await startNatsServer({ config: natsAuthorization([{ role: "monitor", password: "m" }, { role: "component", password: "c" }]) });
+    const folder = await mkdtemp(join(tmpdir(), "opencf-collector-test-"));
+    const file = async (name: string, text: string): Promise<string> => {
+      await writeFile(join(folder, name), text, { mode: 0o600 });
+      return join(folder, name);
+    };
+    const hidden = await programs.start("part", "hidden", strict.url.replace("//", "//component:c@"), "0");
+    const other = await programs.start("cli", "--nats", strict.url, "--user", "monitor", "--password-file", await file("m", "m\n"), "--inbox-prefix", "_INBOX.monitor",
+      "--component-user", "monitor", "--component-password-file", await file("c", "geheim-modern"), "--port", "0", "--interval", "0.4", "--json");
+    const { url: page } = JSON.parse(other.firstLine) as { url: string };
+    await expect.poll(async () => ((await (await fetch(`${page}/components.json`)).json()) as { components: ComponentView[] }).components, { timeout: 15_000 }).toMatchObject([{ uuid: hidden.firstLine, state: "up" }]);
+    await rm(folder, { recursive: true });
+    await Promise.all([other[Symbol.asyncDispose](), hidden[Symbol.asyncDispose]()]);
   });
 
   test("SIGTERM ends it, although a component hangs", async () => {
