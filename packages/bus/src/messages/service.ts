@@ -3,11 +3,11 @@ import { latestPerKey } from "../policy.ts";
 import { message } from "../schema.ts";
 import { Fields } from "./shapes/common.ts";
 import {
-  BindRequest, Granted, Handles, NodeAnnouncement, NodeHandles, ProvisionRequest, PurgeRequest, RestoreRequest, Simple, UnbindRequest, UnprovisionRequest,
+  BindRequest, NodeGrant, ServiceHandles, NodeAnnouncement, NodeHandles, ProvisionRequest, PurgeRequest, RestoreRequest, NodeAnswer, UnbindRequest, UnprovisionRequest,
 } from "./shapes/service.ts";
 
 export {
-  BindRequest, Granted, Handles, NodeAnnouncement, NodeHandles, ProvisionRequest, PurgeRequest, RestoreRequest, Simple, UnbindRequest, UnprovisionRequest,
+  BindRequest, NodeGrant, ServiceHandles, NodeAnnouncement, NodeHandles, ProvisionRequest, PurgeRequest, RestoreRequest, NodeAnswer, UnbindRequest, UnprovisionRequest,
 } from "./shapes/service.ts";
 
 // Services of v1 (vcap-services-base `lib/base`): a gateway speaks for a kind of service, such as `MysqlaaS`, and has nodes that do the work.
@@ -20,18 +20,18 @@ export const serviceDiscover = message("{service}.discover", Type.Object({ plan:
 export const serviceAnnounce = message("{service}.announce", NodeAnnouncement, {
   about: "A node and its room, at its start and every 30 s.", ...toGateway, ttlMs: 300_000, onDisconnect: latestPerKey("id"),
 });
-export const serviceProvision = message("{service}.provision.{node}", ProvisionRequest, { about: "Make an instance.", ...toNode, reply: Granted });
-export const serviceUnprovision = message("{service}.unprovision.{node}", UnprovisionRequest, { about: "Delete an instance and its bindings.", ...toNode, reply: Simple });
-export const serviceBind = message("{service}.bind.{node}", BindRequest, { about: "Make credentials for an instance.", ...toNode, reply: Granted });
-export const serviceUnbind = message("{service}.unbind.{node}", UnbindRequest, { about: "These credentials open nothing any more.", ...toNode, reply: Simple });
-export const serviceRestore = message("{service}.restore.{node}", RestoreRequest, { about: "Fill an instance from a backup.", ...toNode, reply: Simple });
-export const serviceDisableInstance = message("{service}.disable_instance.{node}", Handles, { about: "Migration: nobody may write to this instance.", ...toNode, reply: Simple });
-export const serviceEnableInstance = message("{service}.enable_instance.{node}", Handles, { about: "Migration: this instance may be used again.", ...toNode, reply: Simple });
-export const serviceImportInstance = message("{service}.import_instance.{node}", Handles, { about: "Migration: take this instance from where the old node left it.", ...toNode, reply: Simple });
-export const serviceUpdateInstance = message("{service}.update_instance.{node}", Handles, {
-  about: "Migration: this instance is yours now. The answer has the new handles.", ...toNode, reply: Type.Union([Handles, Simple]),
+export const serviceProvision = message("{service}.provision.{node}", ProvisionRequest, { about: "Make an instance.", ...toNode, reply: NodeGrant });
+export const serviceUnprovision = message("{service}.unprovision.{node}", UnprovisionRequest, { about: "Delete an instance and its bindings.", ...toNode, reply: NodeAnswer });
+export const serviceBind = message("{service}.bind.{node}", BindRequest, { about: "Make credentials for an instance.", ...toNode, reply: NodeGrant });
+export const serviceUnbind = message("{service}.unbind.{node}", UnbindRequest, { about: "These credentials open nothing any more.", ...toNode, reply: NodeAnswer });
+export const serviceRestore = message("{service}.restore.{node}", RestoreRequest, { about: "Fill an instance from a backup.", ...toNode, reply: NodeAnswer });
+export const serviceDisableInstance = message("{service}.disable_instance.{node}", ServiceHandles, { about: "Migration: nobody may write to this instance.", ...toNode, reply: NodeAnswer });
+export const serviceEnableInstance = message("{service}.enable_instance.{node}", ServiceHandles, { about: "Migration: this instance may be used again.", ...toNode, reply: NodeAnswer });
+export const serviceImportInstance = message("{service}.import_instance.{node}", ServiceHandles, { about: "Migration: take this instance from where the old node left it.", ...toNode, reply: NodeAnswer });
+export const serviceUpdateInstance = message("{service}.update_instance.{node}", ServiceHandles, {
+  about: "Migration: this instance is yours now. The answer has the new handles.", ...toNode, reply: Type.Union([ServiceHandles, NodeAnswer]),
 });
-export const serviceCleanupInstance = message("{service}.cleanupnfs_instance.{node}", Handles, { about: "Migration: remove what was left for the move.", ...toNode, reply: Simple });
+export const serviceCleanupInstance = message("{service}.cleanupnfs_instance.{node}", ServiceHandles, { about: "Migration: remove what was left for the move.", ...toNode, reply: NodeAnswer });
 export const serviceCheckOrphan = message("{service}.check_orphan", Type.String(), {
   about: "Nodes: tell what you have, so that what nobody knows is found. Plain text, not JSON.", ...toNode, codec: "text",
 });

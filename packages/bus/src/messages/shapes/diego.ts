@@ -6,7 +6,7 @@ const Rules = Type.Optional(Type.Union([Type.Array(EgressRule), Type.Null()]));
 const Count = Type.Optional(Type.Integer({ minimum: 0 }));
 
 /** A process as Diego should run it (runtime-schema `cc_messages`). Sizes in MB of 2^20 bytes. */
-export const DesireApp = Type.Object({
+export const DiegoDesire = Type.Object({
   process_guid: Type.String(),
   num_instances: Type.Integer({ minimum: 0 }),
   droplet_uri: Text,
@@ -26,7 +26,7 @@ export const DesireApp = Type.Object({
   etag: Text,
 });
 
-export const StopIndex = Type.Object({ process_guid: Type.String(), index: Type.Integer({ minimum: 0 }) });
+export const DiegoStop = Type.Object({ process_guid: Type.String(), index: Type.Integer({ minimum: 0 }) });
 
 const stagingFields = {
   app_id: Type.String(), task_id: Type.String(), stack: Text, memory_mb: Count, disk_mb: Count, file_descriptors: Count, environment: Environment, egress_rules: Rules,
@@ -34,7 +34,7 @@ const stagingFields = {
 };
 
 /** The links may carry signatures: never log them. */
-export const StageBuildpack = Type.Object({
+export const DiegoStaging = Type.Object({
   ...stagingFields,
   app_bits_download_uri: Type.String(),
   droplet_upload_uri: Text,
@@ -43,9 +43,9 @@ export const StageBuildpack = Type.Object({
   buildpacks: Type.Optional(Type.Union([Type.Array(Type.Object({ name: Type.Optional(Type.String()), key: Type.String(), url: Type.String() })), Type.Null()])),
 });
 
-export const StageDocker = Type.Object({ ...stagingFields, docker_image: Type.String() });
+export const DiegoDockerStaging = Type.Object({ ...stagingFields, docker_image: Type.String() });
 
-export const Staged = Type.Object({
+export const DiegoStaged = Type.Object({
   app_id: Type.String(),
   task_id: Type.String(),
   buildpack_key: Text,
