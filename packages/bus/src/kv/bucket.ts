@@ -68,7 +68,7 @@ export function createBucket({ name, store, clock, ttlMs: bucketTtlMs, timeoutMs
       for (;;) {
         const change = follower.take();
         if (change) found.push(change);
-        else if (follower.live) return found.filter((each) => !expired(each));
+        else if (follower.live) return found;
         else if (over) throw over.why;
         else await bell.wait();
       }
@@ -135,11 +135,11 @@ export function createBucket({ name, store, clock, ttlMs: bucketTtlMs, timeoutMs
       assertKeyPattern(pattern);
       const last = new Map<string, StoredChange>();
       for (const change of await read(pattern, "last", signal)) last.set(change.key, change);
-      return [...last.values()].filter(({ operation }) => operation === "put").map(({ key }) => key);
+      return [...last.values()].filter((change) => change.operation === "put" && !expired(change)).map(({ key }) => key);
     },
     async history(key, { signal } = {}) {
       begin(key, signal);
-      return (await read(key, "all", signal)).map(entryOf);
+      return (await read(key, "all", signal)).filter((change) => !expired(change)).map(entryOf);
     },
     watch(options = {}) {
       begin("watch");

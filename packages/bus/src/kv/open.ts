@@ -4,7 +4,11 @@ import type { Bucket, BucketOptions } from "./port.ts";
 
 /** A bus, as far as buckets need it. */
 export interface BucketCarrier {
-  readonly transport: { openBucket?(name: string, options?: BucketOptions): Promise<Bucket> };
+  readonly transport: {
+    openBucket?(name: string, options?: BucketOptions): Promise<Bucket>;
+    /** Tells `connected` when the bus is back. */
+    on?(listen: (event: { readonly type: string }) => void): Disposable;
+  };
 }
 
 /**

@@ -23,6 +23,7 @@ export function createWatch({ key = ">", include = "last", fromRevision, signal,
   const bell = createBell();
   const follower = store.follow(key, fromRevision ?? starts[include], bell.ring);
   const expiring = new Map<string, { atMs: number; revision: number }>();
+  const told = new Set<string>();
   let timer: { atMs: number; handle: Disposable } | undefined;
   let current = false;
   let closed = false;
@@ -64,9 +65,9 @@ export function createWatch({ key = ">", include = "last", fromRevision, signal,
     expiring.delete(first.key);
     return { key: first.key, value: new Uint8Array(), revision: first.revision, operation: "expire", createdMs: first.atMs };
   };
-  /** Among what was there before, `last` and `history` tell only what still holds. */
+  /** Among what was there before, `last` and `history` tell only what still holds; but what was told may change before all is told. */
   const hidden = (change: StoredChange): boolean =>
-    !current && fromRevision === undefined && ((include === "last" && change.operation !== "put") || expiresMs(change) <= store.now());
+    !current && fromRevision === undefined && !told.has(change.key) && ((include === "last" && change.operation !== "put") || expiresMs(change) <= store.now());
 
   async function* run(): AsyncGenerator<WatchEvent, void, undefined> {
     try {
@@ -74,6 +75,7 @@ export function createWatch({ key = ">", include = "last", fromRevision, signal,
         const change = follower.take();
         if (change) {
           if (hidden(change)) continue;
+          if (!current) told.add(change.key);
           remember(change);
           const { key, data: value, revision, operation, createdMs } = change;
           yield { type: "entry", entry: { key, value, revision, operation, createdMs } };
@@ -82,6 +84,7 @@ export function createWatch({ key = ">", include = "last", fromRevision, signal,
         if (follower.live) {
           if (!current) {
             current = true;
+            told.clear();
             yield { type: "current" };
             continue;
           }

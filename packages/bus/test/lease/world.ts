@@ -118,6 +118,7 @@ export function createNode({ base, bucket, random, rate = 1, latencyMs = 0, loss
     bucket: {
       ...bucket,
       get: (key, options = {}) => call(options.signal, () => bucket.get(key)),
+      put: (key, value, options = {}) => call(options.signal, () => bucket.put(key, value, without(options))),
       create: (key, value, options = {}) => call(options.signal, () => bucket.create(key, value, without(options))),
       update: (key, value, revision, options = {}) => call(options.signal, () => bucket.update(key, value, revision, without(options))),
       delete: (key, options = {}) => call(options.signal, () => bucket.delete(key, without(options))),
