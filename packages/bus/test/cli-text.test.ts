@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { catalogue } from "@opencf/bus/catalogue";
 import { roles } from "@opencf/bus";
 import { painter } from "../src/cli/color.ts";
-import { componentsText, uptimeText } from "../src/cli/components-text.ts";
+import { componentsText, uptimeText, withPresence } from "../src/cli/components-text.ts";
 import { headersOf } from "../src/cli/compose.ts";
 import { createConversations } from "../src/cli/conversations.ts";
 import { documentOf, type TapDocument } from "../src/cli/document.ts";
@@ -36,7 +36,7 @@ describe("words and numbers", () => {
   test("nothing from the bus moves the cursor", () => {
     expect(clean("a\x1b[2Jb\nc\u009bd\u202e")).toBe("a\\x1b[2Jb\\nc\\u009bd\\u202e");
     fc.assert(fc.property(fc.string({ unit: "binary" }), (text) => {
-      // eslint-disable-next-line no-control-regex -- these are what must be gone
+       
       expect(clean(text)).not.toMatch(/[\x00-\x1f\x7f-\x9f]/);
     }));
   });
@@ -93,7 +93,7 @@ describe("what a message says", () => {
   test("whatever comes, it is one line and no exception", () => {
     const templates = catalogue.map(({ subject }) => subject);
     fc.assert(fc.property(fc.constantFrom(null, ...templates), fc.boolean(), fc.oneof(fc.jsonValue(), fc.dictionary(fc.constantFrom("droplet", "droplets", "uris", "stats", "limits", "envelopes", "error", "index"), fc.jsonValue())), (message, isAnswer, body) => {
-      // eslint-disable-next-line no-control-regex -- these are what must be gone
+       
       expect(summarize(body, { message, isAnswer })).not.toMatch(/[\x00-\x1f\x7f-\x9f]/);
     }));
   });
@@ -160,13 +160,17 @@ test("every role has a line, and a user in the configuration", () => {
 });
 
 test("components: a table by type and index; version and zone where they are told", () => {
-  const row = { type: "Router", index: 1, uuid: "1-a", host: "10.0.0.1:80", start: "2024-05-01 12:00:00 +0000", uptime: "1d:2h:3m:4s", version: null, zone: null };
+  const row = { type: "Router", index: 1, uuid: "1-a", host: "10.0.0.1:80", start: "2024-05-01 12:00:00 +0000", uptime: "1d:2h:3m:4s", version: null, zone: null, answered: true };
   expect(componentsText([row, { ...row, index: 0 }, { ...row, type: "DEA" }])).toEqual([
     "TYPE    INDEX  HOST         UP     SINCE", "DEA     1      10.0.0.1:80  1d 2h  2024-05-01 12:00:00 +0000",
     "Router  0      10.0.0.1:80  1d 2h  2024-05-01 12:00:00 +0000", "Router  1      10.0.0.1:80  1d 2h  2024-05-01 12:00:00 +0000",
   ]);
   expect(componentsText([row, { ...row, version: "1.2", zone: "z1" }]).at(-1)).toMatch(/1\.2 +z1$/);
   expect(uptimeText("0d:0h:0m:5s")).toBe("5s");
+  const member = { type: "Router", index: 1, uuid: "1-a", version: "2", zone: undefined, host: "h:1", attributes: {}, since: 0, lastSeenMs: 0 };
+  expect(withPresence([row], [member], 0)).toEqual([{ ...row, version: "2" }]);
+  expect(withPresence([row], [{ ...member, uuid: "other" }], 0)).toEqual([{ ...row, version: "2" }]);
+  expect(componentsText(withPresence([row], [member, { ...member, type: "UAA", uuid: "u" }], 3_661_000)).at(-1)).toMatch(/^UAA +1 +h:1 \(silent\) +1h 1m +1970-01-01 00:00:00 \+0000 +2$/);
 });
 
 test("connection: flags before the environment, and what does not go together", () => {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Bus, createBus, createComponent, natsTransport } from "@opencf/bus";
 import { deaHeartbeat, deaStartInstance, routerGreet, routerRegister } from "@opencf/bus/messages";
+import { join as joinPresence } from "@opencf/bus/presence";
 import { type Program, useCli } from "./fixtures/cli-program.ts";
 import { hasNatsServer, type NatsServer, startNatsServer } from "./fixtures/nats-server.ts";
 
@@ -181,8 +182,9 @@ describe.skipIf(!hasNatsServer())("with a real nats-server (apt-get install nats
     await using _component = await createComponent(bus, { type: "Router", index: 4, password: "geheim", version: "1.2.3", zone: "z1" });
     const listed = await run(...at("components", "--wait", "400ms"));
     expect(listed.out).toMatch(/^TYPE +INDEX +HOST +UP +SINCE +VERSION +ZONE\nRouter +4 +127\.0\.0\.1:\d+ .* 1\.2\.3 +z1\n$/);
-    const { out } = await run(...at("components", "--wait", "400ms", "--json"));
-    expect(documents(out)).toMatchObject([{ type: "Router", index: 4, version: "1.2.3", zone: "z1" }]);
+    await using _present = await joinPresence(bus, { type: "UAA", index: 2, zone: "z2", version: "77" });
+    const { out } = await run(...at("components", "--wait", "1s", "--json"));
+    expect(documents(out)).toMatchObject([{ type: "Router", index: 4, version: "1.2.3", zone: "z1", answered: true }, { type: "UAA", index: 2, version: "77", zone: "z2", answered: false }]);
     expect(listed.out + out).not.toContain("geheim");
     const watch = start(at("components", "--watch", "--wait", "50ms", "--every", "50ms"));
     await expect.poll(() => watch.out.match(/Router/g)?.length ?? 0, within).toBeGreaterThan(2);

@@ -33,7 +33,7 @@ export async function* ask(transport: Transport, { subject, data, headers, max, 
   };
   const watch = transport.on((event) => {
     if (event.type === "disconnected" || event.type === "closed") fail(`the bus went away while ${subject} waited for an answer`);
-    else if (event.type === "error" && event.operation !== undefined) fail(event.error.message);
+    else if (event.type === "error" && event.operation !== undefined && [undefined, subject, inbox].includes(event.subject)) fail(event.error.message);
   });
   const subscription = transport.subscribe(inbox, (packet) => {
     waiting.push(packet);

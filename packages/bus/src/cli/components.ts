@@ -3,9 +3,10 @@ import { componentDiscover } from "../messages/component.ts";
 import type { Body, Reply } from "../schema.ts";
 import { ask } from "./ask.ts";
 import { painter } from "./color.ts";
-import { type ComponentRow, componentsText, sorted } from "./components-text.ts";
+import { type ComponentRow, componentsText, sorted, withPresence } from "./components-text.ts";
 import { connect } from "./connect.ts";
 import { colorOf, commonFlags, connectionFlags, parse } from "./options.ts";
+import { presentMembers } from "./presence.ts";
 import type { Terminal } from "./terminal.ts";
 import { Failure, milliseconds, Misuse } from "./usage.ts";
 import { pause } from "./wait.ts";
@@ -24,7 +25,7 @@ export async function components(args: readonly string[], terminal: Terminal): P
   const paint = painter(colorOf(values.color), terminal);
   await using transport = await connect(values, terminal);
   for (let round = 0; ; round++) {
-    const rows = await present(transport, waitMs, terminal).catch((error: unknown) => {
+    const rows = await everybody(transport, waitMs, terminal).catch((error: unknown) => {
       if (values.watch && error instanceof Failure) return undefined;
       throw error;
     });
@@ -46,6 +47,11 @@ export async function components(args: readonly string[], terminal: Terminal): P
   }
 }
 
+async function everybody(transport: Transport, waitMs: number, terminal: Terminal): Promise<ComponentRow[]> {
+  const [rows, members] = await Promise.all([present(transport, waitMs, terminal), presentMembers(transport, waitMs, terminal.signal)]);
+  return withPresence(rows, members, Date.now());
+}
+
 /** Everybody who answers within the time. That nobody listens means that nobody is there. */
 async function present(transport: Transport, waitMs: number, { signal, note }: Terminal): Promise<ComponentRow[]> {
   const rows = new Map<string, ComponentRow>();
@@ -65,5 +71,5 @@ async function present(transport: Transport, waitMs: number, { signal, note }: T
 }
 
 const rowOf = ({ type, index, uuid, host, start, uptime, version, zone }: Reply<typeof componentDiscover>): ComponentRow => ({
-  type, index, uuid, host, start, uptime: uptime ?? null, version: version ?? null, zone: zone ?? null,
+  type, index, uuid, host, start, uptime: uptime ?? null, version: version ?? null, zone: zone ?? null, answered: true,
 });

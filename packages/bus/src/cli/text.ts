@@ -1,6 +1,6 @@
 /** Text from the bus must not move the cursor or ring the bell: control characters become visible escapes. */
 export const clean = (text: string): string =>
-  // eslint-disable-next-line no-control-regex -- these are what is looked for
+   
   text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, (sign) =>
     ({ "\n": "\\n", "\r": "\\r", "\t": "\\t" })[sign] ?? (sign < "\x80" ? `\\x${sign.charCodeAt(0).toString(16).padStart(2, "0")}` : `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`));
 
