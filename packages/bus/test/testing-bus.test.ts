@@ -2,6 +2,7 @@ import { Type } from "@sinclair/typebox";
 import { describe, expect, test, vi } from "vitest";
 import { createBus, type Bus, type BusOptions } from "@opencf/bus";
 import { createLease, type Lease } from "@opencf/bus/kv";
+import { deaStop } from "@opencf/bus/messages";
 import { simulate, type Simulation } from "@opencf/bus/testing";
 import { buffer, latestPerKey } from "../src/policy.ts";
 import { message } from "../src/schema.ts";
@@ -120,6 +121,7 @@ describe("commands", () => {
 });
 
 describe("leases", () => {
+  let terms = 0;
   /** Three candidates; partitions, broken connections, pauses and lost answers, then quiet. */
   const election = async (sim: Simulation): Promise<void> => {
     // Waits between two tries have a jitter that is drawn by chance.
@@ -132,6 +134,7 @@ describe("leases", () => {
       leases.push(lease);
       lease.onChange(({ fencing }) => {
         if (fencing === undefined) return;
+        terms++;
         sim.trace.note(`${name} leads with ${fencing}`);
         holders.set(fencing, (holders.get(fencing) ?? new Set()).add(name));
       });
@@ -166,6 +169,7 @@ describe("leases", () => {
 
   test("never two leaders with one number, nor two at one moment; numbers grow; in the end somebody leads", async () => {
     await simulate({ name: "lease", runs: 60, faults: { drop: 0.05, delayMs: [0, 100] } }, election);
+    expect(terms).toBeGreaterThan(200);
   }, 60_000);
 
   test("the same seed gives the same election", async () => {
@@ -177,5 +181,17 @@ describe("leases", () => {
       });
     expect(traces[0]).toBe(traces[1]);
     expect(traces[0]).toContain("leads with");
+  });
+});
+
+test("the example of the README", async () => {
+  await simulate({ runs: 100, faults: { drop: 0.1, duplicate: 0.1, reorder: 0.1 } }, async (sim) => {
+    const [shop, books] = await Promise.all(["shop", "books"].map((name) => createBus({ transport: sim.connect(name), clock: sim.clock }))) as [Bus, Bus];
+    let stops = 0;
+    books.subscribe(deaStop, () => stops++);
+    await books.flush();
+    shop.publish(deaStop, { droplet: "app-1" });
+    await sim.settle();
+    if (stops > 1) throw new Error(`stopped ${stops} times`);
   });
 });
