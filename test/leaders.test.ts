@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Bus, createBus, natsTransport } from "@opencf/bus";
@@ -10,7 +11,8 @@ import { missing, startNats, startPostgres, type Server } from "./support/server
 import { tempFolder } from "./support/temp.ts";
 import { until } from "./support/until.ts";
 
-// Two processes that each could compare, nudge and schedule: one does, and when it dies the other one does.
+// Over a bus where every part may say and hear only what its role needs, as examples/paas/nats-server.conf has it:
+// two processes that each could compare, nudge and schedule: one does, and when it dies the other one does.
 const reason = process.platform === "linux" ? missing("nats-server", "postgres", "initdb") : "reads /proc";
 
 describe.skipIf(reason)(`leaders${reason ? `: ${reason}` : ""}`, () => {
@@ -22,10 +24,15 @@ describe.skipIf(reason)(`leaders${reason ? `: ${reason}` : ""}`, () => {
   let cf: CfClient;
   let pushed: Pushed;
 
-  const part = async (name: string, roles: string, args: string[] = []) => {
+  const config = fileURLToPath(new URL("../examples/paas/nats-server.conf", import.meta.url));
+  const users = ["controller", "uaa", "router", "executor", "stager", "monitor"];
+  const env = Object.fromEntries(users.map((user) => [`NATS_${user.toUpperCase()}_PASSWORD`, `${user}-0123456789`]));
+  const as = (user: string, port: number) => `nats://${user}:${user}-0123456789@127.0.0.1:${port}`;
+
+  const part = async (name: string, user: string, roles: string, args: string[] = []) => {
     const started = await startPlatform({
       // Several addresses, one of which nobody answers: the parts find the one that is there.
-      dataDir: join(folder.path, name), args: ["--roles", roles, "--nats", `nats://127.0.0.1:1,${nats.url}`, "--no-demo", "--verbose", "--backend", "process", ...args],
+      dataDir: join(folder.path, name), args: ["--roles", roles, "--nats", `${as(user, 1)},${as(user, nats.port)}`, "--no-demo", "--verbose", "--backend", "process", ...args],
     });
     parts.set(name, started);
     return started;
@@ -44,13 +51,13 @@ describe.skipIf(reason)(`leaders${reason ? `: ${reason}` : ""}`, () => {
 
   beforeAll(async () => {
     folder = await tempFolder("leaders");
-    [nats, postgres] = await Promise.all([startNats(folder.path), startPostgres(folder.path)]);
-    bus = await createBus({ transport: natsTransport({ servers: nats.url }) });
-    const core = await part("core", "uaa,logs,blobs", ["--database", postgres.url, "--admin-password", "s3cret-of-the-test"]);
+    [nats, postgres] = await Promise.all([startNats(folder.path, undefined, { config, env }), startPostgres(folder.path)]);
+    bus = await createBus({ transport: natsTransport({ servers: as("monitor", nats.port), inboxPrefix: "_INBOX.monitor" }) });
+    const core = await part("core", "uaa", "uaa,logs,blobs", ["--database", postgres.url, "--admin-password", "s3cret-of-the-test"]);
     expect(core.output()).not.toMatch(/s3cret-of-the-test/);
-    await part("control-1", "controller,health", ["--database", postgres.url]);
-    await part("control-2", "controller,health", ["--database", postgres.url]);
-    await Promise.all([part("router", "router"), part("dea", "dea"), part("stager", "stager")]);
+    await part("control-1", "controller", "controller,health", ["--database", postgres.url]);
+    await part("control-2", "controller", "controller,health", ["--database", postgres.url]);
+    await Promise.all([part("router", "router", "router"), part("dea", "executor", "dea"), part("stager", "stager", "stager")]);
     const api = `http://127.0.0.1:${parts.get("router")?.port}`;
     cf = await until("somebody may log in through the router", () => createCfClient({ api, user: "admin", password: "s3cret-of-the-test" }), { withinMs: 60_000, everyMs: 500 });
     await cf.target("acme", "dev");
@@ -61,6 +68,10 @@ describe.skipIf(reason)(`leaders${reason ? `: ${reason}` : ""}`, () => {
     await postgres?.[Symbol.asyncDispose]();
     await nats?.[Symbol.asyncDispose]();
     await folder?.[Symbol.asyncDispose]();
+  });
+
+  test("nobody was refused anything that the role needs", () => {
+    for (const [name, { output }] of parts) expect(output().match(/.*BUS_FORBIDDEN.*/g), name).toBeNull();
   });
 
   test("of two health managers and two schedulers one each leads", { timeout: 60_000 }, async () => {
@@ -84,7 +95,7 @@ describe.skipIf(reason)(`leaders${reason ? `: ${reason}` : ""}`, () => {
     // The executor is lost with everything on it; a new one takes its place. Only a reconciler that works notices.
     for (const pid of processesOf(join(folder.path, "dea"))) process.kill(pid, "SIGKILL");
     parts.delete("dea");
-    await part("dea-2", "dea");
+    await part("dea-2", "executor", "dea");
     await until("the app answers from the new executor", async () => {
       const answer = await ask(`http://127.0.0.1:${parts.get("router")?.port}/`, { host: "steady.cf.localhost" });
       return answer.status === 200 && answer.text === "hello under two controllers";

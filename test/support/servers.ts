@@ -23,10 +23,12 @@ export interface Server extends AsyncDisposable {
   readonly port: number;
 }
 
-/** A real nats-server with JetStream, on a free port or the one asked for. */
-export async function startNats(folder: string, wanted?: number): Promise<Server> {
+/** A real nats-server with JetStream, on a free port or the one asked for; with a configuration file and its variables where they are given. */
+export async function startNats(folder: string, wanted?: number, { config, env = {} }: { config?: string; env?: Readonly<Record<string, string>> } = {}): Promise<Server> {
   const port = wanted ?? await freePort();
-  const child = spawn(findProgram("nats-server") ?? "nats-server", ["-a", "127.0.0.1", "-p", String(port), "-js", "-sd", join(folder, "jetstream")], { stdio: "ignore" });
+  const child = spawn(findProgram("nats-server") ?? "nats-server", [
+    ...(config === undefined ? [] : ["-c", config]), "-a", "127.0.0.1", "-p", String(port), "-js", "-sd", join(folder, "jetstream"),
+  ], { stdio: "ignore", env: { ...process.env, ...env } });
   await listening(port, "nats-server");
   return { url: `nats://127.0.0.1:${port}`, port, [Symbol.asyncDispose]: () => end(child, "SIGTERM") };
 }

@@ -35,7 +35,8 @@ const answering: Readonly<Record<string, { max: number; expiresMs: number }>> = 
   "{service}.provision.{node}": { max: 1, expiresMs: 600_000 },
   "{service}.restore.{node}": { max: 1, expiresMs: 3_600_000 },
 };
-const oneAnswer = { max: 1, expiresMs: 30_000 };
+/** The server counts by connection, and one process may be several components that each answer. */
+const oneAnswer = { max: 16, expiresMs: 30_000 };
 
 /** Everybody who works on this bus is a component; whoever only looks from outside is not. */
 const isOneOf = (role: Role, named: readonly string[]): boolean => named.includes(role) || (role !== "tool" && named.includes("component"));
