@@ -4,9 +4,10 @@ import type { TransportEvent } from "../transport.ts";
 import { disconnected } from "./errors.ts";
 import { watchStatus } from "./status.ts";
 import type { NatsSubscriptions } from "./subscriptions.ts";
+import { apartMs } from "./twice.ts";
 
-/** Time in which a cluster tells all its servers who listens where. */
-const settleMs = 250;
+/** Time in which a cluster tells all its servers who listens where, and in which what came before that has grown old. */
+const settleMs = apartMs;
 /** Clients of one server do not leave it all at the same moment. */
 const spreadMs = 500;
 /** Longest wait for an answer of a server, and for the connection to come back; after that it is a fault like any other. */

@@ -1,4 +1,5 @@
 import type { Msg, NatsConnection, Subscription } from "nats";
+import { apartMs, createTwice, type Twice } from "./twice.ts";
 
 /** One subscription of ours; over time it may be several of the client's. */
 export interface Receiver {
@@ -20,12 +21,10 @@ export interface ReceiverOptions {
   ended: () => void;
 }
 
-/** What the next connection has brought, and what the present one has delivered meanwhile. */
 interface Overlap {
   readonly to: NatsConnection;
   readonly next: Subscription;
-  readonly kept: Msg[];
-  readonly delivered: Map<string, number>;
+  readonly twice: Twice;
 }
 
 export function createReceiver(connection: NatsConnection, { pattern, queue, max, receive, ended: tellEnded }: ReceiverOptions): Receiver {
@@ -34,6 +33,8 @@ export function createReceiver(connection: NatsConnection, { pattern, queue, max
   let at = connection;
   let overlap: Overlap | undefined;
   let drained: Promise<void> | undefined;
+  // After a move the new connection may still be behind the old one.
+  let behind: { readonly twice: Twice; readonly untilMs: number } | undefined;
 
   const subscribe = (via: NatsConnection, limit?: number): Subscription => {
     const own: Subscription = via.subscribe(pattern, {
@@ -42,8 +43,9 @@ export function createReceiver(connection: NatsConnection, { pattern, queue, max
       callback(error, message) {
         // An error is a refusal; it comes as an event of the connection too, and the client has ended the subscription.
         if (error) return end();
-        if (own === overlap?.next) overlap.kept.push(message);
-        else deliver(message);
+        if (own === overlap?.next) {
+          if (queue !== undefined || !overlap.twice.known(message)) overlap.twice.keep(message);
+        } else if (!behind || own !== current || !cameBefore(message)) deliver(message);
       },
     });
     return own;
@@ -52,12 +54,13 @@ export function createReceiver(connection: NatsConnection, { pattern, queue, max
 
   function deliver(message: Msg): void {
     if (state === "ended" || left <= 0) return;
-    if (overlap && queue === undefined) {
-      const print = fingerprint(message);
-      overlap.delivered.set(print, (overlap.delivered.get(print) ?? 0) + 1);
-    }
+    if (overlap && queue === undefined) overlap.twice.old(message);
     if (--left === 0) unsubscribe();
     receive(message);
+  }
+  function cameBefore(message: Msg): boolean {
+    if (performance.now() > (behind?.untilMs ?? 0)) behind = undefined;
+    return behind?.twice.known(message) === true;
   }
   function end(): void {
     if (state !== "ended") tellEnded();
@@ -76,16 +79,12 @@ export function createReceiver(connection: NatsConnection, { pattern, queue, max
   const finished = (subscription: Subscription): Promise<void> => subscription.drain().catch(() => undefined);
   function arrive(): void {
     if (!overlap) return;
-    const { to, next, kept, delivered } = overlap;
+    const { to, next, twice } = overlap;
     overlap = undefined;
     at = to;
     current = next;
-    for (const message of kept) {
-      const print = queue === undefined ? fingerprint(message) : "";
-      const times = delivered.get(print) ?? 0;
-      if (times > 0) delivered.set(print, times - 1);
-      else deliver(message);
-    }
+    if (queue === undefined) behind = { twice, untilMs: performance.now() + apartMs };
+    twice.rest().forEach(deliver);
   }
 
   return {
@@ -108,9 +107,7 @@ export function createReceiver(connection: NatsConnection, { pattern, queue, max
     overlap(to) {
       // In a queue group a limit that two connections share would take packets from the others.
       if (state !== "open" || overlap || at === to || (queue !== undefined && max !== undefined)) return false;
-      const kept: Msg[] = [];
-      const next = subscribe(to);
-      overlap = { to, next, kept, delivered: new Map() };
+      overlap = { to, next: subscribe(to), twice: createTwice() };
       return true;
     },
     async leave() {
@@ -119,9 +116,3 @@ export function createReceiver(connection: NatsConnection, { pattern, queue, max
     arrive,
   };
 }
-
-/** Two packets that look alike are told apart by how often they came: each connection brings every packet once. */
-const fingerprint = (message: Msg): string => {
-  const { subject, reply = "", data, headers } = message;
-  return `${subject} ${reply} ${headers ? [...headers].flat(2).join("\n") : ""}\0${Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("latin1")}`;
-};
