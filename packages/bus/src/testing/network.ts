@@ -154,10 +154,10 @@ export function createNetwork({ seed, maxPendingBytes, scheduler, plan, islands,
         reached++;
         if (interest.queue === undefined) plain.push(interest);
         else {
-          const key = `${interest.queue} ${interest.pattern}`;
-          const group = groups.get(key);
+          // A NATS server keeps one list of members per name for a subject, whatever their patterns.
+          const group = groups.get(interest.queue);
           if (group) group.push(interest);
-          else groups.set(key, [interest]);
+          else groups.set(interest.queue, [interest]);
         }
       }
       for (const interest of plain) carry(peer.name, interest, letter, message);
