@@ -127,7 +127,7 @@ export function createSubscription<M extends AnyMessage>(
       counting.count(message.subject, "slow_consumer_cut");
       return finish(new BusError("BUS_SLOW_CONSUMER", `the reader of ${message.subject} was too slow: more than ${maxPending} messages or ${maxPendingBytes} bytes waited`));
     }
-    if (pending < slowAt / 2) told = false;
+    if (pending < slowAt / 2 && inbox.pendingBytes < maxPendingBytes / 2) told = false;
     if (told || (pending < slowAt && inbox.dropped === 0)) return;
     told = true;
     counting.count(message.subject, "slow_consumer", { pending });

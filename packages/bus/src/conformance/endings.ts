@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { question, saying } from "./messages.ts";
-import { collector, eventsOf, eventually, fresh, gate, item, manualClock, numbers, passed, ready, texts } from "./tools.ts";
+import { awaited, collector, eventsOf, eventually, fresh, gate, item, manualClock, numbers, passed, ready, texts } from "./tools.ts";
 import { type Cases, need } from "./world.ts";
 
 /** Items 31 to 35 and 43: how things end. */
@@ -136,7 +136,7 @@ export const endingCases: Cases = {
     await ready(working.transport);
     b.publish(said.subject, "{\"n\":1}");
     await eventually(() => begun, "the handler");
-    const draining = working.drain({ timeoutMs: 5_000 });
+    const draining = awaited(working.drain({ timeoutMs: 5_000 }));
     await eventually(() => clock.waiting > 0, "the time of the drain");
     // Closing the connection may take its own moments of that time.
     const pushed = setInterval(() => clock.advance(5_001), 20);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { question } from "./messages.ts";
-import { collector, eventsOf, eventually, fresh, item, manualClock, passed, ready } from "./tools.ts";
+import { awaited, collector, eventsOf, eventually, fresh, item, manualClock, passed, ready } from "./tools.ts";
 import type { Cases } from "./world.ts";
 
 /** Items 19 to 22, 28 to 30: one question, its answers and its inbox. */
@@ -121,14 +121,14 @@ export const requestCases: Cases = {
     await ready(b);
     const replies = asking.replies(asked, { n: 0 }, { timeoutMs: 1_000 });
     for (const n of [1, 2, 3]) {
-      const next = replies.next();
+      const next = awaited(replies.next());
       await heard.until(1);
       await eventually(() => clock.waiting > 0, "the time of the next answer");
       clock.advance(900);
       b.publish(heard.got[0]?.reply ?? "", JSON.stringify({ n }));
       assert.equal((await next).value?.n, n);
     }
-    const last = assert.rejects(replies.next(), { code: "BUS_TIMEOUT" });
+    const last = awaited(assert.rejects(replies.next(), { code: "BUS_TIMEOUT" }));
     await eventually(() => clock.waiting > 0, "the time of the last answer");
     clock.advance(1_001);
     await last;

@@ -3,7 +3,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { buffer } from "../policy.ts";
 import { question, saying } from "./messages.ts";
-import { collector, eventually, item, manualClock, ready } from "./tools.ts";
+import { awaited, collector, eventually, item, manualClock, ready } from "./tools.ts";
 import type { Cases } from "./world.ts";
 
 const cycles = 100_000;
@@ -34,7 +34,7 @@ export const resourceCases: Cases = {
       timed.gather(asked, { n: 1 }, { waitMs: hours }).then(note("gather")),
       assert.rejects(timed.replies(asked, { n: 1 }, { timeoutMs: hours }).next(), { code: "BUS_TIMEOUT" }).then(note("replies")),
       timed.subscribe(saying(), { firstWithinMs: hours }).closed.then(note("first")),
-    ];
+    ].map(awaited);
     const kept = saying(undefined, { onDisconnect: buffer(1, hours) });
     timed.publish(kept, { n: 1 });
     assert.equal(timed.lastHeardMs(kept), undefined);
@@ -61,7 +61,7 @@ export const resourceCases: Cases = {
     await ready(answering.transport);
     const ask = async (count: number): Promise<void> => {
       for (let n = 0; n < count; n += atOnce)
-        await Promise.all(Array.from({ length: atOnce }, (_, i) => asking.request(asked, { n: n + i }, { timeoutMs: 60_000, ownInbox: i % 20 === 0 })));
+        await Promise.all(Array.from({ length: atOnce }, (_, i) => asking.request(asked, { n: n + i }, { timeoutMs: 5_000, ownInbox: i % 20 === 0 })));
     };
     const used = async (): Promise<number> => {
       await asking.flush();

@@ -139,6 +139,12 @@ export function manualClock(): ManualClock {
   };
 }
 
+/** A promise that is awaited later: should the case fail before, its own failure is nobody's business. */
+export function awaited<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
+}
+
 /** Something to wait for that the case itself opens. */
 export function gate(): { readonly opened: Promise<void>; open(): void } {
   let open = (): void => undefined;
