@@ -62,6 +62,22 @@ describe.skipIf(!hasNatsServer())("buckets on JetStream of a real nats-server (a
     await expect(a.get("k")).rejects.toMatchObject({ code: "BUS_CLOSED" });
   });
 
+  test("48 watch: closing a connection whose server is away ends it quietly", async () => {
+    await using own = await startNatsServer();
+    const connection = await dial(own.url);
+    const bucket = await openNatsBucket(connection, "away");
+    const seen: string[] = [];
+    const ended = (async () => {
+      for await (const event of bucket.watch()) seen.push(text(event));
+    })();
+    await expect.poll(() => seen).toEqual(["--"]);
+    await own.kill();
+    await expect.poll(async () => ((await bucket.get("k").catch((error: unknown) => error)) as { code?: string }).code).toBe("BUS_DISCONNECTED");
+    await connection.close();
+    await ended;
+    await expect(bucket.get("k")).rejects.toMatchObject({ code: "BUS_CLOSED" });
+  });
+
   test("47 a server that does not answer: the deadline ends the call, the signal ends it earlier", async () => {
     await using own = await startNatsServer();
     const connection = await dial(own.url);

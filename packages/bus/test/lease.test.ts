@@ -84,8 +84,9 @@ async function trial({ seed, base, ttlMs, candidates, faults, latencyMs, loss, o
   }
   for (const { node } of all) node.resume();
   await pass(ttlMs * 4, look);
+  for (let i = 0; i < 20 && !all.some(({ lease }) => lease.held); i++) await pass(ttlMs, look);
   const stable = all.filter(({ lease }) => lease.held);
-  if (stable.length !== 1 && loss === 0) problems.push(`${stable.length} lead in the end`);
+  if (stable.length !== 1) problems.push(`${stable.length} lead in the end`);
   for (const { lease } of all) void lease[Symbol.asyncDispose]();
   await pass(ttlMs * 2, () => undefined);
   expect(problems, `seed ${seed}`).toEqual([]);
@@ -301,7 +302,7 @@ describe.skipIf(!hasNatsServer())("a lease on a real nats-server (apt-get instal
     await using own = await startNatsServer();
     const connection = await dial(own.url);
     const [leases, state] = [await openNatsBucket(connection, "leases"), await openNatsBucket(connection, "state")];
-    await using leader = start(own.url, 600);
+    await using leader = start(own.url, 1_500);
     await expect.poll(() => leader.said.some(({ event }) => event === "wrote"), { timeout: 10_000 }).toBe(true);
     const number = leader.said.find(({ event }) => event === "acquired")?.number as number;
     const fence = createFence();
@@ -317,7 +318,7 @@ describe.skipIf(!hasNatsServer())("a lease on a real nats-server (apt-get instal
       },
     });
     await expect.poll(() => orders.admitted).toBeGreaterThan(2);
-    await using successor = createLease(leases, "reconciler", { ttlMs: 600, holder: "successor" });
+    await using successor = createLease(leases, "reconciler", { ttlMs: 1_500, holder: "successor" });
     await expect.poll(() => successor.leader).toBe("child");
 
     leader.child.kill("SIGSTOP");
@@ -343,22 +344,22 @@ describe.skipIf(!hasNatsServer())("a lease on a real nats-server (apt-get instal
     await using own = await startNatsServer();
     const connection = await dial(own.url);
     const leases = await openNatsBucket(connection, "leases");
-    await using leader = start(own.url, 1_000);
+    await using leader = start(own.url, 2_000);
     await expect.poll(() => leader.said.some(({ event }) => event === "acquired"), { timeout: 10_000 }).toBe(true);
-    await using one = createLease(leases, "reconciler", { ttlMs: 1_000, holder: "one" });
-    await using two = createLease(leases, "reconciler", { ttlMs: 1_000, holder: "two" });
+    await using one = createLease(leases, "reconciler", { ttlMs: 2_000, holder: "one" });
+    await using two = createLease(leases, "reconciler", { ttlMs: 2_000, holder: "two" });
     await expect.poll(() => [one.leader, two.leader]).toEqual(["child", "child"]);
     const killed = Date.now();
     leader.child.kill("SIGKILL");
     const first = await Promise.race([one.acquired(), two.acquired()]);
-    expect(Date.now() - killed).toBeLessThan(2_500);
+    expect(Date.now() - killed).toBeLessThan(3_500);
     const [holder, other] = one.held ? [one, two] : [two, one];
     expect(other.held).toBe(false);
     const given = Date.now();
     await holder[Symbol.asyncDispose]();
     expect(await other.acquired(AbortSignal.timeout(5_000))).toBeGreaterThan(first);
-    // Far below the second after which it would have been taken anyway.
-    expect(Date.now() - given).toBeLessThan(700);
+    // Far below the time after which it would have been taken anyway.
+    expect(Date.now() - given).toBeLessThan(1_200);
     await other[Symbol.asyncDispose]();
     await connection.close();
   }, 40_000);

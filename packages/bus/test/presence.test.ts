@@ -56,13 +56,13 @@ const cases: Record<string, (make: MakeBus) => Promise<void>> = {
     await using two = await make();
     await using members = registry(two);
     const watching = listen(members.watch());
-    await using steady = join(one, { type: "DEA", index: 1, ttlMs: 400 });
+    await using steady = join(one, { type: "DEA", index: 1, ttlMs: 1_200 });
     const bucket = (await one.transport.openBucket?.("presence")) as NonNullable<Awaited<ReturnType<NonNullable<Bus["transport"]["openBucket"]>>>>;
     let silent = false;
-    const frozen = join({ ...bucket, put: (...args) => (silent ? new Promise(() => undefined) : bucket.put(...args)), delete: () => Promise.resolve() }, { type: "DEA", index: 2, ttlMs: 400 });
+    const frozen = join({ ...bucket, put: (...args) => (silent ? new Promise(() => undefined) : bucket.put(...args)), delete: () => Promise.resolve() }, { type: "DEA", index: 2, ttlMs: 1_200 });
     await Promise.all([steady.joined(), frozen.joined()]);
     const [first] = await members.list();
-    await new Promise((done) => setTimeout(done, 900));
+    await new Promise((done) => setTimeout(done, 2_000));
     expect(frozen.present).toBe(true);
     silent = true;
     await expect.poll(() => watching.told, { timeout: 5_000 }).toContain("DEA/2 left (expired)");

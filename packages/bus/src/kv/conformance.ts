@@ -236,7 +236,7 @@ export const kvCases: Readonly<Record<string, (make: MakeBucketSources) => Promi
     }),
 
   "49 time to live of the bucket: entries go away, watchers are told, the key can be created again": (make) =>
-    within(make, { ttlMs: 400 }, async (a, b) => {
+    within(make, { ttlMs: 1_000 }, async (a, b) => {
       const seen = reader(b.watch());
       await seen.shows(["--"]);
       const revision = await a.put("k", "1");
@@ -255,10 +255,10 @@ export const kvCases: Readonly<Record<string, (make: MakeBucketSources) => Promi
       await seen.shows(["--"]);
       const started = Date.now();
       await a.put("stays", "1");
-      const revision = await a.put("goes", "2", { ttlMs: 300 });
+      const revision = await a.put("goes", "2", { ttlMs: 900 });
       await assert.rejects(b.create("goes", "x"), { code: "BUS_KEY_EXISTS" });
       await seen.shows(["--", "put stays=1", "put goes=2", "expire goes="]);
-      assert.ok(Date.now() - started >= 290, `expired after ${Date.now() - started} ms`);
+      assert.ok(Date.now() - started >= 880, `expired after ${Date.now() - started} ms`);
       await eventually(async () => (await a.get("goes")) === undefined, "it never expired", 1_000);
       assert.deepEqual(await a.keys(), ["stays"]);
       assert.deepEqual(await a.history("goes"), []);
@@ -272,12 +272,12 @@ export const kvCases: Readonly<Record<string, (make: MakeBucketSources) => Promi
   "49 time to live: writing again refreshes it, writing without one ends it": (make) =>
     within(make, {}, async (a, b) => {
       const seen = reader(b.watch());
-      let revision = await a.create("held", "0", { ttlMs: 600 });
+      let revision = await a.create("held", "0", { ttlMs: 1_500 });
       await a.put("kept", "0", { ttlMs: 300 });
       await a.put("kept", "1");
       for (let i = 1; i <= 8; i++) {
-        await pause(120);
-        revision = await a.update("held", String(i), revision, { ttlMs: 600 });
+        await pause(250);
+        revision = await a.update("held", String(i), revision, { ttlMs: 1_500 });
       }
       assert.equal(text(await b.get("held")), "8");
       assert.equal(text(await b.get("kept")), "1");

@@ -84,7 +84,12 @@ function linkOf(connection: NatsConnection): Link {
       if (String(type) === "disconnect") become(false);
       else if (String(type) === "reconnect") become(true);
   })().catch(() => undefined);
-  void connection.closed().then(() => become(false), () => become(false));
+  // Told even if it was away already: now it stays away.
+  const ended = (): void => {
+    connected = false;
+    for (const listen of [...listeners]) listen(false);
+  };
+  void connection.closed().then(ended, ended);
   link = {
     get connected() {
       return connected && !connection.isClosed();
