@@ -1,5 +1,8 @@
 /** What several parts must agree on. */
 
+/** What its parts tell of themselves; the version in package.json. */
+export const platformVersion = "0.1.0";
+
 /** The only stack there is yet: this machine's own file system under the name that clients expect. */
 export const defaultStack = "cflinuxfs4";
 

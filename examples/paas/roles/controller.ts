@@ -18,7 +18,7 @@ import type { Database } from "../database.ts";
 import { keepRegistered, publicUrls } from "../doors.ts";
 import { createLeadership } from "../leader.ts";
 import { assemble } from "../parts.ts";
-import { controllerClientId, defaultStack, issuerOf } from "../platform.ts";
+import { controllerClientId, defaultStack, issuerOf, platformVersion } from "../platform.ts";
 import { createIdentities } from "../uaa/identities.ts";
 import type { RoleContext } from "./context.ts";
 
@@ -58,7 +58,7 @@ export const controllerRole = (context: RoleContext): Promise<AsyncDisposable> =
     systemBuildpacks: systemBuildpacks().map(({ name }) => ({ name, stack: defaultStack })),
   }));
   const address = await controller.listen({ host: config.internalHost });
-  parts.use(await createComponent(bus, { type: "CloudController", host: config.internalHost, zone: config.zone, address, varz: () => ({ leading: scheduler.leading ? 1 : 0 }) }));
+  parts.use(await createComponent(bus, { type: "CloudController", host: config.internalHost, zone: config.zone, version: platformVersion, address, varz: () => ({ leading: scheduler.leading ? 1 : 0 }) }));
   parts.use(keepRegistered(bus, { ...address, uris: [`api.${config.domain}`], tags: { component: "cloud_controller" } }));
   return {};
 });

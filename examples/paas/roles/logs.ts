@@ -2,6 +2,7 @@ import { createComponent } from "@opencf/bus/component";
 import { keepRegistered } from "../doors.ts";
 import { startLogs } from "../logs/start.ts";
 import { assemble } from "../parts.ts";
+import { platformVersion } from "../platform.ts";
 import type { RoleContext } from "./context.ts";
 
 /** Keeps what apps print; who may read it is the controller's to say. */
@@ -14,7 +15,7 @@ export const logsRole = ({ config, bus, directory, log }: RoleContext): Promise<
     return answer.ok;
   };
   const logs = parts.use(await startLogs({ bus, mayRead, dataDir: config.dataDir, host: config.internalHost, logger: log("logs") }));
-  parts.use(await createComponent(bus, { type: "LogCache", host: config.internalHost, zone: config.zone, address: logs }));
+  parts.use(await createComponent(bus, { type: "LogCache", host: config.internalHost, zone: config.zone, version: platformVersion, address: logs }));
   parts.use(keepRegistered(bus, { host: logs.host, port: logs.port, uris: [`log-cache.${config.domain}`], tags: { component: "log-cache" } }));
   return {};
 });

@@ -5,6 +5,7 @@ import { accessLogLine, createRouter, defaultSteps, type RequestRecord, type Ste
 import { routesFromBus } from "@opencf/router/bus-link";
 import { bareDoor } from "../doors.ts";
 import { assemble } from "../parts.ts";
+import { platformVersion } from "../platform.ts";
 import type { RoleContext } from "./context.ts";
 
 export interface RouterRole extends AsyncDisposable {
@@ -21,7 +22,7 @@ export const routerRole = ({ config, bus, log }: RoleContext): Promise<RouterRol
   const tell = parts.use(accessLinesToBus(bus));
   router.on("request", tell.record);
   const address = await router.listen();
-  parts.use(await createComponent(bus, { type: "Router", host: config.internalHost, zone: config.zone, varz: () => router.numbers() }));
+  parts.use(await createComponent(bus, { type: "Router", host: config.internalHost, zone: config.zone, version: platformVersion, varz: () => router.numbers() }));
   return { address };
 });
 

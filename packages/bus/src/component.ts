@@ -84,7 +84,7 @@ export async function createComponent(bus: Bus, options: ComponentOptions): Prom
     ...(address && { address: hostPort(reachable(address.host), address.port) }),
   });
   let told = port;
-  const pages = createPages({ ...options, bus, clock, log, counts, allowed: basicGuard(user, password), self: () => self(told) });
+  const pages = createPages({ ...options, bus, clock, log, counts: options.log && counts, allowed: basicGuard(user, password), self: () => self(told) });
   const http = await listen(pages, { host, port });
   told = http.port;
 

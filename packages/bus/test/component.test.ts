@@ -146,7 +146,8 @@ describe("the status page", () => {
       port: 1, mbus: "nats://u:p@h", nested: { list: [{ password: "x1", keep: 1 }, "postgres://me:x2@db/cf"], Token: "x3", keys: { a: "x4" } },
       service_mbus: "x5", database_environment: { production: "x6" }, pass: "x7",
     };
-    await using it = await start({ index: 2, config, zone: "z", varz: () => ({ urls: 7, type: "Impostor", credentials: ["no"] }) });
+    const log = { info() {}, warn() {}, error() {} };
+    await using it = await start({ log, index: 2, config, zone: "z", varz: () => ({ urls: 7, type: "Impostor", credentials: ["no"] }) });
     it.component.log.warn("a.b");
     it.component.log.warn("a.c", { x: 1 });
     const text = await (await it.get("/varz")).text();
@@ -155,6 +156,8 @@ describe("the status page", () => {
       num_cores: expect.any(Number), mem: expect.any(Number), cpu: expect.any(Number), log_counts: { debug: 0, info: 0, warn: 2, error: 0 },
       config: { port: 1, nested: { list: [{ keep: 1 }, "postgres://***@db/cf"] } },
     });
+    await using silent = await start();
+    expect(await (await silent.get("/varz")).json()).not.toHaveProperty("log_counts");
     expect(text).not.toMatch(/x[1-7]|u:p@h/);
     expect(text).toContain("\n  \"type\"");
     expect(config.nested.Token).toBe("x3");
@@ -200,7 +203,7 @@ describe("the status page", () => {
 describe("/metrics", () => {
   test("identity, process, bus and log in the exact format", async () => {
     const odd = 'a"b\\c\nd';
-    await using it = await start({ version: odd, zone: "z1" });
+    await using it = await start({ version: odd, zone: "z1", log: { info() {}, warn() {}, error() {} } });
     it.component.log.info("x");
     const answer = await it.get("/metrics");
     expect(answer.headers.get("content-type")).toBe("text/plain; version=0.0.4; charset=utf-8");

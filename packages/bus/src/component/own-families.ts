@@ -14,7 +14,7 @@ export interface OwnState {
   readonly busCounters: ReadonlyMap<string, number>;
   /** Subscriptions by name. */
   readonly subscriptions: Readonly<Record<string, { readonly pending: number; readonly dropped: number }>>;
-  readonly logCounts: LogCounts;
+  readonly logCounts: LogCounts | undefined;
 }
 
 /** The metrics that every component has; those of the process are named as Prometheus clients name them. */
@@ -42,7 +42,7 @@ export function ownFamilies({ info, healthy, connected, pendingOut, busCounters,
     },
     {
       name: "opencf_log_lines_total", type: "counter", help: "Lines logged, by level.",
-      samples: Object.entries(logCounts).map(([level, value]) => ({ labels: { level }, value })),
+      samples: Object.entries(logCounts ?? {}).map(([level, value]) => ({ labels: { level }, value })),
     },
     one("process_cpu_seconds_total", "counter", "User and system CPU time spent, in seconds.", (cpu.user + cpu.system) / 1e6),
     one("process_start_time_seconds", "gauge", "Start of the process, in seconds since the epoch.", Math.round(Date.now() / 1_000 - process.uptime())),

@@ -13,7 +13,8 @@ export interface PagesOptions {
   bus: Pick<Bus, "connected" | "counters" | "pendingOut">;
   clock: Clock;
   log: Logger;
-  counts: LogCounts;
+  /** Where somebody logs through the component. */
+  counts: LogCounts | undefined;
   allowed: (authorization: string | null) => boolean;
   /** The fields that discovery tells. */
   self: () => { readonly type: string; readonly index: number; readonly uuid: string; readonly version?: string; readonly zone?: string };
@@ -47,7 +48,7 @@ export function createPages(options: PagesOptions): Handler {
   const isHealthy = (): Promise<boolean> => ask("healthy", healthy, false);
 
   const varz = async (): Promise<Response> => {
-    const common = { ...self(), ...numbers(), log_counts: options.counts, ...(config !== undefined && { config }) };
+    const common = { ...self(), ...numbers(), ...(options.counts && { log_counts: options.counts }), ...(config !== undefined && { config }) };
     // The identity is not the hook's to change.
     const body = { ...common, ...await ask("varz", options.varz ?? (() => ({})), {}), ...self() };
     return text(200, `${JSON.stringify(body, undefined, 2)}\n`, "application/json");
