@@ -41,6 +41,11 @@ describe("what belongs to it", () => {
   ])("%s", (_, needle, expected) => expect(chosen(needle)).toEqual(expected));
   test("a trace has all that carries it, whatever it is about", () => expect(chosen("t1")).toEqual(expect.arrayContaining([2, 3, 4, 6])));
 
+  test("what led to the next start belongs to it", () => {
+    const caused = [at(0, { message: "hm9000.start", body: { droplet: app, instance_index: 0 }, trace: "t1", id: "m0", sender: "health/0" }), ...start.map((document) => (document.id === "m1" ? { ...document, cause: "m0" } : document))];
+    expect(stepsOf(storyOf(caused, "any")).slice(0, 3).map(({ document, depth }) => [document.message, depth])).toEqual([["hm9000.start", 0], ["dea.{id}.start", 1], ["dea.{id}.start", 2]]);
+  });
+
   test("peers without headers: the command is found by app and index", () => {
     const bare = start.map((document) => ({ ...document, trace: null, id: null, cause: null, sender: null }));
     expect(chosen("i1i1i1i1", bare)).toEqual([2, 3, 5, 6, 7, 8, 9]);

@@ -182,7 +182,7 @@ describe.skipIf(!hasNatsServer())("with a real nats-server (apt-get install nats
     await using _component = await createComponent(bus, { type: "Router", index: 4, password: "geheim", version: "1.2.3", zone: "z1" });
     const listed = await run(...at("components", "--wait", "400ms"));
     expect(listed.out).toMatch(/^TYPE +INDEX +HOST +UP +SINCE +VERSION +ZONE\nRouter +4 +127\.0\.0\.1:\d+ .* 1\.2\.3 +z1\n$/);
-    await using _present = await joinPresence(bus, { type: "UAA", index: 2, zone: "z2", version: "77" });
+    await using _present = joinPresence(bus, { type: "UAA", index: 2, zone: "z2", version: "77" });
     const { out } = await run(...at("components", "--wait", "1s", "--json"));
     expect(documents(out)).toMatchObject([{ type: "Router", index: 4, version: "1.2.3", zone: "z1", answered: true }, { type: "UAA", index: 2, version: "77", zone: "z2", answered: false }]);
     expect(listed.out + out).not.toContain("geheim");

@@ -30,7 +30,9 @@ export function storyOf(documents: readonly TapDocument[], needle: string): Stor
     const start = documents.find(({ message, answers }) => message !== null && answers === null && starts.has(message));
     if (!start) return { documents: [], traces: [], apps: [], instances: [] };
     const app = factsOf(start).entries[0]?.app;
-    return start.trace === null && app === undefined ? { documents: [start], traces: [], apps: [], instances: [] } : storyOf(documents.slice(documents.indexOf(start)), start.trace ?? (app as string));
+    // A trace reaches back to what led to the start; of an app only what comes now is meant.
+    if (start.trace !== null) return storyOf(documents, start.trace);
+    return app === undefined ? { documents: [start], traces: [], apps: [], instances: [] } : storyOf(documents.slice(documents.indexOf(start)), app);
   }
   const isIt = (name: string | null | undefined): boolean => name != null && (name === needle || (needle.length >= shortestPrefix && name.startsWith(needle)));
   const asked = new Set(documents.filter(({ trace }) => isIt(trace)).map(({ trace }) => trace as string));
