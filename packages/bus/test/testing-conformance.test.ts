@@ -1,10 +1,8 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { describe, expect, test } from "vitest";
-import { kvCases } from "../src/kv/conformance.ts";
+import { describe, test } from "vitest";
 import { createSimulation, type Simulation, type SimulationOptions } from "@opencf/bus/testing";
 import type { Transport } from "@opencf/bus";
-import { conformance, conformanceUsers, Skipped, type World } from "../src/conformance.ts";
-import { queueCases } from "../src/queue/conformance.ts";
+import { conformance, conformanceUsers, Skipped, type World } from "@opencf/bus/conformance";
 
 /** A simulation whose time follows the real one, for suites that know nothing of it. */
 function paced(options: SimulationOptions = {}): { sim: Simulation } & AsyncDisposable {
@@ -54,6 +52,13 @@ function worldOf(sim: Simulation): World {
       },
       told: true,
     },
+    objects: {
+      countChunks: async (store) => [...sim.chunksOf(store).values()].flat().length,
+      async tamper(store) {
+        const last = [...sim.chunksOf(store).values()].flat().at(-1);
+        if (last) last[0] = (last[0] ?? 0) ^ 1;
+      },
+    },
   };
 }
 
@@ -68,36 +73,4 @@ describe("the suite of transports in a simulation without faults", () => {
         context.skip(`${error.message}: there is one network and no server to move away from`);
       }
     }, 60_000);
-});
-
-/** What a connection of a simulation has. */
-type Shared = Transport & Required<Pick<Transport, "openBucket" | "openObjects" | "openQueue">>;
-const connected = (sim: Simulation, name: string): Shared => sim.connect(name) as Shared;
-
-describe("shared state in a simulation without faults", () => {
-  for (const [title, check] of Object.entries(kvCases))
-    test(title, async () => {
-      await using world = paced();
-      await check(() => Promise.resolve([connected(world.sim, "a"), connected(world.sim, "b")]));
-    });
-
-  for (const [title, check] of Object.entries(queueCases))
-    test(title, async () => {
-      await using world = paced();
-      let n = 0;
-      await check(() => Promise.resolve({ open: (name, options) => connected(world.sim, `node ${n++}`).openQueue(name, options) }));
-    });
-
-  test("51 large things are put, found, listed, replaced and deleted", async () => {
-    await using world = paced();
-    const [a, b] = [await connected(world.sim, "a").openObjects("blobs"), await connected(world.sim, "b").openObjects("blobs")];
-    await a.put("one", new Uint8Array(300_000).fill(7));
-    const found = await b.get("one");
-    let size = 0;
-    for await (const part of found?.data ?? []) size += part.length;
-    expect([found?.info.chunks, size]).toEqual([3, 300_000]);
-    expect((await b.list()).map(({ name }) => name)).toEqual(["one"]);
-    await b.delete("one");
-    expect(await a.info("one")).toBeUndefined();
-  });
 });

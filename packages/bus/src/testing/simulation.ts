@@ -85,6 +85,8 @@ export interface Simulation extends AsyncDisposable {
   /** The node stands still, as a stopped process does: nothing reaches it, and timers of `clockOf` wait. */
   pause(name: string): void;
   resume(name: string): void;
+  /** The chunks that an object store keeps, by the id of the object: look at them, or damage them. */
+  chunksOf(store: string): Map<string, Uint8Array[]>;
   /** Everything that falls due in this time happens, in order; promises settle in between. */
   advance(ms: number): Promise<void>;
   /** Time passes until no packet is on its way. @throws BusError `BUS_TIMEOUT` after `withinMs` of virtual time, default 60 000 */
@@ -200,6 +202,7 @@ export function createSimulation({
       trace.add({ event: "resume", from: name });
       scheduler.resume(name);
     },
+    chunksOf: (store) => shared.objects.chunks(store),
     advance: (ms) => scheduler.run(() => new Promise((done) => void scheduler.at(scheduler.nowUs + Math.round(ms * 1_000), done, { late: true }))),
     settle: ({ withinMs = 60_000 } = {}) => within(withinMs, () => network.inFlight === 0, () => `after ${withinMs} ms of virtual time packets are still on their way: ${network.inFlight}`),
     until: (condition, { withinMs = 60_000 } = {}) => within(withinMs, condition, () => `within ${withinMs} ms of virtual time it did not come to ${String(condition).replace(/\s+/g, " ").slice(0, 200)}`),
