@@ -3,6 +3,8 @@ import { expect, test } from "vitest";
 import { type Bus, createBus, natsTransport } from "@opencf/bus";
 import { catalogue } from "@opencf/bus/catalogue";
 import { deaFindDroplet, deaStartInstance, hmStart } from "@opencf/bus/messages";
+import { createLease } from "@opencf/bus/kv";
+import { join, registry } from "@opencf/bus/presence";
 import { joinPermissions, natsAuthorization, natsPermissions, type NatsUser, permissionsFor, roles } from "@opencf/bus/permissions";
 import { matches } from "../src/subject.ts";
 import { hasNatsServer, type NatsServer, startNatsServer } from "./fixtures/nats-server.ts";
@@ -102,9 +104,9 @@ test.runIf(real)("questions are answered, and each role hears only its own answe
 
 test.runIf(real)("a typed bus works with what its role may do, and hears what it may not", async () => {
   await using nats = await server();
-  const join = (user: string, password: string, inboxPrefix: string): Promise<Bus> => createBus({ transport: natsTransport({ servers: nats.url, user, password, inboxPrefix }) });
-  await using executor = await join("dea-0", "e", "_INBOX.executor");
-  await using controller = await join("controller", "c", "_INBOX.controller");
+  const connected = (user: string, password: string, inboxPrefix: string): Promise<Bus> => createBus({ transport: natsTransport({ servers: nats.url, user, password, inboxPrefix }) });
+  await using executor = await connected("dea-0", "e", "_INBOX.executor");
+  await using controller = await connected("controller", "c", "_INBOX.controller");
   using _starts = executor.subscribe(deaStartInstance, ({ respond }) => void respond({ accepted: true }), { params: { id: "dea-0" } });
   using _finds = executor.subscribe(deaFindDroplet, ({ respond }) => {
     for (const index of [0, 1, 2]) respond({ dea: "dea-0", droplet: "app", version: "v", instance: `i${index}`, index, state: "RUNNING", state_timestamp: 1 });
@@ -125,6 +127,15 @@ test.runIf(real)("a typed bus works with what its role may do, and hears what it
   expect(refused).toContain("BUS_FORBIDDEN");
   await controller.flush();
   expect(orders).toEqual([]);
+
+  // The buckets that roles may use are those that leases and presence are kept in.
+  await using lease = createLease(controller, "reconciler", { ttlMs: 5_000 });
+  await using _here = join(executor, { type: "DEA" });
+  await using seen = registry(controller);
+  const done = Date.now() + 10_000;
+  while (!(lease.held && (await seen.list()).length === 1) && Date.now() < done) await new Promise((next) => setTimeout(next, 10));
+  expect(lease.held).toBe(true);
+  expect((await seen.list()).map(({ type }) => type)).toEqual(["DEA"]);
 });
 
 test.runIf(real)("shared state works with what a role may do, and nothing can remove it", async () => {
