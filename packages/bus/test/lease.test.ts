@@ -184,6 +184,18 @@ describe("a lease in process, on a virtual clock", () => {
 });
 
 describe("fences", () => {
+  test("a number not heard of for long counts no more: a store that was wiped begins again", () => {
+    let ms = 0;
+    const fence = createFence({ forgetAfterMs: 1_000, clock: { now: () => ms, after: () => ({ [Symbol.dispose]() {} }) } });
+    fence.admit("reconciler=9");
+    ms = 1_000;
+    expect(() => fence.admit("reconciler=1")).toThrow(expect.objectContaining({ code: "BUS_FENCED" }));
+    ms = 1_001;
+    fence.admit("reconciler=1");
+    fence.admit("reconciler=2");
+    expect(() => fence.admit("reconciler=1")).toThrow(expect.objectContaining({ code: "BUS_FENCED" }));
+  });
+
   test("a receiver refuses numbers that were surpassed, unreadable and missing ones", () => {
     const fence = createFence({ maxNames: 2 });
     fence.admit("reconciler=5");

@@ -187,7 +187,7 @@ export function createRuntime({ bus, desired: source, dropletUrl, onCrash, log, 
   };
 
   /** The health manager's word is only a hint: the database decides (rule R5: the receiver checks again). */
-  const fence = createFence({ optional: true });
+  const fence = createFence({ optional: true, forgetAfterMs: 120_000 });
   const current = ({ headers, subject }: Delivery<typeof hmStart | typeof hmStop>): boolean => {
     try {
       fence.admit(headers);

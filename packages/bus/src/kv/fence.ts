@@ -1,5 +1,6 @@
 import { BusError } from "../errors.ts";
 import { headerNames, type HeadersInit } from "../headers.ts";
+import { type Clock, systemClock } from "../ports.ts";
 import type { Bucket, DeleteOptions, WriteOptions } from "./port.ts";
 
 /** The right to act under a lease: its name and the fencing number of one hold. */
@@ -24,11 +25,17 @@ export interface FenceOptions {
   maxNames?: number;
   /** Admits what carries no number at all, from senders that know no leases. Default false. */
   optional?: boolean;
+  /**
+   * A number not heard of for so long counts no more. A store that was wiped begins again with low numbers; without this its new leaders
+   * would be refused for ever. Choose many times the time limit of the lease. Default: never.
+   */
+  forgetAfterMs?: number;
+  clock?: Clock;
 }
 
 /** For receivers: the late message of a leader that was paused comes with a lower number than its successor's and is refused. */
-export function createFence({ maxNames = 1_024, optional = false }: FenceOptions = {}): Fence {
-  const seen = new Map<string, number>();
+export function createFence({ maxNames = 1_024, optional = false, forgetAfterMs = Infinity, clock = systemClock }: FenceOptions = {}): Fence {
+  const seen = new Map<string, { readonly number: number; readonly atMs: number }>();
   return {
     admit(given) {
       const token = tokenOf(given);
@@ -38,12 +45,12 @@ export function createFence({ maxNames = 1_024, optional = false }: FenceOptions
       }
       const { name, number } = token;
       const highest = seen.get(name);
-      if (highest !== undefined && number < highest) throw surpassed(token, highest);
+      if (highest !== undefined && number < highest.number && clock.now() - highest.atMs <= forgetAfterMs) throw surpassed(token, highest.number);
       seen.delete(name);
-      seen.set(name, number);
+      seen.set(name, { number, atMs: clock.now() });
       if (seen.size > maxNames) seen.delete(seen.keys().next().value as string);
     },
-    highest: (name) => seen.get(name),
+    highest: (name) => seen.get(name)?.number,
   };
 }
 
