@@ -1,7 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createComponent } from "@opencf/bus/component";
 import { systemBuildpacks } from "@opencf/staging";
 import { createValidator } from "@opencf/uaa-client";
 import { createBlobClient } from "../blobstore/client.ts";
@@ -18,9 +17,10 @@ import type { Database } from "../database.ts";
 import { keepRegistered, publicUrls } from "../doors.ts";
 import { createLeadership } from "../leader.ts";
 import { assemble } from "../parts.ts";
-import { controllerClientId, defaultStack, issuerOf, platformVersion } from "../platform.ts";
+import { controllerClientId, defaultStack, issuerOf } from "../platform.ts";
 import { createIdentities } from "../uaa/identities.ts";
 import type { RoleContext } from "./context.ts";
+import { createMember } from "./member.ts";
 
 /** How long a link to a droplet serves an executor that is about to fetch it. */
 const dropletLinkMs = 3_600_000;
@@ -58,7 +58,7 @@ export const controllerRole = (context: RoleContext): Promise<AsyncDisposable> =
     systemBuildpacks: systemBuildpacks().map(({ name }) => ({ name, stack: defaultStack })),
   }));
   const address = await controller.listen({ host: config.internalHost });
-  parts.use(await createComponent(bus, { type: "CloudController", host: config.internalHost, zone: config.zone, version: platformVersion, address, varz: () => ({ leading: scheduler.leading ? 1 : 0 }) }));
+  parts.use(await createMember(context, { type: "CloudController", address, varz: () => ({ leading: scheduler.leading ? 1 : 0 }) }));
   parts.use(keepRegistered(bus, { ...address, uris: [`api.${config.domain}`], tags: { component: "cloud_controller" } }));
   return {};
 });

@@ -1,12 +1,11 @@
 import type { Bus } from "@opencf/bus";
-import { createComponent } from "@opencf/bus/component";
 import { logEnvelopes } from "@opencf/bus/messages";
 import { accessLogLine, createRouter, defaultSteps, type RequestRecord, type Step } from "@opencf/router";
 import { routesFromBus } from "@opencf/router/bus-link";
 import { bareDoor } from "../doors.ts";
 import { assemble } from "../parts.ts";
-import { platformVersion } from "../platform.ts";
 import type { RoleContext } from "./context.ts";
+import { createMember } from "./member.ts";
 
 export interface RouterRole extends AsyncDisposable {
   /** Where the platform's door is. */
@@ -14,7 +13,8 @@ export interface RouterRole extends AsyncDisposable {
 }
 
 /** The only door. What came to a bare address is looked up under the name that its path stands for. */
-export const routerRole = ({ config, bus, log }: RoleContext): Promise<RouterRole> => assemble(async (parts) => {
+export const routerRole = (context: RoleContext): Promise<RouterRole> => assemble(async (parts) => {
+  const { config, bus, log } = context;
   const router = parts.use(createRouter({
     host: config.host, port: config.port, sources: [routesFromBus(bus)], steps: [openBareDoor(config.domain), ...defaultSteps],
     drainTimeoutMs: 5_000, log: log("router"),
@@ -22,7 +22,7 @@ export const routerRole = ({ config, bus, log }: RoleContext): Promise<RouterRol
   const tell = parts.use(accessLinesToBus(bus));
   router.on("request", tell.record);
   const address = await router.listen();
-  parts.use(await createComponent(bus, { type: "Router", host: config.internalHost, zone: config.zone, version: platformVersion, varz: () => router.numbers() }));
+  parts.use(await createMember(context, { type: "Router", varz: () => router.numbers() }));
   return { address };
 });
 

@@ -1,10 +1,10 @@
-import { createComponent } from "@opencf/bus/component";
 import { keepRegistered, publicUrls } from "../doors.ts";
 import { assemble } from "../parts.ts";
-import { adminUser, issuerOf, platformVersion } from "../platform.ts";
+import { adminUser, issuerOf } from "../platform.ts";
 import { platformClients } from "../uaa/default-clients.ts";
 import { startUaa } from "../uaa/server.ts";
 import type { RoleContext } from "./context.ts";
+import { createMember } from "./member.ts";
 
 /** Users, clients and tokens. */
 export const uaaRole = (context: RoleContext, adminPassword: string): Promise<AsyncDisposable> => assemble(async (parts) => {
@@ -18,7 +18,7 @@ export const uaaRole = (context: RoleContext, adminPassword: string): Promise<As
     host: config.internalHost,
     logger: log("uaa"),
   }));
-  parts.use(await createComponent(bus, { type: "UAA", host: config.internalHost, zone: config.zone, version: platformVersion, address: uaa }));
+  parts.use(await createMember(context, { type: "UAA", address: uaa }));
   parts.use(keepRegistered(bus, { host: uaa.host, port: uaa.port, uris: [`uaa.${config.domain}`, `login.${config.domain}`], tags: { component: "uaa" } }));
   return {};
 });
