@@ -3,8 +3,8 @@ export {
   type PublishOptions, type SubscribeOptions, type RequestOptions, type GatherOptions,
 } from "./bus.ts";
 export type { Trace } from "./bus/trace.ts";
-export { createMemoryHub, memoryTransport, type MemoryHub, type MemoryHubOptions } from "./memory-transport.ts";
-export { natsTransport, type NatsTransportOptions } from "./nats-transport.ts";
+export { createMemoryHub, memoryTransport, type MemoryHub, type MemoryHubOptions, type MemoryConnectOptions, type UserRights } from "./memory-transport.ts";
+export { natsTransport, type NatsTransportOptions, type NatsTlsOptions } from "./nats-transport.ts";
 export { createComponent, type Component, type ComponentOptions } from "./component.ts";
 export { BusError, codes, type BusErrorCode } from "./errors.ts";
 // For those who declare messages:

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { isSubject, matches } from "@opencf/bus";
-import { fillSubject, readParams } from "../src/subject.ts";
+import { fillPattern, fillSubject, readParams } from "../src/subject.ts";
 
 test.each([
   ["a.b", "a.b", true], ["a.*", "a.b", true], ["a.*", "a", false], ["a.*", "a.b.c", false], ["a.>", "a", false],
@@ -27,4 +27,7 @@ test("what fills a template is read back from the subject", () =>
 
 test.each(["a.b", "*", ">", "a b", ""])("a template value %j is refused", (id) =>
   expect(() => fillSubject("dea.{id}.start", { id })).toThrow(/one token/));
-test("a missing value is a wildcard", () => expect(fillSubject("dea.{id}.start")).toBe("dea.*.start"));
+test("a missing value is a wildcard for who listens, a mistake of who speaks", () => {
+  expect(fillPattern("dea.{id}.start")).toBe("dea.*.start");
+  expect(() => fillSubject("dea.{id}.start")).toThrow(/needs a value/);
+});

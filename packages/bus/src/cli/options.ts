@@ -22,8 +22,10 @@ export const connectionFlags = {
 
 export const commonFlags = { json: { type: "boolean" }, color: { type: "string" }, help: { type: "boolean", short: "h" } } as const satisfies Flags;
 
+type Parsed<F extends Flags> = ReturnType<typeof parseArgs<{ args: string[]; options: F; allowPositionals: true; strict: true }>>;
+
 /** @throws Misuse for flags that the command does not have */
-export function parse<const F extends Flags>(args: readonly string[], flags: F) {
+export function parse<const F extends Flags>(args: readonly string[], flags: F): Parsed<F> {
   try {
     return parseArgs({ args: [...args], options: flags, allowPositionals: true, strict: true });
   } catch (error) {
