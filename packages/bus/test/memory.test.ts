@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { createMemoryHub, isPattern, isSubject, matches, type Transport, type TransportEvent } from "@opencf/bus";
+import { permissionsFor } from "@opencf/bus/permissions";
 import { isWithin, overlap } from "../src/memory/rights.ts";
 
 const record = (transport: Transport): TransportEvent[] => {
@@ -183,4 +184,14 @@ describe("connections", () => {
       expect(attempt(() => transport.subscribe(text, () => undefined).unsubscribe())).toBe(isPattern(text));
     }));
   });
+});
+
+test("the permissions of a role are the rights of a user here too", async () => {
+  const hub = createMemoryHub({ users: { router: permissionsFor("router"), free: {} } });
+  const router = hub.connect({ user: "router", inboxPrefix: "_INBOX.router" });
+  const events = record(router);
+  router.subscribe("router.register", () => undefined);
+  router.publish("router.start", "{}");
+  router.publish("dea.7.start", "{}");
+  await expect.poll(() => events).toMatchObject([{ type: "error", operation: "publish", subject: "dea.7.start", error: { code: "BUS_FORBIDDEN" } }]);
 });

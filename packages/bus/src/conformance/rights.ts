@@ -60,6 +60,25 @@ export const rightsCases: Cases = {
     ]);
   }),
 
+  "45 (continued) a right may be that of one queue group alone": item(async ({ world, connect }) => {
+    need(world, "users");
+    const [free, worker] = [await connect(), await connect({ user: "worker" })];
+    const events = eventsOf(worker);
+    const [member, others] = [collector(), collector()];
+    worker.subscribe("rights.work", member.receive, { queue: "pool" });
+    worker.subscribe("rights.work", others.receive, { queue: "other" });
+    worker.subscribe("rights.work", others.receive);
+    await eventually(() => events.length === 2, "two refusals");
+    free.publish("rights.work", "1");
+    await member.until(1);
+    await free.flush();
+    await worker.flush();
+    assert.deepEqual([member.got.length, others.got.length], [1, 0]);
+    assert.deepEqual(events.map((event) => event.type === "error" && [event.error.code, event.operation, event.subject]), [
+      ["BUS_FORBIDDEN", "subscribe", "rights.work"], ["BUS_FORBIDDEN", "subscribe", "rights.work"],
+    ]);
+  }),
+
   "45 (continued) rights hold after a reconnect too": item(async ({ world, connect }) => {
     need(world, "users");
     const fault = need(world, "fault");

@@ -68,6 +68,11 @@ export const conformanceUsers = {
     subscribe: { allow: ["rights.ask"] },
     allowResponses: true,
   },
+  /** May listen to `rights.work` as a member of `pool`, and not otherwise. */
+  worker: {
+    publish: { allow: [] },
+    subscribe: { allow: ["rights.work pool"] },
+  },
 } as const;
 
 /** One item of the suite on one world. */

@@ -188,7 +188,7 @@ export class MemoryConnection implements Transport {
 
   private attach(subscription: MemorySubscription): void {
     const { rights } = this.options;
-    if (rights && !rights.maySubscribe(subscription.pattern)) this.refuse("subscribe", subscription.pattern);
+    if (rights && !rights.maySubscribe(subscription.pattern, subscription.queue)) this.refuse("subscribe", subscription.pattern);
     else subscription.attach(this.session, rights);
   }
 

@@ -1,7 +1,10 @@
 import { matches } from "../subject.ts";
 import type { Clock } from "../ports.ts";
 
-/** Subjects that a user may use, as the configuration of a NATS server writes it. Without `allow` everything that is not denied. */
+/**
+ * Subjects that a user may use, as the configuration of a NATS server writes it. Without `allow` everything that is not denied.
+ * For `subscribe` an entry of two words is a subject and the queue group for which alone it counts.
+ */
 export interface SubjectRights {
   readonly allow?: readonly string[];
   readonly deny?: readonly string[];
@@ -69,10 +72,18 @@ export class ResponseRights {
 
 export interface Rights {
   mayPublish(subject: string, responses: ResponseRights | undefined): boolean;
-  maySubscribe(pattern: string): boolean;
+  maySubscribe(pattern: string, queue: string | undefined): boolean;
   /** For a permitted pattern that reaches over denied subjects: which of them stay hidden. */
   hidden(pattern: string): ((subject: string) => boolean) | undefined;
   responses(clock: Clock): ResponseRights | undefined;
+}
+
+/** For a member of a group the entries that name groups decide, where there are any (nats-server `canSubscribe`). */
+function lists(entries: readonly string[], pattern: string, queue: string | undefined): boolean {
+  const fitting = entries.map((entry) => entry.trim().split(/\s+/)).filter(([subject = ""]) => isWithin(pattern, subject));
+  const groups = fitting.flatMap(([, group]) => group ?? []);
+  if (queue !== undefined && groups.length > 0) return groups.some((group) => isWithin(queue, group));
+  return fitting.length > groups.length;
 }
 
 export function createRights({ publish = {}, subscribe = {}, allowResponses = false }: UserRights): Rights {
@@ -88,10 +99,9 @@ export function createRights({ publish = {}, subscribe = {}, allowResponses = fa
       }
       return may || (responses?.use(subject) ?? false);
     },
-    maySubscribe: (pattern) =>
-      (subscribe.allow ?? [">"]).some((allow) => isWithin(pattern, allow)) && !(subscribe.deny ?? []).some((deny) => isWithin(pattern, deny)),
+    maySubscribe: (pattern, queue) => lists(subscribe.allow ?? [">"], pattern, queue) && !lists(subscribe.deny ?? [], pattern, queue),
     hidden(pattern) {
-      const denied = (subscribe.deny ?? []).filter((deny) => overlap(pattern, deny));
+      const denied = (subscribe.deny ?? []).filter((deny) => !deny.includes(" ") && overlap(pattern, deny));
       return denied.length === 0 ? undefined : (subject) => denied.some((deny) => matches(deny, subject));
     },
     responses: (clock) => (allowResponses === false ? undefined : new ResponseRights(allowResponses === true ? {} : allowResponses, clock)),

@@ -12,7 +12,7 @@ export class MemorySubscription implements TransportSubscription {
   readonly pattern: string;
   private interest: Interest | undefined;
   private left: number;
-  private readonly queue: string | undefined;
+  readonly queue: string | undefined;
   private readonly exchange: Exchange;
   private readonly hand: (packet: Packet) => void;
   private readonly forget: (subscription: MemorySubscription) => void;
