@@ -22,8 +22,8 @@ export function createWriter(outlet: () => NatsConnection, limit: () => number):
       const block = headers && encodeHeaders(headers);
       const size = (block?.length ?? 0) + sizeOf(data, limit());
       if (size > limit()) throw new BusError("BUS_PAYLOAD_TOO_LARGE", `${subject}: ${size} bytes are more than the bus carries (${limit()})`);
-      // The client keeps what it is given until the end of the turn; the caller may write into it before.
-      return { subject, data: typeof data === "string" ? data : new Uint8Array(data as Uint8Array), reply, block };
+      // The client keeps what it is given until the end of the turn; the caller may write into it before. Its own way from text to bytes takes twice as long.
+      return { subject, data: typeof data === "string" ? Buffer.from(data) : new Uint8Array(data as Uint8Array), reply, block };
     },
     write({ subject, data, reply, block }) {
       const options: PublishOptions = {};
@@ -42,7 +42,7 @@ export function createWriter(outlet: () => NatsConnection, limit: () => number):
 
 interface Checked {
   readonly subject: string;
-  readonly data: string | Uint8Array;
+  readonly data: Uint8Array;
   readonly reply: string | undefined;
   readonly block: Uint8Array | undefined;
 }
