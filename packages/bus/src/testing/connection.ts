@@ -95,7 +95,7 @@ export function createConnection({ name, echo, inboxPrefix, maxPayloadBytes, rig
   });
   const announce = (interest: Interest): void => network.up(peer, () => {
     if (!own.has(interest)) return;
-    if (rights && !rights.maySubscribe(interest.pattern)) refuse("subscribe", interest.pattern);
+    if (rights && !rights.maySubscribe(interest.pattern, interest.queue)) refuse("subscribe", interest.pattern);
     else network.add(interest);
   });
 
