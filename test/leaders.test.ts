@@ -25,7 +25,7 @@ describe.skipIf(reason)(`leaders${reason ? `: ${reason}` : ""}`, () => {
   let pushed: Pushed;
 
   const config = fileURLToPath(new URL("../examples/paas/nats-server.conf", import.meta.url));
-  const users = ["controller", "uaa", "router", "executor", "stager", "monitor"];
+  const users = ["controller", "uaa", "router", "executor", "stager", "monitor", "tool"];
   const env = Object.fromEntries(users.map((user) => [`NATS_${user.toUpperCase()}_PASSWORD`, `${user}-0123456789`]));
   const as = (user: string, port: number) => `nats://${user}:${user}-0123456789@127.0.0.1:${port}`;
 

@@ -11,7 +11,8 @@ const head = `# A NATS server for a platform in several processes: each part has
 # keeps this file true and runs the whole platform under it. The passwords come from the server's environment:
 #
 #   NATS_CONTROLLER_PASSWORD=... NATS_UAA_PASSWORD=... NATS_ROUTER_PASSWORD=... NATS_EXECUTOR_PASSWORD=... \\
-#   NATS_STAGER_PASSWORD=... NATS_MONITOR_PASSWORD=... nats-server -c nats-server.conf -sd /var/lib/nats
+#   NATS_STAGER_PASSWORD=... NATS_MONITOR_PASSWORD=... NATS_TOOL_PASSWORD=... \\
+#   nats-server -c nats-server.conf -sd /var/lib/nats
 #
 #   opencf-paas --roles router --nats nats://router:PASSWORD@10.0.0.2:4222,nats://router:PASSWORD@10.0.0.3:4222
 #
@@ -38,6 +39,7 @@ const document = (): string => head + natsAuthorization([
   { role: "executor", password: password("executor") },
   { role: "stager", password: password("stager") },
   { role: "monitor", password: password("monitor") },
+  { role: "tool", password: password("tool") },
 ]);
 
 test("nats-server.conf says what the catalogue says", () => {

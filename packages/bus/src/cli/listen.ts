@@ -1,10 +1,13 @@
 import type { Packet, Transport } from "../transport.ts";
-import { matches } from "../subject.ts";
+import { fillPattern, matches } from "../subject.ts";
 import { createConversations } from "./conversations.ts";
 import { documentOf, type TapDocument } from "./document.ts";
-import { findMessage } from "../catalogue.ts";
+import { catalogue, findMessage } from "../catalogue.ts";
 import { duration } from "./text.ts";
 import { Failure } from "./usage.ts";
+
+/** Subjects of the catalogue in a tree such as `dea.>`. */
+const within = (tree: string): string[] => catalogue.map(({ subject }) => fillPattern(subject)).filter((pattern) => matches(tree, pattern));
 
 export interface ListenOptions {
   patterns: readonly string[];
@@ -44,6 +47,16 @@ export function listen(transport: Transport, { patterns, otherwise, replies, eve
   const failed = new Promise<never>((_, reject) => (fail = reject));
   failed.catch(() => undefined);
   let awaySinceMs: number | undefined;
+  const refused = new Set<string>();
+  let summing: NodeJS.Timeout | undefined;
+  /** Said once, when the server has said all it refuses. */
+  const sum = (): void => {
+    const left = all.filter((pattern) => !refused.has(pattern));
+    const hint = "a user with the role tool may (opencf-bus permissions tool)";
+    if (left.length === 0) return fail(new Failure(`this user may not listen to ${patterns.join(" ")}; ${hint}`));
+    if (refused.size === 1 && refused.has(">")) return note("this user may not listen to everything; listening to the subjects of the catalogue");
+    note(`this user may not listen to everything; ${hint}. Listening to ${left.join(" ")}`);
+  };
   const watch = transport.on((event) => {
     if (event.type === "disconnected" && awaySinceMs === undefined) {
       awaySinceMs = now();
@@ -53,26 +66,27 @@ export function listen(transport: Transport, { patterns, otherwise, replies, eve
       awaySinceMs = undefined;
     } else if (event.type === "error" && event.operation === "subscribe") {
       const { subject = patterns[0] as string } = event;
-      if (subject === ">" && otherwise.length > 0 && !all.includes(otherwise[0] as string)) {
-        note("this user may not listen to everything; listening to the subjects of the catalogue");
-        take(otherwise);
-      } else if (patterns.includes(subject) && patterns.length === 1) fail(new Failure(`this user may not listen to ${subject}`));
-      else note(`this user may not listen to ${subject}`);
+      refused.add(subject);
+      take(subject === ">" ? otherwise : otherwise.includes(subject) ? within(subject) : []);
+      clearTimeout(summing);
+      summing = setTimeout(sum, 200);
     } else if (event.type === "slow_consumer") note(`more is said than can be shown (${event.pending} waiting)`);
     else if (event.type === "closed") fail(event.cause ?? new Failure("the connection to the bus has ended"));
   });
   const subscriptions: Disposable[] = [];
   const take = (more: readonly string[]): void => {
     for (const pattern of more) {
+      if (all.includes(pattern)) continue;
       const at = all.push(pattern) - 1;
       // Overlapping patterns bring the same packet once each; what was refused brings none.
-      subscriptions.push(transport.subscribe(pattern, (packet) => void (all.slice(0, at).some((earlier) => earlier !== ">" && matches(earlier, packet.subject)) || receive(packet))));
+      subscriptions.push(transport.subscribe(pattern, (packet) => void (all.slice(0, at).some((earlier) => !refused.has(earlier) && matches(earlier, packet.subject)) || receive(packet))));
     }
   };
   take(first.includes(">") ? [...first.filter((pattern) => pattern === ">")] : first);
   return {
     failed,
     [Symbol.dispose]() {
+      clearTimeout(summing);
       for (const subscription of subscriptions) subscription[Symbol.dispose]();
       watch[Symbol.dispose]();
     },

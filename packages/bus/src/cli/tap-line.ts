@@ -1,7 +1,7 @@
 import type { Paint } from "./color.ts";
 import type { TapDocument } from "./document.ts";
 import { summarize } from "./summary.ts";
-import { clean, cut, seconds, short } from "./text.ts";
+import { clean, cut, seconds } from "./text.ts";
 
 export interface TapLineOptions {
   /** What the time is told from, in ms since the epoch; undefined for the time of day. */
@@ -29,7 +29,7 @@ export function tapLine(document: TapDocument, { sinceMs, width, full, paint }: 
   const who = [
     document.sender !== null && `from ${clean(document.sender)}`,
     document.reply !== null && "(asks)",
-    document.trace !== null && `~${short(document.trace).slice(0, 10)}`,
+    document.trace !== null && `~${clean(document.trace).slice(-8)}`,
   ].filter(Boolean).join(" ");
   const limit = full ? Infinity : Math.min(width, longestLine);
   const fixed = time.length + 3 + Math.max(subject.length, subjectWidth) + (why === "" ? 0 : why.length + 2) + (who === "" ? 0 : who.length + 2);

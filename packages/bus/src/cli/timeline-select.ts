@@ -35,7 +35,9 @@ export function storyOf(documents: readonly TapDocument[], needle: string): Stor
     return app === undefined ? { documents: [start], traces: [], apps: [], instances: [] } : storyOf(documents.slice(documents.indexOf(start)), app);
   }
   const isIt = (name: string | null | undefined): boolean => name != null && (name === needle || (needle.length >= shortestPrefix && name.startsWith(needle)));
-  const asked = new Set(documents.filter(({ trace }) => isIt(trace)).map(({ trace }) => trace as string));
+  // `tap` shows the end of a trace id: ids of one sender begin alike.
+  const isTrace = (trace: string | null): boolean => isIt(trace) || (trace !== null && needle.length >= shortestPrefix && trace.endsWith(needle.replace(/^~/, "")));
+  const asked = new Set(documents.filter(({ trace }) => isTrace(trace)).map(({ trace }) => trace as string));
   const direct = documents.filter((document) => [...factsOf(document).names].some(isIt));
   const entries = direct.flatMap((document) => factsOf(document).entries.filter((entry) => !factsOf(document).isList || isIt(entry.instance) || isIt(entry.app)));
   const byInstance = entries.filter(({ instance }) => isIt(instance));

@@ -63,7 +63,9 @@ export function stepsOf({ documents, instances, apps }: Story): Step[] {
 function focused(document: TapDocument, instances: readonly string[], apps: readonly string[]): string | undefined {
   if (document.message !== "dea.heartbeat" || document.valid === false) return undefined;
   const { droplets } = document.body as { droplets: readonly Readonly<Record<string, unknown>>[] };
-  const ours = droplets.filter(({ instance, droplet }) => (instances.length > 0 ? instances.includes(String(instance)) : apps.includes(String(droplet))));
+  // Executors tell routers another name of an instance than health managers; the app is the same to both.
+  const named = droplets.filter(({ instance }) => instances.includes(String(instance)));
+  const ours = named.length > 0 ? named : droplets.filter(({ droplet }) => apps.includes(String(droplet)));
   return ours.length === 0 ? "not here (any more)" : ours.map(({ state, instance, index }) => `${clean(String(state))} ${short(instance)} #${String(index)}`).join(", ");
 }
 
