@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { setTimeout as wait } from "node:timers/promises";
 import type { Bus, Subscription } from "@opencf/bus";
 import { prometheusContentType } from "@opencf/bus/component";
@@ -25,6 +26,8 @@ export async function startCollector(bus: Bus, options: CollectorOptions): Promi
   const { host, port, intervalMs, timeoutMs, maxAnswerBytes, concurrency, credentials } = options;
   const census = createCensus(options);
   const stop = new AbortController();
+  // Every scrape under way listens to it.
+  setMaxListeners(0, stop.signal);
   let rounds = 0;
 
   const http: HttpListener = await listen((request) => answer(request), { host, port });
