@@ -1,22 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { connect, type NatsConnection } from "nats";
-import { type BucketSource, kvCases } from "../src/kv/conformance.ts";
-import { createMemoryBuckets } from "../src/kv/memory.ts";
 import { openNatsBucket } from "../src/kv/nats.ts";
 import type { WatchEvent } from "../src/kv/port.ts";
 import { freePort, hasNatsServer, type NatsServer, startNatsServer } from "./fixtures/nats-server.ts";
 
 const text = (event: WatchEvent): string => (event.type === "current" ? "--" : `${event.entry.operation} ${new TextDecoder().decode(event.entry.value)}`);
 
-describe("buckets in process", () => {
-  for (const [title, check] of Object.entries(kvCases))
-    test(title, () => {
-      const buckets = createMemoryBuckets();
-      const source = (): BucketSource => ({ openBucket: buckets.open, [Symbol.asyncDispose]: () => Promise.resolve() });
-      return check(() => Promise.resolve([source(), source()]));
-    });
-});
-
+// The rules of buckets themselves, items 47 to 50, run with the whole suite in conformance.test.ts; here is what only a server can do.
 describe.skipIf(!hasNatsServer())("buckets on JetStream of a real nats-server (apt-get install nats-server)", () => {
   let server: NatsServer;
   beforeAll(async () => {
@@ -25,11 +15,6 @@ describe.skipIf(!hasNatsServer())("buckets on JetStream of a real nats-server (a
   afterAll(async () => server[Symbol.asyncDispose]());
 
   const dial = (url = server.url): Promise<NatsConnection> => connect({ servers: url, maxReconnectAttempts: -1, reconnectTimeWait: 50 });
-  const source = async (): Promise<BucketSource> => {
-    const connection = await dial();
-    return { openBucket: (name, options) => openNatsBucket(connection, name, options), [Symbol.asyncDispose]: () => connection.close() };
-  };
-  for (const [title, check] of Object.entries(kvCases)) test(title, () => check(async () => [await source(), await source()]));
 
   test("48 watch: the server is killed and comes back; no revision is lost or told twice, nothing expires meanwhile that was refreshed", async () => {
     await using own = await startNatsServer();

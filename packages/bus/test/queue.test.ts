@@ -1,13 +1,9 @@
 import { connect, type NatsConnection } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createMemoryQueues, openNatsQueue } from "@opencf/bus/queue";
-import { queueCases } from "../src/queue/conformance.ts";
+import { openNatsQueue } from "@opencf/bus/queue";
 import { hasNatsServer, type NatsServer, startNatsServer } from "./fixtures/nats-server.ts";
 
-describe("work queues in process", () => {
-  for (const [title, check] of Object.entries(queueCases)) test(title, () => check(() => Promise.resolve(createMemoryQueues())), 20_000);
-});
-
+// The rules of work queues, item 52, run with the whole suite in conformance.test.ts; here is what only a server can do.
 describe.skipIf(!hasNatsServer())("work queues on JetStream, on a real nats-server (apt-get install nats-server)", () => {
   let server: NatsServer;
   let connection: NatsConnection;
@@ -19,7 +15,6 @@ describe.skipIf(!hasNatsServer())("work queues on JetStream, on a real nats-serv
     await connection.close();
     await server[Symbol.asyncDispose]();
   });
-  for (const [title, check] of Object.entries(queueCases)) test(title, () => check(() => Promise.resolve({ open: (name, options) => openNatsQueue(connection, name, options) })), 20_000);
 
   test("52: a worker whose connection breaks gives its jobs back", async () => {
     await using queue = await openNatsQueue(connection, "broken", { ackWaitMs: 400 });
