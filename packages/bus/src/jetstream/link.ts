@@ -24,8 +24,10 @@ export function linkOf(connection: NatsConnection): Link {
       if (type === "disconnect") tell(false);
       else if (type === "reconnect") tell(true);
     }
-    tell(false);
-  })();
+  })().catch(() => undefined);
+  // Told even if it was away already: now it stays away.
+  const ended = (): void => tell(false);
+  void connection.closed().then(ended, ended);
   const link: Link = {
     get up() {
       return up;

@@ -1,5 +1,7 @@
 import type { Msg, MsgHdrs, NatsConnection } from "nats";
 import { BusError, type BusErrorCode } from "../../errors.ts";
+import { linkOf, orLost } from "../../jetstream/link.ts";
+import { orAborted } from "../../jetstream/wait.ts";
 
 export interface RequestOptions {
   headers?: MsgHdrs;
@@ -61,78 +63,21 @@ function clientError(cause: unknown, subject: string): BusError {
   return new BusError(mapped, `JetStream: ${message}`, { cause, retryable: retryable.has(mapped) });
 }
 
-interface Link {
-  readonly connected: boolean;
-  readonly listeners: Set<(connected: boolean) => void>;
-}
-
-// One reader of the client's status for each connection, however many buckets are open on it.
-const links = new WeakMap<NatsConnection, Link>();
-
-function linkOf(connection: NatsConnection): Link {
-  let link = links.get(connection);
-  if (link) return link;
-  let connected = !connection.isClosed() && connection.info !== undefined;
-  const listeners = new Set<(connected: boolean) => void>();
-  const become = (next: boolean): void => {
-    if (connected === next) return;
-    connected = next;
-    for (const listen of [...listeners]) listen(next);
-  };
-  void (async () => {
-    for await (const { type } of connection.status())
-      if (String(type) === "disconnect") become(false);
-      else if (String(type) === "reconnect") become(true);
-  })().catch(() => undefined);
-  // Told even if it was away already: now it stays away.
-  const ended = (): void => {
-    connected = false;
-    for (const listen of [...listeners]) listen(false);
-  };
-  void connection.closed().then(ended, ended);
-  link = {
-    get connected() {
-      return connected && !connection.isClosed();
-    },
-    listeners,
-  };
-  links.set(connection, link);
-  return link;
-}
-
 export function createJetStream(connection: NatsConnection, timeoutMs: number): JetStream {
   const link = linkOf(connection);
-  const onStatus = (listen: (connected: boolean) => void): Disposable => {
-    link.listeners.add(listen);
-    return { [Symbol.dispose]: () => void link.listeners.delete(listen) };
-  };
+  const connected = (): boolean => link.up && !connection.isClosed();
 
   /** Ends with the answer, the deadline, the signal or the connection, whichever is first; a write may have been done all the same. */
   const request = async (subject: string, data: Uint8Array | string, { headers, signal }: RequestOptions = {}): Promise<Msg> => {
     signal?.throwIfAborted();
     if (connection.isClosed()) throw new BusError("BUS_CLOSED", "this connection to the bus is closed");
     // The client would keep it and send it some time later.
-    if (!link.connected) throw new BusError("BUS_DISCONNECTED", "the bus is away", { retryable: true });
-    let stop = (): void => undefined;
-    const ended = new Promise<never>((_, reject) => {
-      const aborted = (): void => reject(signal?.reason);
-      signal?.addEventListener("abort", aborted, { once: true });
-      const left = onStatus((connected) => !connected && reject(new BusError("BUS_DISCONNECTED", "the bus went away before it answered", { retryable: true })));
-      stop = () => {
-        signal?.removeEventListener("abort", aborted);
-        left[Symbol.dispose]();
-      };
-    });
-    ended.catch(() => undefined);
-    const answered = connection.request(subject, data, { timeout: timeoutMs, ...(headers && { headers }) });
-    answered.catch(() => undefined);
+    if (!connected()) throw new BusError("BUS_DISCONNECTED", "the bus is away", { retryable: true });
     try {
-      return await Promise.race([answered, ended]);
+      return await orAborted(orLost(connection, connection.request(subject, data, { timeout: timeoutMs, ...(headers && { headers }) })), signal);
     } catch (cause) {
-      if (signal?.aborted && cause === signal.reason) throw cause;
+      signal?.throwIfAborted();
       throw clientError(cause, subject);
-    } finally {
-      stop();
     }
   };
   const answer = async <T>(subject: string, data: Uint8Array | string, options?: RequestOptions): Promise<T> => {
@@ -143,9 +88,9 @@ export function createJetStream(connection: NatsConnection, timeoutMs: number): 
   return {
     connection,
     get connected() {
-      return link.connected;
+      return connected();
     },
-    onStatus,
+    onStatus: (listen) => ({ [Symbol.dispose]: link.on(listen) }),
     api: (operation, body, options) => answer(`$JS.API.${operation}`, body ? JSON.stringify(body) : "", options),
     store: async (subject, data, options) => (await answer<{ seq: number }>(subject, data, options)).seq,
   };
