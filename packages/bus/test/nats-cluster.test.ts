@@ -1,152 +1,184 @@
-import { Type } from "@sinclair/typebox";
 import { describe, expect, test } from "vitest";
-import { type Bus, createBus, natsTransport } from "@opencf/bus";
-import { BusError } from "../src/errors.ts";
-import { buffer, drop, latestPerKey } from "../src/policy.ts";
-import { message } from "../src/schema.ts";
-import { type NatsCluster, startNatsCluster } from "./fixtures/nats-cluster.ts";
+import { type Crew, startCrew } from "./fixtures/cluster-crew.ts";
+import { linesOf, promisedTo, stalledMs } from "./fixtures/cluster-judge.ts";
+import { startNatsCluster } from "./fixtures/nats-cluster.ts";
 import { hasNatsServer, type NatsServer } from "./fixtures/nats-server.ts";
 
 /** How long all servers are away: a minute in the long form. */
 const outageMs = process.env["OPENCF_LONG"] ? 60_000 : 8_000;
+const processes = 5;
 const clients = 50;
 const requestsPerSecond = 200;
+/** The promise: so long after a server is there every client is back. */
 const backWithinMs = 5_000;
+/** A request that the connection left alone fails by then: two turns of an event loop, and a machine with other things to do. */
+const cutWithinMs = 500;
+const maxRssBytes = 256 * 1_048_576;
+const maxGrowthBytes = 128 * 1_048_576;
 
-const known = { about: "For this test.", from: "component", to: "component" } as const;
-const heartbeat = message("test.heartbeat", Type.Object({ client: Type.Integer() }), { ...known, onDisconnect: drop });
-const state = message("test.state", Type.Object({ client: Type.Integer(), outage: Type.Integer(), step: Type.Integer() }), { ...known, onDisconnect: latestPerKey("client") });
-const event = message("test.event", Type.Object({ id: Type.String() }), { ...known, id: "id", onDisconnect: buffer(1_000, 300_000) });
-const command = message("test.{client}.command", Type.Object({ id: Type.String() }), { ...known, id: "id", reply: Type.Object({ by: Type.Integer() }) });
-
-interface Client {
-  readonly bus: Bus;
-  readonly index: number;
-  /** Times at which it went and came, in ms. */
-  awayMs: number | undefined;
-  backMs: number;
-  outages: number;
+interface Stage {
+  readonly name: string;
+  readonly killedMs: number;
+  /** From then on a server was there that stayed. */
+  readonly thereMs: number;
+  readonly untilMs: number;
 }
 
-/** Everything that is said, and everything that arrived. */
-function createBooks() {
-  const count = () => {
-    const counts = new Map<string, number>();
-    return { counts, add: (key: string) => void counts.set(key, (counts.get(key) ?? 0) + 1) };
-  };
-  return { carriedOut: count(), events: count(), states: count(), heartbeats: count(), kept: new Set<string>(), latest: new Set<string>(), answered: 0, failed: new Map<string, number>() };
-}
-type Books = ReturnType<typeof createBooks>;
+const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
 
-/** What was said while the bus was away and has not arrived. */
-const missing = ({ kept, latest, events, states }: Books): string[] => [...[...kept].filter((id) => !events.counts.has(id)), ...[...latest].filter((key) => !states.counts.has(key))];
-
-async function startClient(cluster: NatsCluster, index: number, books: Books): Promise<Client> {
-  const bus = await createBus({ transport: natsTransport({ servers: cluster.urls, staleAfterMs: 3_000 }), lanes: "single", name: `client/${index}` });
-  const client: Client = { bus, index, awayMs: undefined, backMs: 0, outages: 0 };
-  bus.subscribe(command, ({ body, respond }) => {
-    books.carriedOut.add(body.id);
-    respond({ by: index });
-  }, { params: { client: String(index) }, once: true });
-  bus.on(({ type }) => {
-    if (type === "connected") {
-      client.awayMs = undefined;
-      client.backMs = Date.now();
+/** Events said in a span: arrivals that were promised, those there were, those promised and missing, and events whose time is not over. */
+function judgeEvents({ books }: Crew, fromMs: number, toMs: number): { promised: number; arrived: number; missing: string[]; open: number } {
+  const lines = linesOf(books, clients);
+  const judged = { promised: 0, arrived: 0, missing: [] as string[], open: 0 };
+  for (const said of books.said.filter(({ atMs }) => atMs >= fromMs && atMs < toMs)) {
+    const when = promisedTo(said, lines);
+    if (!when || when.toMs > Date.now()) judged.open++;
+    for (const [subscriber, line] of lines.entries()) {
+      const there = books.heard.get(subscriber)?.has(said.id) === true;
+      const promised = when !== undefined && line.up(when.fromMs, when.toMs);
+      if (there) judged.arrived++;
+      if (promised) judged.promised++;
+      if (promised && !there) judged.missing.push(`${said.id}${said.away ? " (away)" : ""} to ${subscriber}`);
     }
-    if (type !== "disconnected") return;
-    client.awayMs = Date.now();
-    const outage = ++client.outages;
-    for (const part of [1, 2]) {
-      const id = `event ${index}/${outage}/${part}`;
-      books.kept.add(id);
-      bus.publish(event, { id });
-    }
-    for (const step of [1, 2, 3]) bus.publish(state, { client: index, outage, step });
-    books.latest.add(`${index}/${outage}/3`);
-  });
-  return client;
+  }
+  return judged;
 }
 
-/** Heartbeats of all, and requests from anybody to anybody; a request that fails is repeated under the same id, as a careful sender does. */
-function startTraffic(all: readonly Client[], books: Books): AsyncDisposable {
-  let n = 0;
-  const running = new Set<Promise<void>>();
-  const ask = async (from: Client, to: Client, id: string): Promise<void> => {
-    for (let attempt = 0; attempt < 4; attempt++)
-      try {
-        const { by } = await from.bus.request(command, { id }, { params: { client: String(to.index) }, timeoutMs: 700 });
-        expect(by).toBe(to.index);
-        return void books.answered++;
-      } catch (error) {
-        if (!(error instanceof BusError)) throw error;
-        books.failed.set(error.code, (books.failed.get(error.code) ?? 0) + 1);
-        await new Promise((done) => setTimeout(done, 100));
-      }
-  };
-  const requests = setInterval(() => {
-    for (let i = 0; i < requestsPerSecond / 20; i++) {
-      const from = all[n++ % clients] as Client;
-      const each = ask(from, all[Math.floor(Math.random() * clients)] as Client, `command ${n}`).finally(() => running.delete(each));
-      running.add(each);
+/** Heartbeats that were kept: what was superseded and arrived all the same, and newest ones that did not arrive where they were promised. */
+function judgeBeats({ books }: Crew): { newest: number; wrong: string[] } {
+  const lines = linesOf(books, clients);
+  const wrong: string[] = [];
+  let newest = 0;
+  for (const { client, atMs, seqs } of books.kept) {
+    const when = promisedTo({ id: "", client, atMs, away: true }, lines);
+    for (const [listener, heard] of books.beats) {
+      for (const seq of seqs.slice(0, -1)) if (heard.has(`${client}/${seq}`)) wrong.push(`${client}/${seq} was superseded, ${listener} heard it`);
+      if (!when || !lines[listener]?.up(when.fromMs, when.toMs)) continue;
+      newest++;
+      if (!heard.has(`${client}/${seqs.at(-1)}`)) wrong.push(`${client}/${seqs.at(-1)} was the newest, ${listener} did not hear it`);
     }
-  }, 50);
-  const heartbeats = setInterval(() => all.forEach(({ bus, index }) => bus.publish(heartbeat, { client: index })), 1_000);
-  return {
-    async [Symbol.asyncDispose]() {
-      clearInterval(requests);
-      clearInterval(heartbeats);
-      await Promise.all(running);
-    },
-  };
+  }
+  return { newest, wrong };
+}
+
+/**
+ * The longest way back in a stage. What the promise cannot cover is the time in which the machine did not let the client's process run,
+ * which shows as timers that come late in it; that is measured there and taken off, so that a busy machine does not break the promise
+ * and a slow client does.
+ */
+function worstBackMs({ books, processOf }: Crew, { thereMs, killedMs, untilMs }: Stage): { came: number; rawMs: number; ms: number } {
+  const worst = { came: 0, rawMs: 0, ms: 0 };
+  for (const [client, { changes }] of linesOf(books, clients).entries())
+    for (const { connected, atMs } of changes) {
+      if (!connected || atMs < killedMs || atMs >= untilMs) continue;
+      worst.came++;
+      worst.rawMs = Math.max(worst.rawMs, atMs - thereMs);
+      worst.ms = Math.max(worst.ms, atMs - thereMs - stalledMs(books.stalls.get(processOf(client)) ?? [], { fromMs: thereMs, toMs: atMs }));
+    }
+  return worst;
+}
+
+const twice = (counts: ReadonlyMap<string, number>): string[] => [...counts].filter(([, n]) => n > 1).map(([key, n]) => `${key}: ${n} times`);
+function countsOf(keys: readonly string[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const key of keys) counts.set(key, (counts.get(key) ?? 0) + 1);
+  return counts;
 }
 
 describe.skipIf(!hasNatsServer())("a cluster whose servers are killed", () => {
-  test(`${clients} clients come back within ${backWithinMs} ms, nothing is done twice, what was kept arrives once`, { timeout: outageMs + 100_000 }, async () => {
-    await using cluster = await startNatsCluster(3);
-    const books = createBooks();
-    const all = await Promise.all(Array.from({ length: clients }, (_, index) => startClient(cluster, index, books)));
-    const listener = await createBus({ transport: natsTransport({ servers: cluster.urls }), lanes: "single", name: "listener" });
-    listener.subscribe(event, ({ body }) => books.events.add(body.id));
-    listener.subscribe(state, ({ body }) => books.states.add(`${body.client}/${body.outage}/${body.step}`));
-    listener.subscribe(heartbeat, ({ body }) => books.heartbeats.add(String(body.client)));
-    await Promise.all([listener, ...all.map(({ bus }) => bus)].map((bus) => bus.flush()));
+  test(`${clients} clients in ${processes} processes come back within ${backWithinMs} ms, nothing is done twice, what was kept arrives once`, { timeout: outageMs + 150_000 }, async () => {
+    await using cluster = await startNatsCluster(3, { jetStream: false });
+    await using crew = await startCrew({ servers: cluster.urls, processes, clientsEach: clients / processes, perSecond: requestsPerSecond });
+    const { books } = crew;
+    const connected = (): number => linesOf(books, clients).filter((line) => line.connected).length;
+    /** Answers a second over three seconds in which nothing happens. */
+    const rate = async (): Promise<number> => {
+      const [before, atMs] = [books.answered, Date.now()];
+      await pause(3_000);
+      return Math.round((books.answered - before) * 1_000 / (Date.now() - atMs));
+    };
 
-    /** Kills servers, and sees to it that all clients are back in time, counted from `thereMs`: when a server is there for them. */
-    const kill = async (nodes: readonly NatsServer[], awayMs = 0): Promise<void> => {
-      const answeredBefore = books.answered;
+    const kill = async (name: string, nodes: readonly NatsServer[], awayMs = 0): Promise<Stage> => {
+      const killedMs = Date.now();
       await Promise.all(nodes.map((node) => node.kill()));
-      const survivors = nodes.length < cluster.nodes.length;
-      let thereMs = Date.now();
-      if (!survivors) {
-        await expect.poll(() => all.filter(({ bus }) => bus.connected).length, { timeout: 5_000 }).toBe(0);
-        await new Promise((done) => setTimeout(done, awayMs));
+      let thereMs = killedMs;
+      if (nodes.length === cluster.nodes.length) {
+        await expect.poll(connected, { timeout: 5_000 }).toBe(0);
+        await pause(awayMs - (Date.now() - killedMs));
         await nodes[0]?.restart();
         thereMs = Date.now();
       }
-      await expect.poll(() => all.filter(({ bus }) => !bus.connected).map(({ index }) => index), { timeout: backWithinMs + 5_000, interval: 20 }).toEqual([]);
-      expect(Math.max(...all.map(({ backMs }) => backMs)) - thereMs).toBeLessThan(backWithinMs);
+      // Longer than the promise, which is judged by the clients' own times in the end: some went, all came, and all told.
+      await expect.poll(() => {
+        const { length } = books.statuses.filter(({ atMs, connected: up }) => atMs >= killedMs && !up);
+        return length > 0 && linesOf(books, clients).filter((line) => !line.connected || line.backMs > Date.now() - 500).length;
+      }, { timeout: 20_000, interval: 50, message: "clients that are not back" }).toBe(0);
+      const backMs = Date.now();
       await Promise.all(nodes.map((node) => node.restart()));
-      // All that was kept has arrived, and conversation goes on.
-      await expect.poll(() => missing(books), { timeout: 10_000 }).toEqual([]);
-      await expect.poll(() => books.answered - answeredBefore, { timeout: 10_000 }).toBeGreaterThan(requestsPerSecond);
+      await expect.poll(() => judgeEvents(crew, killedMs, backMs), { timeout: 15_000, interval: 200 }).toMatchObject({ missing: [], open: 0 });
+      const before = books.answered;
+      await expect.poll(() => books.answered - before, { timeout: 15_000 }).toBeGreaterThan(requestsPerSecond / 4);
+      expect(crew.exits).toEqual([]);
+      return { name, killedMs, thereMs, untilMs: Date.now() };
     };
 
-    {
-      await using _ = startTraffic(all, books);
-      const [one, two, three] = cluster.nodes as [NatsServer, NatsServer, NatsServer];
-      await expect.poll(() => books.answered, { timeout: 5_000 }).toBeGreaterThan(requestsPerSecond);
-      for (const node of [one, two, three]) await kill([node]);
-      await kill([one, two]);
-      await kill([one, two, three], outageMs);
-    }
+    const steady = await rate();
+    const [one, two, three] = cluster.nodes as [NatsServer, NatsServer, NatsServer];
+    const stages = [
+      await kill("the first", [one]), await kill("the second", [two]), await kill("the third", [three]),
+      await kill("two at once", [one, two]), await kill(`all for ${outageMs / 1_000} s`, [one, two, three], outageMs),
+    ];
+    const after = await rate();
+    const stoppedMs = Date.now();
+    const ends = await crew.stop(20_000);
 
-    const twice = ({ counts }: { counts: ReadonlyMap<string, number> }) => [...counts].filter(([, times]) => times > 1);
-    expect(twice(books.carriedOut)).toEqual([]);
-    expect(twice(books.events)).toEqual([]);
-    expect([...books.latest].filter((key) => books.states.counts.get(key) !== 1)).toEqual([]);
-    expect([...books.states.counts.keys()].filter((key) => !books.latest.has(key))).toEqual([]);
-    expect(books.heartbeats.counts.size).toBe(clients);
-    expect(books.kept.size).toBeGreaterThanOrEqual(2 * clients);
-    await Promise.all([listener, ...all.map(({ bus }) => bus)].map((bus) => bus[Symbol.asyncDispose]()));
+    const events = judgeEvents(crew, 0, stoppedMs - 1_500);
+    const said = books.said.filter(({ atMs }) => atMs < stoppedMs - 1_500);
+    const beats = judgeBeats(crew);
+    const backs = stages.map((stage) => ({ stage: stage.name, ...worstBackMs(crew, stage) }));
+    const cut = books.cut.map((span) => span.toMs - span.fromMs - Math.max(...[...books.stalls.values()].map((stalls) => stalledMs(stalls, span))));
+    const slowestCut = cut.reduce((worst, ms) => Math.max(worst, ms), 0);
+    const mostRss = Math.max(...[...books.rss.values()].map(({ mostBytes }) => mostBytes));
+    const growth = Math.max(...[...books.rss.values()].map(({ firstBytes, mostBytes }) => mostBytes - firstBytes));
+    const stalls = [...books.stalls.values()].flat().map(({ fromMs, toMs }) => toMs - fromMs);
+    const awayEvents = said.filter(({ away }) => away);
+    console.info([
+      ...backs.map(({ stage, came, ms, rawMs }) => `killed ${stage}: ${came} clients had to come back, the last after ${ms} ms (${rawMs} ms with what the machine took)`),
+      `commands: ${books.asked} asked, ${books.answered} answered, ${books.givenUp} given up, ${books.handled.length} run, ${books.deliveries} delivered; ${steady}/s before, ${after}/s after`,
+      `failed attempts: ${JSON.stringify(books.failed)}; ${cut.length} without a connection, the slowest took ${slowestCut} ms`,
+      `events: ${said.length} said, ${awayEvents.length} of them away; of ${said.length * clients} possible arrivals ${events.promised} promised, ${events.arrived} there, ${events.missing.length} promised and missing`,
+      `heartbeats: ${books.kept.length} runs kept, ${books.kept.reduce((sum, { seqs }) => sum + seqs.length, 0)} heartbeats in them, ${beats.newest} arrivals promised`,
+      `memory of a process: ${Math.round(mostRss / 1e6)} MB at most, grown by ${Math.round(growth / 1e6)} MB; longest stall ${Math.max(0, ...stalls)} ms`,
+    ].join("\n"));
+
+    expect(ends).toEqual(Array.from({ length: processes }, () => "0"));
+    expect(books.problems).toEqual([]);
+    for (const { stage, came, ms } of backs) {
+      expect(came, stage).toBeGreaterThan(0);
+      expect(ms, stage).toBeLessThan(backWithinMs);
+    }
+    expect(backs.at(-1)?.came).toBe(clients);
+    // Each command once, also those that were asked again after the answer; all that were answered were run.
+    expect(twice(countsOf(books.handled))).toEqual([]);
+    expect(books.deliveries).toBeGreaterThan(books.handled.length);
+    expect(books.handled.length).toBeGreaterThanOrEqual(books.answered);
+    for (const [client, heard] of books.heard) expect(twice(heard), `events of ${client}`).toEqual([]);
+    expect(events.missing).toEqual([]);
+    // Enough was promised, or nothing would have been judged.
+    expect(events.promised).toBeGreaterThan(said.length * clients / 3);
+    expect(awayEvents.length).toBeGreaterThanOrEqual(2 * clients);
+    for (const [listener, heard] of books.beats) {
+      expect(twice(heard), `heartbeats at ${listener}`).toEqual([]);
+      expect(new Set([...heard.keys()].map((key) => key.split("/")[0])).size).toBe(clients);
+    }
+    expect(beats.wrong).toEqual([]);
+    expect(beats.newest).toBeGreaterThanOrEqual(clients);
+    expect(slowestCut).toBeLessThan(cutWithinMs);
+    for (const each of [steady, after]) {
+      expect(each).toBeGreaterThan(requestsPerSecond * 0.75);
+      expect(each).toBeLessThan(requestsPerSecond * 1.5);
+    }
+    expect(mostRss).toBeLessThan(maxRssBytes);
+    expect(growth).toBeLessThan(maxGrowthBytes);
   });
 });
