@@ -3,10 +3,10 @@ import { buffer, latestPerKey } from "../policy.ts";
 import { message } from "../schema.ts";
 import { Counts, Nothing, Strings, Text } from "./shapes/common.ts";
 import {
-  Advertise, Exited, filterFields, FoundInstance, Heartbeat, Hello, InstanceFilter, Limits, olderFilter, olderFilterWords, olderHeartbeat, olderHeartbeatWords,
+  Advertise, Exited, filterFields, FoundInstance, Heartbeat, Hello, InstanceFilter, Limits, olderExited, olderExitedWords, olderFilter, olderFilterWords, olderHeartbeat, olderHeartbeatWords,
   olderStart, olderStartWords, StartMessage, Stats, Status,
 } from "./shapes/instance.ts";
-import { defaulted, textual } from "./shapes/older.ts";
+import { absent, all, defaulted, textual } from "./shapes/older.ts";
 
 export {
   Advertise, Exited, FoundInstance, Heartbeat, HeartbeatEntry, Hello, InstanceFilter, Limits, LogSource, StartMessage, Stats, Status, Usage,
@@ -72,13 +72,14 @@ export const deaShutdown = message("dea.shutdown", Type.Object({
 export const dropletExited = message("droplet.exited", Exited, {
   about: `An instance has ended. Controllers that record crashes share the group \`${crashQueue}\`.`,
   from: ["executor"], to: ["health-manager", "controller"], era: "v1-v2c", onDisconnect: buffer(10_000, 300_000),
-  upgrade: textual("droplet", "version"), older: dropletWords,
+  upgrade: olderExited, older: olderExitedWords,
 });
 export const dropletUpdated = message("droplet.updated", Type.Object({ droplet: Type.String(), cc_partition: Type.Optional(Type.String()) }), {
   about: "What is wanted of this app has changed.", from: ["controller"], to: ["health-manager"], era: "v1-v2a",
-  onDisconnect: latestPerKey("droplet"), upgrade: textual("droplet"), older: dropletWords,
+  onDisconnect: latestPerKey("droplet"), upgrade: all(textual("droplet"), absent("cc_partition")), older: `${dropletWords}; null as \`cc_partition\``,
 });
 export const dropletStatus = message("droplet.status", Nothing, {
   about: "What does every instance use? One answer for each that starts or runs.", from: ["tool"], to: ["executor"], era: "v1-v2a", lane: "bulk",
-  reply: Type.Composite([Type.Omit(Stats, ["usage"]), Type.Partial(Type.Pick(Stats, ["usage"]))]),
+  // Executors of 2012 and 2013 knew no more than this of themselves (dea_ng `DropletStatusResponse`).
+  reply: Type.Composite([Type.Pick(Stats, ["name", "uris"]), Type.Partial(Type.Omit(Stats, ["name", "uris"]))]),
 });

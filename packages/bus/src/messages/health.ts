@@ -3,11 +3,15 @@ import { buffer } from "../policy.ts";
 import { message } from "../schema.ts";
 import { Nothing } from "./shapes/common.ts";
 import { AppState, AppVersion, HmRequest, StartInstances, StopInstances, Troubles } from "./shapes/health.ts";
-import { each, textual } from "./shapes/older.ts";
+import { absent, each, eachValue, textual } from "./shapes/older.ts";
 
 export { AppState, AppVersion, HmRequest, StartInstances, StopInstances, Troubles } from "./shapes/health.ts";
 
 const number = { upgrade: textual("droplet", "version"), older: "a number as `droplet`" } as const;
+/** HM9000 writes null for a list that it does not have (`models/app.go`). */
+const nulls = absent("instance_heartbeats", "crash_counts");
+const nullWords = "null as a list that is not known";
+const unknown = { one: { upgradeReply: nulls, olderReply: nullWords }, all: { upgradeReply: eachValue(nulls), olderReply: nullWords } } as const;
 /** One of the controllers takes it; what is a minute old the health manager says again. */
 const order = { from: ["health-manager"], to: ["controller"], queue: "cc", onDisconnect: buffer(1_000, 60_000) } as const;
 
@@ -45,10 +49,11 @@ export const hmStop = message("hm9000.stop", Type.Object({
 }), { about: "This instance should not be. The controller checks again before it acts.", era: "v2b", id: "message_id", ...order });
 export const appState = message("app.state", AppVersion, {
   about: "What runs of this app, and how often did it crash? `{}` where nothing fresh is known.", from: ["controller"], to: ["health-manager"], era: "v2b", lane: "bulk", reply: AppState,
+  ...unknown.one,
 });
 export const appStateBulk = message("app.state.bulk", Type.Array(AppVersion), {
   about: "The same for up to 50 apps; the answer has an entry per guid.", from: ["controller"], to: ["health-manager"], era: "v2b", lane: "bulk",
-  reply: Type.Record(Type.String(), AppState),
+  reply: Type.Record(Type.String(), AppState), ...unknown.all,
 });
 
 const BulkCredentials = Type.Object({ user: Type.String(), password: Type.String() });

@@ -2,7 +2,7 @@ import { Type } from "@sinclair/typebox";
 import { buffer, latestPerKey } from "../policy.ts";
 import { message } from "../schema.ts";
 import { Nothing, Port, Strings } from "./shapes/common.ts";
-import { defaulted, textual } from "./shapes/older.ts";
+import { absent, all, defaulted, textual } from "./shapes/older.ts";
 
 /** What a router says of itself, at start and when greeted (gorouter `mbus`). Both numbers are seconds. */
 export const RouterStart = Type.Object({
@@ -46,8 +46,10 @@ export const Registration = Type.Object({
 /** The routers of 2011 told `{id, version}` and kept to the times that have stayed the usual ones. */
 const start2011 = defaulted({ hosts: [], minimumRegisterIntervalInSeconds: 20, pruneThresholdInSeconds: 120 });
 const start2011Words = "`{id, version}` of the first routers: no hosts, an interval of 20 s and a threshold of 120 s";
-const registration2011 = textual("app", "private_instance_id", "private_instance_index");
-const registration2011Words = "numbers as `app`, `private_instance_id` and `private_instance_index`";
+const registration2011 = all(
+  textual("app", "private_instance_id", "private_instance_index"), absent("app", "dea", "private_instance_id", "private_instance_index", "route_service_url"),
+);
+const registration2011Words = "numbers as `app`, `private_instance_id` and `private_instance_index`; null as one of these, `dea` or `route_service_url`";
 
 /** A silent endpoint leaves the routers' tables after this (gorouter `droplet_stale_threshold`). */
 const staleMs = 120_000;

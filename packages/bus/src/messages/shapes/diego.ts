@@ -1,9 +1,24 @@
 import { Type } from "@sinclair/typebox";
 import { EgressRule, Strings, Text } from "./common.ts";
+import { all, each, renamed, textual, type Upgrade } from "./older.ts";
 
 const Environment = Type.Optional(Type.Union([Type.Array(Type.Object({ name: Type.String(), value: Type.String() })), Type.Null()]));
 const Rules = Type.Optional(Type.Union([Type.Array(EgressRule), Type.Null()]));
 const Count = Type.Optional(Type.Integer({ minimum: 0 }));
+
+/** A variable without a value, as the v2 API takes it. */
+const unset: Upgrade = (body) => (body["value"] === null ? { ...body, value: "" } : body);
+const olderVariables: Upgrade = each("environment", all(renamed("key", "name"), textual("value"), unset));
+export const olderBuild = olderVariables;
+export const olderBuildWords = "variables as `{key, value}`; a number or null as value";
+
+/** The controllers of spring 2014 named an app and its version where later ones name a process. */
+const processOf2014: Upgrade = (body) => {
+  const { app_id: app, app_version: version } = body;
+  return body["process_guid"] === undefined && typeof app === "string" && typeof version === "string" ? { ...body, process_guid: `${app}-${version}` } : body;
+};
+export const olderDesire: Upgrade = all(processOf2014, olderVariables);
+export const olderDesireWords = `\`app_id\` and \`app_version\` without \`process_guid\`; ${olderBuildWords}`;
 
 /** A process as Diego should run it (runtime-schema `cc_messages`). Sizes in MB of 2^20 bytes. */
 export const DiegoDesire = Type.Object({

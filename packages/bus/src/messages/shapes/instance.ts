@@ -1,6 +1,6 @@
 import { Type } from "@sinclair/typebox";
 import { Counts, Credentials, EgressRule, Fields, Strings, Text } from "./common.ts";
-import { defaulted, each, textual, type Upgrade, within } from "./older.ts";
+import { absent, all, defaulted, each, textual, type Upgrade, within } from "./older.ts";
 
 const Flag = Type.Optional(Type.Union([Type.Boolean(), Type.Null()]));
 
@@ -55,8 +55,8 @@ export const StartMessage = Type.Object({
 
 /** The sizes that a v1 executor took where a start message named none. */
 const limitsOf2011 = { mem: 512, disk: 256, fds: 1_024 };
-export const olderStart: Upgrade = (body) => within("limits", defaulted(limitsOf2011))(defaulted({ limits: limitsOf2011 })(textual("droplet", "version")(body)));
-export const olderStartWords = "a number as `droplet`; missing `limits` are 512 MB, 256 MB and 1024 files";
+export const olderStart: Upgrade = (body) => within("limits", defaulted(limitsOf2011))(defaulted({ limits: limitsOf2011 })(absent("cc_partition", "stack")(textual("droplet", "version")(body))));
+export const olderStartWords = "a number as `droplet`; null as `cc_partition` or `stack`; missing `limits` are 512 MB, 256 MB and 1024 files";
 
 /** Present, non-empty filters are ANDed; none means every instance of the app. States compare without case. */
 export const filterFields = {
@@ -133,9 +133,9 @@ export const Heartbeat = Type.Object({ dea: Type.String(), droplets: Type.Array(
 
 /** v1 called a crashed instance that was then stopped DELETED. */
 const statesOf2011: Upgrade = (body) => (body["state"] === "DELETED" ? { ...body, state: "STOPPED" } : body);
-const entryOf2011: Upgrade = (body) => statesOf2011(textual("droplet", "version")(body));
+const entryOf2011: Upgrade = all(textual("droplet", "version"), absent("cc_partition"), statesOf2011);
 export const olderHeartbeat: Upgrade = each("droplets", entryOf2011);
-export const olderHeartbeatWords = "a number as `droplet`; the state DELETED is STOPPED";
+export const olderHeartbeatWords = "a number as `droplet`; null as `cc_partition`; the state DELETED is STOPPED";
 
 /** `exit_status` is -1 where it is not known; `crash_timestamp` is seconds since the epoch, only of crashes. */
 export const Exited = Type.Object({
@@ -152,6 +152,9 @@ export const Exited = Type.Object({
   log_tail: Type.Optional(Strings),
 });
 
+export const olderExited: Upgrade = all(textual("droplet", "version"), absent("cc_partition", "exit_status", "exit_description"));
+export const olderExitedWords = "a number as `droplet`; null as `cc_partition`, `exit_status` or `exit_description`";
+
 /** Who an executor is; `port` is that of its file viewer. */
 export const Hello = Type.Object({ id: Type.String(), ip: Type.String(), port: Type.Optional(Type.Integer()), version: Type.Optional(Type.String()) });
 
@@ -162,12 +165,12 @@ export const Status = Type.Composite([Hello, Type.Object({
   state: Type.Optional(Type.String()),
 })]);
 
-/** `url` is where the executor takes commands over HTTPS (v2c). */
+/** `url` is where the executor takes commands over HTTPS (v2c). Room has a fraction where the overcommit factor has one (dea_ng `ResourceManager`). */
 export const Advertise = Type.Object({
   id: Type.String(),
   stacks: Strings,
-  available_memory: Type.Integer(),
-  available_disk: Type.Optional(Type.Integer()),
+  available_memory: Type.Number(),
+  available_disk: Type.Optional(Type.Number()),
   app_id_to_count: Type.Optional(Counts),
   placement_properties: Type.Optional(Type.Object({ zone: Type.Optional(Type.String()) })),
   url: Text,

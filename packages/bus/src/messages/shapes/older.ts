@@ -28,6 +28,17 @@ export const defaulted = (values: Readonly<Body>): Upgrade => {
   };
 };
 
+/** Null in these fields counts as absent, as a receiver in Go or Ruby takes it. */
+export const absent = (...names: readonly string[]): Upgrade => (body) => {
+  let result = body;
+  for (const name of names) {
+    if (body[name] !== null) continue;
+    if (result === body) result = { ...body };
+    delete result[name];
+  }
+  return result;
+};
+
 /** A field goes by a new name, unless the new name is there already. */
 export const renamed = (from: string, to: string): Upgrade => (body) => {
   if (body[from] === undefined || body[to] !== undefined) return body;
@@ -57,6 +68,9 @@ export const each = (name: string, upgrade: Upgrade): Upgrade => (body) => {
   }
   return result ? { ...body, [name]: result } : body;
 };
+
+/** Every object that the body has under any name is upgraded. */
+export const eachValue = (upgrade: Upgrade): Upgrade => (body) => Object.keys(body).reduce((today, name) => within(name, upgrade)(today), body);
 
 export const all = (...upgrades: readonly Upgrade[]): Upgrade => (body) => upgrades.reduce((today, upgrade) => upgrade(today), body);
 

@@ -1,12 +1,12 @@
 import { Type } from "@sinclair/typebox";
 import { EgressRule, Fields, Strings, Text } from "./common.ts";
 import { Limits, LogSource, olderStart, StartMessage } from "./instance.ts";
-import { all, renamed, textual, type Upgrade, within } from "./older.ts";
+import { absent, all, renamed, textual, type Upgrade, within } from "./older.ts";
 
 const Commands = Type.Record(Type.String(), Type.String());
 
 export const StagerAdvertise = Type.Object({
-  id: Type.String(), stacks: Strings, available_memory: Type.Integer(), available_disk: Type.Optional(Type.Integer()),
+  id: Type.String(), stacks: Strings, available_memory: Type.Number(), available_disk: Type.Optional(Type.Number()),
 });
 
 /** `memory` says what `mem` says: stagers of the original read only that name. */
@@ -53,8 +53,8 @@ export const StagingRequest = Type.Object({
 });
 
 const olderProperties = within("properties", within("resources", renamed("memory", "mem")));
-export const olderStaging: Upgrade = all(textual("app_id", "task_id"), olderProperties, within("start_message", olderStart));
-export const olderStagingWords = "a number as `app_id`; `resources.memory` without `mem` is `mem`";
+export const olderStaging: Upgrade = all(textual("app_id", "task_id"), absent("stack"), olderProperties, within("start_message", olderStart));
+export const olderStagingWords = "a number as `app_id`; null as `stack`; `resources.memory` without `mem` is `mem`";
 
 /** The first answer: the task has been set up, or why not. */
 export const StagingSetup = Type.Object({ task_id: Type.String(), task_streaming_log_url: Text, error: Text });
