@@ -21,79 +21,84 @@ export interface InboxOptions<T> {
   bytesOf: (item: T) => number;
 }
 
-export function createInbox<T>({ maxItems, maxBytes, bytesOf }: InboxOptions<T>): Inbox<T> {
-  let items: (T | undefined)[] = [];
-  let head = 0;
-  let bytes = 0;
-  let dropped = 0;
-  let ended = false;
-  let failure: Error | undefined;
-  let waiting: { promise: Promise<void>; wake: () => void } | undefined;
-  const wake = (): void => {
-    waiting?.wake();
-    waiting = undefined;
-  };
-  const shift = (): T | undefined => {
-    if (head >= items.length) return undefined;
-    const item = items[head] as T;
+export function createInbox<T>(options: InboxOptions<T>): Inbox<T> {
+  return new BoundedInbox(options);
+}
+
+/** A class, since there is one for every subscription. */
+class BoundedInbox<T> implements Inbox<T> {
+  private readonly options: InboxOptions<T>;
+  private items: (T | undefined)[] = [];
+  private head = 0;
+  private waiting: { readonly promise: Promise<void>; readonly wake: () => void } | undefined = undefined;
+  pendingBytes = 0;
+  dropped = 0;
+  ended = false;
+  error: Error | undefined = undefined;
+
+  constructor(options: InboxOptions<T>) {
+    this.options = options;
+  }
+
+  get pending(): number {
+    return this.items.length - this.head;
+  }
+
+  push(item: T): void {
+    if (this.ended) return;
+    const { maxItems, maxBytes, bytesOf } = this.options;
+    const size = bytesOf(item);
+    while (this.pending > 0 && (this.pending >= maxItems || this.pendingBytes + size > maxBytes)) {
+      this.shift();
+      this.dropped++;
+    }
+    this.items.push(item);
+    this.pendingBytes += size;
+    this.wake();
+  }
+
+  shift(): T | undefined {
+    const { items } = this;
+    if (this.head >= items.length) return undefined;
+    const item = items[this.head] as T;
     // Emptied at once: what was read or forgotten must not stay in memory behind the head.
-    items[head++] = undefined;
-    bytes -= bytesOf(item);
-    if (head === items.length) {
-      items = [];
-      head = 0;
-    } else if (head > 1_024 && head * 2 > items.length) {
-      items = items.slice(head);
-      head = 0;
+    items[this.head++] = undefined;
+    this.pendingBytes -= this.options.bytesOf(item);
+    if (this.head === items.length) {
+      this.items = [];
+      this.head = 0;
+    } else if (this.head > 1_024 && this.head * 2 > items.length) {
+      this.items = items.slice(this.head);
+      this.head = 0;
     }
     return item;
-  };
-  return {
-    push(item) {
-      if (ended) return;
-      const size = bytesOf(item);
-      while (items.length > head && (items.length - head >= maxItems || bytes + size > maxBytes)) {
-        shift();
-        dropped++;
-      }
-      items.push(item);
-      bytes += size;
-      wake();
-    },
-    shift,
-    readable() {
-      if (items.length > head || ended) return Promise.resolve();
-      if (!waiting) {
-        let resolve = (): void => undefined;
-        waiting = { promise: new Promise<void>((done) => (resolve = done)), wake: () => resolve() };
-      }
-      return waiting.promise;
-    },
-    end(error) {
-      if (ended) return;
-      ended = true;
-      failure = error;
-      wake();
-    },
-    clear() {
-      items = [];
-      head = 0;
-      bytes = 0;
-    },
-    get pending() {
-      return items.length - head;
-    },
-    get pendingBytes() {
-      return bytes;
-    },
-    get dropped() {
-      return dropped;
-    },
-    get ended() {
-      return ended;
-    },
-    get error() {
-      return failure;
-    },
-  };
+  }
+
+  readable(): Promise<void> {
+    if (this.pending > 0 || this.ended) return Promise.resolve();
+    if (!this.waiting) {
+      let wake = (): void => undefined;
+      this.waiting = { promise: new Promise<void>((done) => (wake = done)), wake: () => wake() };
+    }
+    return this.waiting.promise;
+  }
+
+  end(error?: Error): void {
+    if (this.ended) return;
+    this.ended = true;
+    this.error = error;
+    this.wake();
+  }
+
+  clear(): void {
+    this.items = [];
+    this.head = 0;
+    this.pendingBytes = 0;
+  }
+
+  private wake(): void {
+    const { waiting } = this;
+    this.waiting = undefined;
+    waiting?.wake();
+  }
 }

@@ -16,10 +16,26 @@ export interface Clock {
 
 export const silentLogger: Logger = { info() {}, warn() {}, error() {} };
 
+/** What `setTimeout` can wait; with more it fires at once. */
+const longestMs = 2_147_483_647;
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   after(ms, run) {
-    const timer = setTimeout(run, ms);
+    if (!(ms > longestMs)) {
+      const timer = setTimeout(run, ms);
+      return { [Symbol.dispose]: () => clearTimeout(timer) };
+    }
+    let left = ms - longestMs;
+    let timer = setTimeout(function next() {
+      timer = setTimeout(left > longestMs ? next : run, Math.min(left, longestMs));
+      left -= longestMs;
+    }, longestMs);
     return { [Symbol.dispose]: () => clearTimeout(timer) };
   },
 };
+
+const nothing: Disposable = { [Symbol.dispose]() {} };
+
+/** A timer that may be for never: `Infinity` on any clock. */
+export const after = (clock: Clock, ms: number, run: () => void): Disposable => (ms === Infinity ? nothing : clock.after(ms, run));

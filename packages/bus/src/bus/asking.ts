@@ -1,6 +1,6 @@
 import { BusError } from "../errors.ts";
 import type { HeadersInit } from "../headers.ts";
-import type { Clock } from "../ports.ts";
+import { after, type Clock } from "../ports.ts";
 import type { AnyMessage, Body, Reply } from "../schema.ts";
 import { fillSubject } from "../subject.ts";
 import type { Counting } from "./counters.ts";
@@ -23,6 +23,9 @@ export interface Asking {
 }
 
 type Outcome<R> = { readonly reply: R } | { readonly error: BusError } | { readonly end: true };
+
+/** Answers that wait for a loop that does not read them. */
+const maxUnread = 65_536;
 
 export function createAsking({ clock, counting, laneOf, headersFor }: AskingOptions): Asking {
   /** Sends the question; `tell` hears every answer, read and checked. */
@@ -77,7 +80,7 @@ export function createAsking({ clock, counting, laneOf, headersFor }: AskingOpti
       }));
       // While the bus is away the end comes before the beginning.
       if (settled) return end();
-      held.push(clock.after(timeoutMs, () => {
+      held.push(after(clock, timeoutMs, () => {
         end();
         fail(new BusError("BUS_TIMEOUT", `no answer to ${message.subject} within ${timeoutMs} ms`, { retryable: true }));
       }));
@@ -92,6 +95,7 @@ export function createAsking({ clock, counting, laneOf, headersFor }: AskingOpti
     const box: Outcome<Reply<M>>[] = [];
     let wake: (() => void) | undefined;
     const asked = ask(message, body, options, (outcome) => {
+      if (box.length >= maxUnread) return counting.count(message.subject, "dropped_replies");
       box.push(outcome);
       wake?.();
     });
@@ -101,7 +105,7 @@ export function createAsking({ clock, counting, laneOf, headersFor }: AskingOpti
         const waitMs = untilMs - clock.now();
         if (box.length === 0 && waitMs > 0)
           await new Promise<void>((done, fail) => {
-            const timer = clock.after(waitMs, () => end(done));
+            const timer = after(clock, waitMs, () => end(done));
             const abort = (): void => end(() => fail(signal?.reason as Error));
             const end = (then: () => void): void => {
               wake = undefined;

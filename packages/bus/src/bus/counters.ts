@@ -24,7 +24,11 @@ export function createCounting(log: Logger, clock: Clock): Counting {
       const nowMs = clock.now();
       if (nowMs - (warned.get(key) ?? -Infinity) < 60_000) return;
       warned.set(key, nowMs);
-      log.warn(`bus.${reason}`, { subject, ...details });
+      try {
+        log.warn(`bus.${reason}`, { subject, ...details });
+      } catch {
+        // A logger that fails must not cost messages.
+      }
     },
   };
 }

@@ -1,9 +1,10 @@
+import { createHash } from "node:crypto";
 import { BusError } from "../errors.ts";
 import { firstHeader, headerNames, type Headers } from "../headers.ts";
 import type { AnyMessage, Body, Reply } from "../schema.ts";
 import { readParams } from "../subject.ts";
 import type { Packet } from "../transport.ts";
-import type { Seen } from "./once.ts";
+import type { Once, Seen } from "./once.ts";
 import { readTrace, type Trace } from "./trace.ts";
 
 /** One message as a subscriber sees it. */
@@ -18,29 +19,34 @@ export interface Delivery<M extends AnyMessage> {
   /**
    * Answers the sender.
    * @returns false when the sender does not want an answer, or the bus is away
-   * @throws BusError `BUS_INVALID_MESSAGE`
+   * @throws BusError `BUS_INVALID_MESSAGE`, `BUS_PAYLOAD_TOO_LARGE`
    */
   respond(body: Reply<M>): boolean;
 }
 
 /** Sends an answer; the trace is that of the message being handled. */
-export type Answer = (reply: string, data: Uint8Array | string, trace: Trace | undefined) => boolean;
+export type Answer = (message: AnyMessage, reply: string, data: Uint8Array | string, trace: Trace | undefined) => boolean;
+
+export interface Delivering {
+  readonly answer: Answer;
+  /** What the command is remembered by, where it is carried out once. */
+  readonly once?: Once;
+  readonly seen?: Seen;
+}
 
 /** A class, for speed: most fields are never asked for. */
 export class ReceivedDelivery<M extends AnyMessage> implements Delivery<M> {
   readonly body: Body<M>;
   readonly #message: M;
   readonly #packet: Packet;
-  readonly #answer: Answer;
-  readonly #seen: Seen | undefined;
+  readonly #with: Delivering;
   #trace: Trace | null | undefined = null;
 
-  constructor(message: M, packet: Packet, body: Body<M>, { answer, seen }: { answer: Answer; seen: Seen | undefined }) {
+  constructor(message: M, packet: Packet, body: Body<M>, parts: Delivering) {
     this.#message = message;
     this.#packet = packet;
     this.body = body;
-    this.#answer = answer;
-    this.#seen = seen;
+    this.#with = parts;
   }
 
   get subject(): string {
@@ -64,21 +70,32 @@ export class ReceivedDelivery<M extends AnyMessage> implements Delivery<M> {
     return (answer) => this.#respond(answer);
   }
 
-  #respond(answer: Reply<M>): boolean {
-    if (this.#packet.reply === undefined && !this.#seen) return false;
-    const format = this.#message.reply;
-    if (!format) throw new BusError("BUS_INVALID_MESSAGE", `${this.#message.subject} has no answer`);
-    const data = format.encode(answer);
-    if (this.#seen) {
-      this.#seen.answer = data;
-      for (const reply of this.#seen.waiting.splice(0)) this.#answer(reply, data, this.trace);
-    }
-    return this.#packet.reply !== undefined && this.#answer(this.#packet.reply, data, this.trace);
+  /** Its handler failed. What has not been answered may be tried again. */
+  failed(): void {
+    const { once, seen } = this.#with;
+    if (seen) once?.fail(seen);
+  }
+
+  #respond(body: Reply<M>): boolean {
+    const { answer, once, seen } = this.#with;
+    const { reply } = this.#packet;
+    if (reply === undefined && !seen) return false;
+    const message = this.#message;
+    if (!message.reply) throw new BusError("BUS_INVALID_MESSAGE", `${message.subject} has no answer`);
+    const data = message.reply.encode(body);
+    if (!seen) return reply !== undefined && answer(message, reply, data, this.trace);
+    let sent = false;
+    for (const each of seen.asked) if (answer(message, each, data, this.trace) && each === reply) sent = true;
+    once?.keep(seen, data);
+    return sent;
   }
 }
 
-/** The name of this very command: what its declaration says, else the message id. */
+/** The name of this very command: what its declaration says, else the message id. The same name to another receiver is another command. */
 export function commandId(message: AnyMessage, packet: Packet, body: unknown): string | undefined {
-  const own = message.id === undefined ? undefined : (body as Record<string, unknown>)[message.id];
-  return typeof own === "string" && own !== "" ? own : firstHeader(packet.headers, headerNames.message);
+  const own = message.id === undefined || typeof body !== "object" || body === null ? undefined : (body as Record<string, unknown>)[message.id];
+  const id = typeof own === "string" && own !== "" ? own : firstHeader(packet.headers, headerNames.message);
+  if (id === undefined) return undefined;
+  const short = id.length <= 128 ? id : createHash("sha256").update(id).digest("base64url");
+  return message.subject.includes("{") ? `${packet.subject} ${short}` : short;
 }

@@ -18,15 +18,20 @@ export interface Mux extends Disposable {
 }
 
 export function createMux(transport: Transport, nextId: () => string): Mux {
-  const open = new Map<string, { subject: string; receive: (answered: Answered) => void }>();
+  const open = new Map<string, { subject: string; pattern: string; receive: (answered: Answered) => void }>();
   let prefix: string | undefined;
-  const failAll = (error: BusError, subject?: string): void => {
-    for (const [, each] of [...open]) if (subject === undefined || each.subject === subject) each.receive({ error });
+  const failAll = (error: BusError, concerns: (each: { subject: string; pattern: string }) => boolean = () => true): void => {
+    for (const [, each] of [...open]) if (concerns(each)) each.receive({ error });
   };
   const watch = transport.on((event) => {
     if (event.type === "disconnected") failAll(new BusError("BUS_DISCONNECTED", "the bus went away before an answer came", { retryable: true }));
     if (event.type === "closed") failAll(new BusError("BUS_CLOSED", "the bus was closed before an answer came"));
-    if (event.type === "error" && event.operation === "publish") failAll(event.error, event.subject);
+    if (event.type !== "error" || event.subject === undefined) return;
+    if (event.operation === "publish") failAll(event.error, ({ subject }) => subject === event.subject);
+    if (event.operation !== "subscribe") return;
+    failAll(event.error, ({ pattern }) => pattern === event.subject);
+    // The next question tries anew: rights may change.
+    if (prefix !== undefined && event.subject === `${prefix}*`) prefix = undefined;
   });
   const listen = (): string => {
     const start = `${transport.inboxPrefix}.${nextId()}.`;
@@ -38,7 +43,7 @@ export function createMux(transport: Transport, nextId: () => string): Mux {
     open(subject, receive, { ownInbox = false } = {}) {
       const inbox = ownInbox ? `${transport.inboxPrefix}.${nextId()}` : `${(prefix ??= listen())}${nextId()}`;
       const own = ownInbox ? transport.subscribe(inbox, (packet) => receive({ packet })) : undefined;
-      open.set(inbox, { subject, receive });
+      open.set(inbox, { subject, pattern: own ? inbox : `${prefix}*`, receive });
       return {
         inbox,
         [Symbol.dispose]() {

@@ -1,33 +1,29 @@
-import type { HeadersInit } from "../headers.ts";
+import { BusError } from "../errors.ts";
+import { headerBytes, normalizeHeaders } from "../headers.ts";
 import type { Clock } from "../ports.ts";
-import type { AnyMessage } from "../schema.ts";
+import { assertSubject } from "../subject.ts";
 import type { Transport } from "../transport.ts";
-
-/** A message ready to leave. */
-export interface Outgoing {
-  readonly message: AnyMessage;
-  readonly subject: string;
-  readonly data: Uint8Array | string;
-  readonly headers: HeadersInit | undefined;
-}
-
-interface Kept extends Outgoing {
-  readonly sinceMs: number;
-  readonly maxAgeMs: number;
-}
+import type { Kept, LostReason, Outgoing } from "./kept.ts";
+import { createLine } from "./line.ts";
+import { createUnconfirmed } from "./unconfirmed.ts";
 
 export interface Outbox extends Disposable {
-  /** Sends, or does what the policy of the message says while the bus is away. */
+  /**
+   * Sends, or does what the policy of the message says while the bus is away.
+   * @throws what `Transport.publish` throws, also for what has to wait
+   */
   send(item: Outgoing, body: unknown): void;
-  /** Messages waiting for the bus to come back. */
+  /** Messages waiting to leave. */
   readonly pending: number;
+  /** Resolves when none waits any more. @throws BusError `BUS_DISCONNECTED`, `BUS_CLOSED`, or the reason of the signal */
+  emptied(signal?: AbortSignal): Promise<void>;
 }
 
 export interface OutboxOptions {
   transport: Transport;
   clock: Clock;
   /** Says what was given up, and why. */
-  lost: (subject: string, reason: "dropped_while_disconnected" | "dropped_outbox_full" | "dropped_too_old") => void;
+  lost: (subject: string, reason: LostReason) => void;
   /** Bounds for everything kept. Default 10 000 messages, 32 MiB. */
   maxItems?: number;
   maxBytes?: number;
@@ -35,147 +31,144 @@ export interface OutboxOptions {
   resumeAfterMs?: number;
 }
 
-/** After the server has confirmed a message it may still die before it has passed it on. */
-const settleMs = 1_000;
+/** When a connection that took no more is tried again. */
+const congestedMs = 100;
 
 /**
  * Keeps what the disconnect policies say and sends it in order when the bus is back. A `buffer` message counts as sent only a
  * second after the server has confirmed it: those that were on the way when the connection broke are sent again, with the same message id.
  */
 export function createOutbox({ transport, clock, lost, maxItems = 10_000, maxBytes = 32 * 1_048_576, resumeAfterMs = 1_500 }: OutboxOptions): Outbox {
-  // One line in order of time. Keys: those of `latest-per-key`, and a number for each buffered message.
-  const line = new Map<string, Kept>();
-  const buffered = new Map<AnyMessage, string[]>();
-  let bytes = 0;
-  let n = 0;
-  let unconfirmed: Kept[] = [];
-  let unconfirmedBytes = 0;
-  let confirmedMs = -Infinity;
-  let confirming = false;
-  let retire: Disposable | undefined;
+  const unconfirmed = createUnconfirmed(transport, clock, { maxItems, maxBytes });
+  // What was sent once may well have arrived.
+  let resent: ReadonlySet<Kept> = new Set();
+  const line = createLine({ maxItems, maxBytes }, (item) => lost(item.message.subject, resent.has(item) ? "dropped_unconfirmed" : "dropped_outbox_full"));
+  const waiting = new Set<(error?: BusError) => void>();
   let resume: Disposable | undefined;
+  let ended = false;
 
-  const sizeOf = (item: Outgoing): number => item.data.length + item.subject.length + 200;
-  const remove = (key: string): void => {
-    const item = line.get(key);
-    if (!item) return;
-    line.delete(key);
-    bytes -= sizeOf(item);
-    const keys = buffered.get(item.message);
-    const at = keys?.indexOf(key) ?? -1;
-    if (at >= 0) keys?.splice(at, 1);
+  const wake = (error?: BusError): void => {
+    for (const each of [...waiting]) each(error);
   };
-  const keep = (key: string, item: Kept): void => {
-    remove(key);
-    line.set(key, item);
-    bytes += sizeOf(item);
-    while (line.size > maxItems || bytes > maxBytes) {
-      const oldest = line.keys().next().value as string;
-      lost((line.get(oldest) as Kept).message.subject, "dropped_outbox_full");
-      remove(oldest);
-    }
+  const give = ({ subject, data, headers }: Outgoing): boolean => transport.publish(subject, data, headers && { headers });
+  const pause = (): void => {
+    resume?.[Symbol.dispose]();
+    resume = undefined;
   };
-  const buffer = (item: Kept, max: number): void => {
-    const key = `#${n++}`;
-    const keys = buffered.get(item.message) ?? buffered.set(item.message, []).get(item.message) as string[];
-    keys.push(key);
-    keep(key, item);
-    while (keys.length > max) {
-      lost(item.message.subject, "dropped_outbox_full");
-      remove(keys[0] as string);
-    }
-  };
-
-  // Asks the server from time to time whether it has what was sent, and forgets it a little later.
-  const confirm = (): void => {
-    if (confirming || unconfirmed.length === 0) return;
-    confirming = true;
-    const startedMs = clock.now();
-    transport.flush().then(
-      () => {
-        confirmedMs = startedMs;
-        retire ??= clock.after(settleMs, settle);
-      },
-      () => undefined,
-    ).finally(() => (confirming = false));
-  };
-  const settle = (): void => {
-    retire = undefined;
-    const limitMs = Math.min(confirmedMs, clock.now() - settleMs);
-    unconfirmed = unconfirmed.filter((item) => item.sinceMs > limitMs);
-    unconfirmedBytes = unconfirmed.reduce((sum, item) => sum + sizeOf(item), 0);
-    confirm();
-  };
-
-  const give = (item: Outgoing): boolean => {
-    const options = item.headers ? { headers: item.headers } : undefined;
-    return transport.publish(item.subject, item.data, options);
+  const releaseIn = (ms: number): void => {
+    pause();
+    resume = clock.after(ms, release);
   };
   const release = (): void => {
-    for (const [key, item] of [...line]) {
-      if (clock.now() - item.sinceMs > item.maxAgeMs) lost(item.message.subject, "dropped_too_old");
-      else if (!give(item)) return;
-      else if (item.message.onDisconnect.kind === "buffer") sent(item);
-      remove(key);
+    pause();
+    for (let next; (next = line.first()); ) {
+      const { key, item } = next;
+      let reason: LostReason | undefined;
+      if (clock.now() - item.sinceMs > item.maxAgeMs) reason = "dropped_too_old";
+      else {
+        try {
+          if (!give(item)) {
+            if (transport.status === "connected") releaseIn(congestedMs);
+            return;
+          }
+        } catch {
+          if (transport.status === "closed") return;
+          // The server that came back takes less than the one that went.
+          reason = "dropped_refused";
+        }
+        // When the connection broke just now the line has a new order, with this one in it.
+        if (transport.status !== "connected" || !line.has(key, item)) return;
+      }
+      line.remove(key);
+      if (reason) lost(item.message.subject, reason);
+      else if (item.latestKey === undefined) unconfirmed.add(item);
     }
+    wake();
   };
-  const sent = (item: Kept): void => {
-    unconfirmed.push({ ...item, sinceMs: clock.now() });
-    unconfirmedBytes += sizeOf(item);
-    while (unconfirmed.length > maxItems || unconfirmedBytes > maxBytes) unconfirmedBytes -= sizeOf(unconfirmed.shift() as Kept);
-    confirm();
+  const giveUp = (): void => {
+    pause();
+    for (const item of line.empty()) lost(item.message.subject, "dropped_while_disconnected");
+    wake(closed());
   };
 
-  const watch = transport.on((event) => {
-    if (event.type === "connected") resume = clock.after(resumeAfterMs, release);
-    if (event.type !== "disconnected") return;
-    resume?.[Symbol.dispose]();
-    if (unconfirmed.length === 0) return;
+  const watch = transport.on(({ type }) => {
+    if (type === "connected" && line.size > 0) releaseIn(resumeAfterMs);
+    if (type === "closed") giveUp();
+    if (type !== "disconnected") return;
+    pause();
+    wake(away());
+    const again = unconfirmed.empty();
+    if (again.length === 0) return;
     // What may have been lost on the way goes first, in its old order.
-    const later = [...line.values()];
-    const again = unconfirmed;
-    unconfirmed = [];
-    unconfirmedBytes = 0;
-    line.clear();
-    buffered.clear();
-    bytes = 0;
-    for (const item of [...again, ...later])
-      if (item.message.onDisconnect.kind === "buffer") buffer(item, item.message.onDisconnect.max);
-      else keep(latestKey(item), item);
+    const later = line.empty();
+    resent = new Set([...again, ...later.filter((item) => resent.has(item))]);
+    for (const item of [...again, ...later]) line.add(item);
   });
-
-  const keyed = new WeakMap<Kept, string>();
-  const latestKey = (item: Kept): string => keyed.get(item) ?? item.subject;
 
   return {
     send(item, body) {
-      const { message: { onDisconnect: policy } } = item;
-      // Behind what still waits, so that order holds.
-      const gone = line.size === 0 && give(item);
+      const { message: { subject, onDisconnect: policy, ttlMs = Infinity } } = item;
+      // Behind what still waits, so that order holds; what is dropped anyway has no order to keep.
+      const tried = line.size === 0 || policy.kind === "drop";
+      const gone = tried && give(item);
+      if (policy.kind === "drop") return gone ? undefined : lost(subject, "dropped_while_disconnected");
       if (gone && policy.kind !== "buffer") return;
-      const kept: Kept = { ...item, sinceMs: clock.now(), maxAgeMs: policy.kind === "buffer" ? policy.maxAgeMs : (item.message.ttlMs ?? Infinity) };
-      if (gone) return sent(kept);
-      if (policy.kind === "drop") {
-        if (transport.status === "connected" && give(item)) return;
-        return lost(item.message.subject, "dropped_while_disconnected");
-      }
-      if (policy.kind === "buffer") buffer(kept, policy.max);
-      else {
-        const key = `${item.subject} ${JSON.stringify(policy.key.map((field) => (body as Record<string, unknown>)[field]))}`;
-        keyed.set(kept, key);
-        keep(key, kept);
-      }
+      const kept: Kept = {
+        ...item, sinceMs: clock.now(),
+        maxAgeMs: policy.kind === "buffer" ? policy.maxAgeMs : ttlMs,
+        latestKey: policy.kind === "buffer" ? undefined : `${item.subject} ${JSON.stringify(policy.key.map((field) => fieldOf(body, field)))}`,
+      };
+      if (gone && transport.status === "connected") return unconfirmed.add(kept);
+      if (!tried) assertSendable(transport, item);
+      if (ended) return lost(subject, "dropped_while_disconnected");
+      line.add(kept);
+      if (transport.status === "connected" && !resume) releaseIn(congestedMs);
     },
     get pending() {
       return line.size;
     },
+    async emptied(signal) {
+      signal?.throwIfAborted();
+      if (line.size === 0) return;
+      if (transport.status === "closed") throw closed();
+      if (transport.status !== "connected") throw away();
+      await new Promise<void>((done, fail) => {
+        const end = (): void => {
+          waiting.delete(tell);
+          signal?.removeEventListener("abort", abort);
+        };
+        const abort = (): void => {
+          end();
+          fail(signal?.reason as Error);
+        };
+        const tell = (error?: BusError): void => {
+          end();
+          if (error) fail(error);
+          else done();
+        };
+        waiting.add(tell);
+        signal?.addEventListener("abort", abort);
+      });
+    },
     [Symbol.dispose]() {
+      if (ended) return;
+      // The last chance for those that wait for their receivers.
+      if (transport.status === "connected") release();
+      ended = true;
       watch[Symbol.dispose]();
-      retire?.[Symbol.dispose]();
-      resume?.[Symbol.dispose]();
-      for (const item of line.values()) lost(item.message.subject, "dropped_while_disconnected");
-      line.clear();
-      unconfirmed = [];
+      giveUp();
+      unconfirmed[Symbol.dispose]();
     },
   };
+}
+
+const fieldOf = (body: unknown, field: string): unknown => (typeof body === "object" && body !== null ? (body as Record<string, unknown>)[field] : undefined);
+const closed = (): BusError => new BusError("BUS_CLOSED", "this connection to the bus is closed");
+const away = (): BusError => new BusError("BUS_DISCONNECTED", "the bus is away", { retryable: true });
+
+/** What `publish` would refuse is refused now: later nobody is there to be told. */
+function assertSendable({ maxPayloadBytes }: Transport, { subject, data, headers }: Outgoing): void {
+  assertSubject(subject);
+  const bytes = Buffer.byteLength(data) + (headers ? headerBytes(normalizeHeaders(headers)) : 0);
+  if (bytes > maxPayloadBytes) throw new BusError("BUS_PAYLOAD_TOO_LARGE", `${subject}: ${bytes} bytes are more than the bus carries (${maxPayloadBytes})`);
 }
