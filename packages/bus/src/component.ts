@@ -54,7 +54,7 @@ export interface ComponentOptions {
 export interface Component extends AsyncDisposable {
   /** `<index>-<32 hex digits>`, new at every start. */
   readonly uuid: string;
-  /** Where the status page listens. */
+  /** Where others reach the status page: the address told on the bus. */
   readonly host: string;
   readonly port: number;
   /** The logger that was given, counted. */
@@ -110,5 +110,5 @@ export async function createComponent(bus: Bus, options: ComponentOptions): Prom
     await end();
     throw error;
   }
-  return { uuid, host: http.host, port: http.port, log, [Symbol.asyncDispose]: end };
+  return { uuid, host: reachable(http.host), port: http.port, log, [Symbol.asyncDispose]: end };
 }

@@ -14,6 +14,7 @@ import { fieldRows } from "../src/cli/schema-text.ts";
 import { textWithoutSecrets, withoutSecrets } from "../src/cli/secrets.ts";
 import { summarize } from "../src/cli/summary.ts";
 import { tapLine } from "../src/cli/tap-line.ts";
+import { widthOf } from "../src/cli/terminal.ts";
 import { bytes, clean, duration, megabytes, seconds, short, table } from "../src/cli/text.ts";
 import { milliseconds, nearest } from "../src/cli/usage.ts";
 import { plain } from "../src/cli/color.ts";
@@ -40,6 +41,8 @@ describe("words and numbers", () => {
       expect(clean(text)).not.toMatch(/[\x00-\x1f\x7f-\x9f]/);
     }));
   });
+  test.each([[120, {}, 120], [0, {}, Infinity], [0, { COLUMNS: "90" }, 90], [undefined, { COLUMNS: "90" }, 90], [undefined, { COLUMNS: "x" }, Infinity]])("%j columns with %j are %d", (columns, env, width) =>
+    expect(widthOf({ ...(columns !== undefined && { columns }) }, env)).toBe(width));
   test("columns line up", () => expect(table([["A", "B"], ["long", "x"]])).toEqual(["A     B", "long  x"]));
   test.each([
     ["auto", { isTty: true, env: {} }, true], ["auto", { isTty: false, env: {} }, false], ["auto", { isTty: true, env: { NO_COLOR: "1" } }, false], ["auto", { isTty: true, env: { TERM: "dumb" } }, false],
@@ -177,6 +180,7 @@ test("connection: flags before the environment, and what does not go together", 
   expect(connectionOf({ nats: "nats://a:1, nats://b:2", user: "u" }, { NATS_URL: "nats://c", NATS_PASSWORD: "p" })).toMatchObject({ servers: ["nats://a:1", "nats://b:2"], user: "u", password: "p", name: "opencf-bus" });
   expect(connectionOf({}, { NATS_URL: "nats://c" })).toMatchObject({ servers: ["nats://c"] });
   expect(() => connectionOf({ "tls-cert": "x" }, {})).toThrow(/go together/);
+  expect(() => connectionOf({ nats: "http://u:p@h:1" }, {})).toThrow(/--nats: "http:\/\/\*\*\*@h:1" is no address/);
   expect(() => connectionOf({ creds: "/no/such/file" }, {})).toThrow(/--creds: .* cannot be read \(ENOENT\)/);
 });
 

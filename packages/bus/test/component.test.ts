@@ -85,9 +85,11 @@ describe("on the bus", () => {
   });
 
   test("an address that stands for every address is not what is told", async () => {
-    await using _ = await start({ host: "0.0.0.0" });
+    await using it = await start({ host: "0.0.0.0" });
     const [answer] = await bus.gather(componentDiscover, {}, { waitMs: 2_000, max: 1 });
     expect(answer?.host).toMatch(/^(?!0\.0\.0\.0)[\d.]+:\d+$/);
+    // Who registers a route to itself names the same.
+    expect(`${it.component.host}:${it.component.port}`).toBe(answer?.host);
   });
 
   test("it ends once, however often it is told; aborting the signal is one way", async () => {

@@ -149,13 +149,19 @@ describe.skipIf(!hasNatsServer())("a NATS server with TLS", () => {
     expect(Date.now() - began).toBeLessThan(2_500);
   });
 
+  test("a server without TLS is named as such", async () => {
+    await using server = await startNatsServer();
+    for (const url of [server.url, server.url.replace("nats:", "tls:")])
+      await expect(connect(url, { connectTimeoutMs: 300, tls: { ca: text("ca.pem") } })).rejects.toMatchObject({ code: "BUS_CONNECT_FAILED", message: expect.stringContaining("has no TLS") });
+  });
+
   test("both sides show certificates, also after a restart", async () => {
     await using server = await startNatsServer({ config: config(true) });
     const own = { ca: file("ca.pem"), cert: file("client.pem"), key: file("client.key") };
     await works(connect(server.url, { tls: { ca: text("ca.pem"), cert: text("client.pem"), key: text("client.key") } }));
     await using bus = await connect(server.url, { tls: own });
-    await expect(connect(server.url, { connectTimeoutMs: 500, tls: { ca: own.ca } })).rejects.toMatchObject({ code: "BUS_CONNECT_FAILED" });
-    await expect(connect(server.url, { connectTimeoutMs: 500, tls: { ca: own.ca, cert: file("stranger.pem"), key: file("stranger.key") } })).rejects.toMatchObject({ code: "BUS_CONNECT_FAILED" });
+    await expect(connect(server.url, { connectTimeoutMs: 500, tls: { ca: own.ca } })).rejects.toMatchObject({ code: "BUS_CONNECT_FAILED", message: expect.stringContaining("want a certificate of ours") });
+    await expect(connect(server.url, { connectTimeoutMs: 500, tls: { ca: own.ca, cert: file("stranger.pem"), key: file("stranger.key") } })).rejects.toMatchObject({ code: "BUS_CONNECT_FAILED", message: expect.stringContaining("not accept our certificate") });
     await server.kill();
     await expect.poll(() => bus.status).toBe("disconnected");
     await server.restart();

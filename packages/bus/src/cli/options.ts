@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { parseArgs, type ParseArgsConfig } from "node:util";
+import { readAddresses } from "../nats/addresses.ts";
 import type { NatsTransportOptions } from "../nats/options.ts";
 import { milliseconds, Misuse } from "./usage.ts";
 
@@ -39,6 +40,11 @@ export type ConnectionValues = { readonly [K in keyof typeof connectionFlags]?: 
 export function connectionOf(values: ConnectionValues, env: NodeJS.ProcessEnv): NatsTransportOptions {
   const servers = (values.nats ?? env["NATS_URL"] ?? "nats://127.0.0.1:4222").split(",").map((each) => each.trim()).filter((each) => each !== "");
   if (servers.length === 0) throw new Misuse("--nats takes one address or several with commas between them, such as nats://10.0.0.5:4222");
+  try {
+    readAddresses(servers);
+  } catch (error) {
+    throw new Misuse(`--nats: ${(error as Error).message}`);
+  }
   const password = values.password ?? env["NATS_PASSWORD"];
   const user = values.user ?? env["NATS_USER"];
   if ((values["tls-cert"] === undefined) !== (values["tls-key"] === undefined)) throw new Misuse("--tls-cert and --tls-key go together");

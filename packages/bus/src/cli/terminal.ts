@@ -21,6 +21,9 @@ export interface Terminal {
 const maxWaitingBytes = 8 * 1_048_576;
 const maxInputBytes = 64 * 1_048_576;
 
+/** A terminal that does not know its size says 0: `script`, serial lines, and containers without a window. */
+export const widthOf = ({ columns }: { columns?: number }, env: NodeJS.ProcessEnv): number => columns || Number(env["COLUMNS"]) || Infinity;
+
 /** The real one. Ends quietly when the reader goes away, as `head` does. */
 export function processTerminal(): Terminal {
   const { stdout, stderr, stdin, env } = process;
@@ -49,7 +52,7 @@ export function processTerminal(): Terminal {
     },
     note: (line) => void (stderr.destroyed || stderr.write(`opencf-bus: ${line}\n`)),
     isTty: stdout.isTTY === true,
-    width: stdout.columns ?? (Number(env["COLUMNS"]) || Infinity),
+    width: widthOf(stdout, env),
     signal: ending.signal,
     env,
     async input() {

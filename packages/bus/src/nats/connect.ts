@@ -6,7 +6,7 @@ import { assertSubject } from "../subject.ts";
 import { readAddresses } from "./addresses.ts";
 import { abandonDial } from "./client.ts";
 import { credentialsFor } from "./credentials.ts";
-import { disconnected, isCertificateFault, isRefusal, unauthorized } from "./errors.ts";
+import { codeOf, disconnected, isCertificateFault, isRefusal, unauthorized } from "./errors.ts";
 import { firstThatSpeaks } from "./probe.ts";
 import { defaults, type NatsTransportOptions } from "./options.ts";
 import { tlsFor } from "./tls.ts";
@@ -59,7 +59,7 @@ export async function connectClient(options: NatsTransportOptions): Promise<Nats
       }
     const hopeless = isCertificateFault(cause);
     if (!waitForFirstServer && (hopeless || clock.now() >= until))
-      throw new BusError("BUS_CONNECT_FAILED", `no NATS server answers at ${address.servers.join(", ")}: ${hopeless ? `its certificate is refused (${reason(cause)})` : "start one (nats-server) or correct the address"}`, { cause, retryable: true });
+      throw new BusError("BUS_CONNECT_FAILED", whyNot(address.servers.join(", "), cause, options.tls ?? (address.tls ? {} : undefined)), { cause, retryable: true });
     await wait(reconnectWaitMs * (0.5 + Math.random() / 2), undefined, signal && { signal }).catch(() => undefined);
   }
 }
@@ -74,6 +74,16 @@ export async function connectElsewhere(connection: NatsConnection, options: Nats
 
 /** Clients of one cluster begin with different servers. */
 const shuffled = (servers: readonly string[]): string[] => servers.map((server) => ({ server, at: Math.random() })).sort((a, b) => a.at - b.at).map(({ server }) => server);
+
+/** What a person can do about it. A cause that is no certificate's is there only when a server has spoken. */
+function whyNot(where: string, cause: unknown, tls: NatsTransportOptions["tls"]): string {
+  // An alert is the server's word on our certificate.
+  const theirs = codeOf(cause).includes("_ALERT_");
+  if (isCertificateFault(cause) && !theirs) return `no NATS server answers at ${where}: its certificate is refused (${reason(cause)})`;
+  if (codeOf(cause) === "SERVER_OPT_NA") return `the NATS server at ${where} has no TLS: ask without it, or configure it there`;
+  if (cause !== undefined && tls) return `the NATS server at ${where} does not go on after TLS: ${tls.cert === undefined ? "it may want a certificate of ours" : "it may not accept our certificate"}; its log tells`;
+  return `no NATS server answers at ${where}: start one (nats-server) or correct the address`;
+}
 
 const reason = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));
 
