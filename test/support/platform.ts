@@ -1,10 +1,10 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { createInterface } from "node:readline";
+import { freePort } from "./free-port.ts";
 
 const program = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "examples", "paas", "dist", "cli.js");
 
@@ -94,15 +94,6 @@ async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
 }
 
 /** A port nobody listens on just now. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
-}
-
 /** Processes that name this folder in their command line, environment or working directory: on Linux, all that a
  * platform with this data folder has started, wherever they hang in the process tree. */
 export function processesOf(folder: string): number[] {

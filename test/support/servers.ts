@@ -4,7 +4,7 @@ import { chown, mkdir, readFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { components, findProgram } from "../../scripts/lib/components.mjs";
-import { freePort } from "./platform.ts";
+import { freePort } from "./free-port.ts";
 import { run } from "./run.ts";
 import { until } from "./until.ts";
 

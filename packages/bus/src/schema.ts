@@ -2,6 +2,7 @@ import type { Static, TSchema } from "@sinclair/typebox";
 import { BusError } from "./errors.ts";
 import { type Codec, codecs } from "./codec.ts";
 import { type DisconnectPolicy, drop } from "./policy.ts";
+import { assertTemplate } from "./subject.ts";
 import { compile, issuesOf } from "./validator.ts";
 
 /** What came out of bytes: a body that satisfies the schema, or the reasons why it does not. */
@@ -79,12 +80,13 @@ export type AnyMessage = Message<string, any, any>;
 export type Body<M> = M extends Message<string, infer T, unknown> ? T : never;
 export type Reply<M> = M extends Message<string, unknown, infer R> ? R : never;
 
-/** Declares a message once: the type, the validator, the policy and the documentation come from this. Nothing is compiled before first use. */
+/** Declares a message once: the type, the validator, the policy and the documentation come from this. Nothing is compiled before first use. @throws BusError `BUS_INVALID_SUBJECT` */
 export function message<const S extends string, B extends TSchema, R extends TSchema = TSchema>(
   subject: S,
   body: B,
   { reply, about, from, to, queue, ttlMs, onDisconnect = drop, lane = "control", codec = "json", replyCodec = "json", id, era, ...old }: MessageOptions<R>,
 ): Message<S, Static<B>, Static<R>> {
+  assertTemplate(subject);
   return {
     subject,
     body: format<Static<B>>(subject, body, { codec, upgrade: old.upgrade, older: old.older }),

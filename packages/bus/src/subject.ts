@@ -37,6 +37,12 @@ export function matches(pattern: string, subject: string): boolean {
   return wanted.length === given.length;
 }
 
+/** A template is what a subject is, with names in braces in place of whole tokens. @throws BusError `BUS_INVALID_SUBJECT` */
+export function assertTemplate(template: string): void {
+  if (!isSubject(template) || !template.split(".").every((token) => /^(\{\w+\}|[^{}]+)$/.test(token) && token !== "*" && token !== ">"))
+    throw new BusError("BUS_INVALID_SUBJECT", `"${printable(template)}" is no subject of a message: dot-separated tokens, each a name in braces or without any, no wildcards`);
+}
+
 /** The names in braces of a subject template: `{ id: string }` for `dea.{id}.start`. */
 export type ParamsOf<S extends string> = S extends `${string}{${infer Name}}${infer Rest}`
   ? { [K in Name]: string } & ParamsOf<Rest>
@@ -57,10 +63,11 @@ export const fillSubject = (template: string, params: Readonly<Record<string, st
 function fill(template: string, params: Readonly<Record<string, string>>, missing: (name: string) => string): string {
   if (!template.includes("{")) return template;
   return template.replace(/\{(\w+)\}/g, (_, name: string) => {
-    const value = params[name];
+    // `constructor` is the name of something in every object.
+    const value = Object.hasOwn(params, name) ? params[name] : undefined;
     if (value === undefined) return missing(name);
-    if (!isSubject(value) || value.includes(".") || value === "*" || value === ">")
-      throw new BusError("BUS_INVALID_SUBJECT", `"${printable(value)}" cannot stand for {${name}} in ${template}: one token without dots or wildcards is needed`);
+    if (typeof value !== "string" || !isSubject(value) || value.includes(".") || value === "*" || value === ">")
+      throw new BusError("BUS_INVALID_SUBJECT", `"${printable(String(value))}" cannot stand for {${name}} in ${template}: one token without dots or wildcards is needed`);
     return value;
   });
 }
@@ -72,7 +79,7 @@ export function readParams(template: string, subject: string): Record<string, st
   const given = subject.split(".");
   template.split(".").forEach((token, i) => {
     const name = /^\{(\w+)\}$/.exec(token)?.[1];
-    if (name !== undefined) params[name] = given[i] ?? "";
+    if (name !== undefined) Object.defineProperty(params, name, { value: given[i] ?? "", enumerable: true, configurable: true, writable: true });
   });
   return params;
 }

@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { connect, type NatsConnection } from "nats";
 import { openNatsBucket } from "../src/kv/nats.ts";
 import type { WatchEvent } from "../src/kv/port.ts";
-import { freePort, hasNatsServer, type NatsServer, startNatsServer } from "./fixtures/nats-server.ts";
+import { freePort } from "../../../test/support/free-port.ts";
+import { hasNatsServer, type NatsServer, startNatsServer } from "./fixtures/nats-server.ts";
 
 const text = (event: WatchEvent): string => (event.type === "current" ? "--" : `${event.entry.operation} ${new TextDecoder().decode(event.entry.value)}`);
 

@@ -2,7 +2,8 @@ import { describe, expect, test } from "vitest";
 import { type NatsTransportOptions, natsTransport } from "../src/nats-transport.ts";
 import type { Transport, TransportEvent } from "../src/transport.ts";
 import { startNatsCluster } from "./fixtures/nats-cluster.ts";
-import { freePort, hasNatsServer, startNatsServer } from "./fixtures/nats-server.ts";
+import { freePort } from "../../../test/support/free-port.ts";
+import { hasNatsServer, startNatsServer } from "./fixtures/nats-server.ts";
 import { startTcpProxy } from "./fixtures/tcp-proxy.ts";
 
 const connect = (servers: string, options: Partial<NatsTransportOptions> = {}) => natsTransport({ servers, reconnectWaitMs: 50, ...options })();

@@ -1,11 +1,11 @@
 import { spawn } from "node:child_process";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { parseBytes } from "../src/cli/usage.ts";
 import { bundle } from "./fixtures/bundle.ts";
 import { temporaryFolder, webServer, writeDroplet } from "./fixtures/droplet.ts";
 import { until } from "./fixtures/until.ts";
+import { freePort } from "../../../test/support/free-port.ts";
 
 let programs: Awaited<ReturnType<typeof bundle>>;
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
@@ -26,14 +26,6 @@ function cli(...args: string[]) {
   const code = new Promise<number | null>((resolve) => child.on("close", resolve));
   return { said, code, child };
 }
-
-const freePort = (): Promise<number> =>
-  new Promise((resolve) => {
-    const server = createServer().listen(0, () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
-    });
-  });
 
 test("run: serves on the port asked for, shows the output, stops on Ctrl-C with 0", async () => {
   const droplet = await writeDroplet(join(folder.path, "web.tgz"), { "server.js": webServer }, "exec node server.js");

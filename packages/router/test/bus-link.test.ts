@@ -1,5 +1,4 @@
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
-import { createServer } from "node:net";
 import { createBus, createMemoryHub, memoryTransport, natsTransport, type Body, type Bus } from "@opencf/bus";
 import { routerGreet, routerRegister, routerStart, routerUnregister } from "@opencf/bus/messages/route";
 import { describe, expect, test } from "vitest";
@@ -8,6 +7,7 @@ import { createRouter, type Logger, type Router } from "../src/index.ts";
 import { echo, httpBackend } from "./fixtures/backend.ts";
 import { ask, eventually } from "./fixtures/client.ts";
 import { manualClock } from "./fixtures/rig.ts";
+import { freePort } from "../../../test/support/free-port.ts";
 
 type Start = Body<typeof routerStart>;
 const registration = (more: Partial<Body<typeof routerRegister>> = {}): Body<typeof routerRegister> => ({ host: "10.0.0.5", port: 61_001, uris: ["a.example.com"], ...more });
@@ -181,14 +181,6 @@ describe("the link", () => {
 });
 
 const nats = ["nats-server", "/usr/sbin/nats-server"].find((program) => spawnSync(program, ["--version"]).status === 0);
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 async function startNats(port: number): Promise<AsyncDisposable & { process: ChildProcess }> {
   const child = spawn(nats as string, ["-a", "127.0.0.1", "-p", String(port)], { stdio: ["ignore", "ignore", "pipe"] });

@@ -3,8 +3,6 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { request as httpRequest, type IncomingHttpHeaders } from "node:http";
 import { connect } from "node:http2";
-import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { afterEach, describe, expect, test } from "vitest";
@@ -14,6 +12,7 @@ import { unpackTar } from "../src/droplet/unpack-tar.ts";
 import type { Droplet } from "../src/stage.ts";
 import { eventually, folderWith, temporaryFolder, readDroplet, shellBuildpack } from "./fixtures/folders.ts";
 import { failing, staging } from "./fixtures/stage.ts";
+import { freePort } from "../../../test/support/free-port.ts";
 
 const examples = new URL("../../../examples/apps/", import.meta.url).pathname;
 const folderOf = (short: string): string => systemBuildpacks().find(({ aliases }) => aliases?.includes(short))?.path ?? "";
@@ -22,14 +21,6 @@ const started: ChildProcess[] = [];
 afterEach(() => {
   for (const child of started.splice(0)) if (child.pid !== undefined && child.exitCode === null) try { process.kill(-child.pid, "SIGKILL"); } catch { /* gone */ }
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((done) => server.close(done));
-  return port;
-}
 
 interface Started {
   readonly port: number;
