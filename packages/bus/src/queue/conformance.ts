@@ -283,6 +283,15 @@ export const queueCases: Readonly<Record<string, (make: () => Promise<QueuesUnde
     assert.equal(await again.pending(), 0);
   },
 
+  "52: who takes from a queue that is gone already gets BUS_NOT_FOUND": async (make) => {
+    const under = await make();
+    const name = queueName();
+    await using queue = await under.open(name);
+    await using late = await under.open(name);
+    await queue.destroy();
+    await assert.rejects(async () => taking(late).next(), { code: "BUS_NOT_FOUND" });
+  },
+
   "52: what cannot be a job is refused": async (make) => {
     const under = await make();
     for (const name of ["", "a.b", "a b", ">", "x".repeat(200)]) await assert.rejects(under.open(name), { code: "BUS_INVALID_KEY" });

@@ -29,7 +29,7 @@ export function createPull(of: Pulling): (stop: AbortSignal, release: () => void
       if (answer === "stopped") return undefined;
       if (answer === "again") continue;
       if (answer !== "nobody") return toJob(of, answer, release);
-      // Nobody takes the request: the server is starting, or the queue is no more.
+      // Nobody takes the request: the server is starting, or the queue is no more. Some servers say so, others say nothing.
       const there = await jetstream.call(`CONSUMER.INFO.${stream}.${consumer}`, undefined, { signal: stop }).catch((error: unknown) => {
         if (stop.aborted || (error instanceof BusError && error.retryable)) return true;
         throw error;
@@ -56,7 +56,7 @@ function ask(jetstream: JetStream, subject: string, stop: AbortSignal): Promise<
     const stopped = (): void => end("stopped");
     // After a loss the server knows nothing of the request.
     const off = linkOf(connection).on(() => end("again"));
-    let silence = setTimeout(end, silenceMs, "again");
+    let silence = setTimeout(end, silenceMs, "nobody");
     stop.addEventListener("abort", stopped, { once: true });
     const reply = jetstream.inbox();
     const heard = connection.subscribe(reply, {
@@ -66,7 +66,7 @@ function ask(jetstream: JetStream, subject: string, stop: AbortSignal): Promise<
         if (code === 503) return end("nobody");
         if (code !== 100) return end(code === 409 ? "nobody" : "again");
         clearTimeout(silence);
-        silence = setTimeout(end, silenceMs, "again");
+        silence = setTimeout(end, silenceMs, "nobody");
       },
     });
     try {
