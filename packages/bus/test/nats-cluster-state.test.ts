@@ -115,7 +115,8 @@ describe.skipIf(!hasNatsServer())("shared state on three servers, each with a co
     try {
       for (let round = 0; round < 2; round++) await kill([await witness.leaderOf("KV_state")], 0);
       // No majority: nothing can be written until one is back.
-      await kill([await witness.leaderOf("KV_state"), cluster.nodes.find((node) => node.running) as NatsServer], 5_000);
+      const leader = await witness.leaderOf("KV_state");
+      await kill([leader, cluster.nodes.find((node) => node !== leader) as NatsServer], 5_000);
     } finally {
       stop.abort();
       await Promise.allSettled([...running, broken]);
