@@ -3,8 +3,16 @@ export type { RouterOptions } from "./options.ts";
 export { codes, RouterError, type RouterErrorCode } from "./errors.ts";
 export type { Clock, Logger } from "./ports.ts";
 
+// Where clients come in.
+export type { CertificateSource } from "./edge/certificate.ts";
+export type { ConnectionInfo } from "./edge/connection.ts";
+export type { ProxyProtocol } from "./edge/proxy-protocol.ts";
+export type { ClientCertificateMode, TlsOptions, TlsVersion } from "./edge/tls-options.ts";
+
 // The way of a request, for those who change it.
-export { assignRequestId, defaultSteps, findRoute, limitHeaders, pickEndpoint, rewriteHeaders } from "./proxy/steps.ts";
+export { assignRequestId, checkServerName, defaultSteps, findRoute, limitHeaders, pickEndpoint, rewriteHeaders } from "./proxy/steps.ts";
+export { useRouteService } from "./proxy/route-service.ts";
+export type { RouteServiceOptions } from "./route-service/options.ts";
 export { forwardWithRetry } from "./proxy/forward.ts";
 export { rewriteAnswers, type RewriteOptions } from "./proxy/rewrite.ts";
 export { traceRequests, type TracingOptions } from "./proxy/tracing.ts";

@@ -1,4 +1,6 @@
 import { BlockList, isIP } from "node:net";
+import type { ProxyProtocol } from "./edge/proxy-protocol.ts";
+import type { TlsOptions } from "./edge/tls-options.ts";
 import { RouterError } from "./errors.ts";
 import { loadBalancings, type LoadBalancing } from "./pool.ts";
 import type { Clock, Logger } from "./ports.ts";
@@ -7,15 +9,23 @@ import { plainErrorPage, type ErrorPage } from "./proxy/fault.ts";
 import type { Engine } from "./proxy/exchange.ts";
 import type { Step } from "./proxy/pipeline.ts";
 import type { ProxySettings } from "./proxy/settings.ts";
+import type { RouteServiceOptions } from "./route-service/options.ts";
 import type { RouteSource } from "./source.ts";
 import type { StatusOptions } from "./status.ts";
 import type { RouteTable } from "./table/route-table.ts";
 
 export interface RouterOptions {
-  /** Port for traffic. Default 8080; 0 = any free one. */
-  port?: number;
+  /** Port for plain HTTP. Default 8080; 0 = any free one; false = none, where there is `tls`. */
+  port?: number | false;
   /** Interface for traffic. Default `127.0.0.1`; `0.0.0.0` or `::` to be reached from elsewhere. */
   host?: string;
+  /** Opens a port for HTTPS. Default none. */
+  tls?: TlsOptions;
+  /** Whether connections begin with a PROXY header (version 1 or 2): `off`, `optional`, `required`. The client it names counts from then on. Default `off`. */
+  proxyProtocol?: ProxyProtocol;
+  /** For a PROXY header to arrive. Default 3 000 ms: time for a lost packet to be sent again. */
+  proxyHeaderTimeoutMs?: number;
+
   /** The way of a request. Default `defaultSteps`; write `[mine, ...defaultSteps]` to put yours first. */
   steps?: readonly Step[];
   /** What fills the table. Default nothing: `router.table` is yours. */
@@ -73,9 +83,9 @@ export interface RouterOptions {
   secureCookies?: boolean;
   /** `X-Forwarded-Proto` of the client: kept, overwritten by the truth, or always `https`. Default `keep`. */
   forwardedProto?: "keep" | "overwrite" | "https";
-  /** `X-Forwarded-Client-Cert` of the client: passed on, or (the other two) removed, since this router asks for no client certificates. Default `always-forward`. */
-  forwardedClientCert?: "always-forward" | "forward" | "sanitize";
-  /** Addresses or CIDR ranges whose `X-Forwarded-*` are believed. Default: everybody's, as behind a balancer. */
+  /** `X-Forwarded-Client-Cert` of the client: passed on; passed on from clients that have shown a certificate of their own; or replaced by that certificate (base64 of its DER form). Default `always-forward`. */
+  forwardedClientCert?: "always-forward" | "forward" | "sanitize-set";
+  /** Addresses or CIDR ranges whose `X-Forwarded-*` and PROXY headers are believed. Default: everybody's, as behind a balancer. */
   trustedProxies?: readonly string[];
   /** Availability zone of this router. Default none. */
   zone?: string;
@@ -89,6 +99,9 @@ export interface RouterOptions {
   backendCa?: string | readonly string[];
   backendCert?: string;
   backendKey?: string;
+
+  /** What makes routes with a route service work. Default none: such routes are refused with 502. */
+  routeServices?: RouteServiceOptions;
 
   /** Another HTTP client towards the endpoints. Default undici. */
   engine?: (settings: ProxySettings) => Engine;
@@ -105,15 +118,16 @@ export function resolveSettings(options: RouterOptions): ProxySettings {
     stickyCookieNames = ["JSESSIONID"], secureCookies = false, forwardedProto = "keep", forwardedClientCert = "always-forward",
     trustedProxies, zone = "", preferZone = false, traceKey = "", errorPage = plainErrorPage, backendCa, backendCert, backendKey,
   } = options;
+  if (!["always-forward", "forward", "sanitize-set"].includes(forwardedClientCert)) throw badOption(`forwardedClientCert ${JSON.stringify(forwardedClientCert)}: expected one of always-forward, forward, sanitize-set`);
   for (const [name, value, least] of [
     ["maxAttempts", maxAttempts, 1], ["endpointTimeoutMs", endpointTimeoutMs, 1], ["dialTimeoutMs", dialTimeoutMs, 1], ["backendIdleMs", backendIdleMs, 0], ["clientStallMs", clientStallMs, 1],
     ["failureMarkMs", failureMarkMs, 0], ["maxConnectionsPerEndpoint", maxConnectionsPerEndpoint, 0], ["maxRequestHeaderBytes", maxRequestHeaderBytes, 1],
-    ["maxRequestHeaders", maxRequestHeaders, 0], ["maxResponseHeaderBytes", maxResponseHeaderBytes, 1], ["port", options.port ?? 8080, 0],
+    ["maxRequestHeaders", maxRequestHeaders, 0], ["maxResponseHeaderBytes", maxResponseHeaderBytes, 1], ["port", options.port || 0, 0],
   ] as const) {
     // 2^31 - 1 is where timers wrap to "at once".
     if (!Number.isInteger(value) || value < least || value > 0x7fffffff) throw badOption(`${name}: ${String(value)} is no whole number from ${least} on`);
   }
-  if ((options.port ?? 0) > 65_535) throw badOption(`port: ${options.port} is above 65535`);
+  if ((options.port || 0) > 65_535) throw badOption(`port: ${options.port} is above 65535`);
   if (!loadBalancings.includes(loadBalancing)) throw badOption(`loadBalancing ${JSON.stringify(loadBalancing)}: expected one of ${loadBalancings.join(", ")}`);
   return {
     loadBalancing, maxAttempts, endpointTimeoutMs, dialTimeoutMs, backendIdleMs, clientStallMs, failureMarkMs, maxConnectionsPerEndpoint,

@@ -1,8 +1,10 @@
 import { randomUUID } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { RouterError } from "./errors.ts";
+import type { CertificateSource } from "./edge/certificate.ts";
+import { createEdge } from "./edge/edge.ts";
 import { createFront } from "./front.ts";
-import { listenOn, type Address } from "./listen.ts";
+import type { Address } from "./listen.ts";
 import { createNumbers, type RouterNumbers } from "./numbers.ts";
 import { resolveSettings, type RouterOptions } from "./options.ts";
 import { silentLogger, systemClock } from "./ports.ts";
@@ -14,6 +16,7 @@ import { recordOf, type RequestRecord } from "./proxy/record.ts";
 import { ended, respondFault } from "./proxy/respond.ts";
 import { defaultSteps } from "./proxy/steps.ts";
 import { createUndiciEngine } from "./proxy/undici-engine.ts";
+import { createRouteServices } from "./route-service/services.ts";
 import type { RunningSource } from "./source.ts";
 import { createStatusListener, type StatusListener } from "./status.ts";
 import { createRouteTable, type RouteTable } from "./table/route-table.ts";
@@ -39,15 +42,22 @@ export interface Router extends AsyncDisposable {
   readonly table: RouteTable;
   readonly id: string;
   readonly state: RouterState;
-  /** Where it listens; undefined before `listen`. */
+  /** Where it listens for plain HTTP, else for HTTPS; undefined before `listen`. */
   readonly address: Address | undefined;
+  /** Where it listens for HTTPS; undefined before `listen`, and without `tls`. */
+  readonly tlsAddress: Address | undefined;
   /** Where the status listener listens, if there is one. */
   readonly statusAddress: Address | undefined;
   /**
-   * Starts the sources, waits `startDelayMs`, opens the port.
-   * @throws {RouterError} ROUTER_PORT_TAKEN, ROUTER_PORT_FORBIDDEN, ROUTER_LISTEN_FAILED, ROUTER_SOURCE_FAILED, ROUTER_CLOSED
+   * Starts the sources, waits `startDelayMs`, opens the ports. @returns `address`
+   * @throws {RouterError} ROUTER_PORT_TAKEN, ROUTER_PORT_FORBIDDEN, ROUTER_LISTEN_FAILED, ROUTER_BAD_CERTIFICATE, ROUTER_SOURCE_FAILED, ROUTER_CLOSED
    */
   listen(): Promise<Address>;
+  /**
+   * Reads the files of certificates again, or takes these certificates instead, for connections from now on; no open one is touched.
+   * @throws {RouterError} ROUTER_BAD_CERTIFICATE (the old ones stay), ROUTER_BAD_OPTION (no `tls`), ROUTER_CLOSED
+   */
+  reloadTls(certificates?: readonly CertificateSource[]): Promise<void>;
   /** Subscribes to an event. A listener that throws harms nobody. */
   on<K extends keyof RouterEvents>(event: K, listener: (value: RouterEvents[K]) => void): Disposable;
   numbers(): RouterNumbers;
@@ -67,7 +77,7 @@ const maxLogBacklogBytes = 1_048_576;
 export function createRouter(options: RouterOptions = {}): Router {
   const settings = resolveSettings(options);
   const {
-    port = 8080, host = "127.0.0.1", steps = defaultSteps, sources = [], accessLog, accessLogFormat, status, id = randomUUID(), startDelayMs = 0,
+    port = 8080, host = "127.0.0.1", tls, proxyProtocol = "off", proxyHeaderTimeoutMs = 3_000, steps = defaultSteps, sources = [], accessLog, accessLogFormat, status, id = randomUUID(), startDelayMs = 0,
     drainTimeoutMs = 10_000, headersTimeoutMs = 60_000, clientIdleMs = 900_000, log = silentLogger, clock = systemClock,
     emptyPoolTimeoutMs = 0, pathCase = "sensitive", engine: createEngine = createUndiciEngine,
   } = options;
@@ -75,7 +85,8 @@ export function createRouter(options: RouterOptions = {}): Router {
   const engine = createEngine(settings);
   const released = table.onIdleBackend((backend) => engine.release(backend));
   const numbers = createNumbers(() => clock.now());
-  const context: ProxyContext = { table, settings, log, clock, id, engine, draining: false, tunnels: new Set<Duplex>() };
+  const routeServices = options.routeServices === undefined ? undefined : createRouteServices(options.routeServices, (backend) => engine.release(backend));
+  const context: ProxyContext = { table, settings, log, clock, id, engine, draining: false, tunnels: new Set<Duplex>(), routeServices };
   const listeners: { [K in keyof RouterEvents]: Set<(value: RouterEvents[K]) => void> } = { request: new Set(), state: new Set() };
   const started: { readonly name: string; readonly source: RunningSource }[] = [];
   const underWay = new Set<Exchange>();
@@ -83,12 +94,17 @@ export function createRouter(options: RouterOptions = {}): Router {
   let idle: (() => void) | undefined;
   let state: RouterState = "new";
   let address: Address | undefined;
+  let tlsAddress: Address | undefined;
   let statusListener: StatusListener | undefined;
   let ending: Promise<void> | undefined;
   let droppedLines = 0;
   const startedAtMs = clock.now();
 
   const front = createFront({ context, headersTimeoutMs, clientIdleMs, maxHeaderBytes: settings.maxRequestHeaderBytes, handle });
+  const edge = createEdge({
+    host, port, tls, proxyProtocol, proxyHeaderTimeoutMs, trustedProxies: settings.trustedProxies, log, clock,
+    serve: (socket) => front.emit("connection", socket),
+  });
 
   async function handle(exchange: Exchange): Promise<void> {
     underWay.add(exchange);
@@ -145,12 +161,13 @@ export function createRouter(options: RouterOptions = {}): Router {
       }
       if (sources.length > 0 && startDelayMs > 0) await pause(startDelayMs);
       if (ending !== undefined) throw new RouterError("ROUTER_CLOSED", "the router was stopped while it started");
-      address = await listenOn(front, { host, port }, { shared: true });
+      const opened = await edge.listen();
+      tlsAddress = opened.tlsAddress;
+      address = opened.address ?? tlsAddress as Address;
     } catch (cause) {
       await stop();
       throw cause;
     }
-    front.on("error", (error) => log.error("router.front.failed", { error: error.message }));
     enter("healthy");
     return address;
   }
@@ -163,12 +180,13 @@ export function createRouter(options: RouterOptions = {}): Router {
   }
 
   async function drainOnce({ waitMs = 0, timeoutMs = drainTimeoutMs }: DrainOptions): Promise<void> {
-    const wasListening = front.listening;
+    const wasListening = edge.listening;
     if (state !== "stopped") enter("draining");
     // From here on every answer says `Connection: close`, so that clients come back through the balancer.
     context.draining = true;
     if (wasListening) {
       if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
+      edge.close();
       front.close();
       const limit = setTimeout(() => idle?.(), timeoutMs);
       // Tunnels do not end by themselves, and their clients reconnect: they are cut when the last ordinary request is answered.
@@ -182,8 +200,10 @@ export function createRouter(options: RouterOptions = {}): Router {
     context.draining = true;
     aborter.abort();
     for (const socket of context.tunnels) socket.destroy();
-    if (front.listening) front.close();
+    edge.close();
+    front.close();
     front.closeAllConnections();
+    edge.cut();
     for (const exchange of underWay) exchange.request.socket.destroy();
     for (const { source } of started.splice(0).reverse()) {
       try { await source[Symbol.asyncDispose](); } catch (cause) { log.warn("router.source.stop", { error: String(cause) }); }
@@ -203,6 +223,7 @@ export function createRouter(options: RouterOptions = {}): Router {
       ms_since_last_registry_update: table.lastUpdateMs === undefined ? -1 : clock.now() - table.lastUpdateMs,
       active_requests: underWay.size, active_tunnels: context.tunnels.size, dropped_access_log_lines: droppedLines,
       sources: Object.fromEntries(started.map(({ name, source }) => [name, source.numbers?.() ?? {}])),
+      refused_proxy_headers: edge.numbers().refusedProxyHeaders, refused_handshakes: edge.numbers().refusedHandshakes,
       ...numbers.snapshot(),
     };
   }
@@ -210,8 +231,10 @@ export function createRouter(options: RouterOptions = {}): Router {
   const drain = (drainOptions: DrainOptions = {}): Promise<void> => ending ??= drainOnce(drainOptions);
   return {
     table, id, listen, drain,
+    reloadTls: (certificates) => edge.reloadTls(certificates),
     get state() { return state; },
     get address() { return address; },
+    get tlsAddress() { return tlsAddress; },
     get statusAddress() { return statusListener?.address; },
     get inFlight() { return underWay.size; },
     numbers: () => numbers.snapshot(),

@@ -1,11 +1,13 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
+import { connectionOf, type ConnectionInfo } from "../edge/connection.ts";
 import type { Backend, Endpoint } from "../endpoint.ts";
 import type { Pool } from "../pool.ts";
 import type { Clock, Logger } from "../ports.ts";
 import type { RouteTable } from "../table/route-table.ts";
 import type { FailedAttempt } from "./failure.ts";
 import type { Fault } from "./fault.ts";
+import type { RouteService, RouteServices } from "../route-service/services.ts";
 import type { ProxySettings } from "./settings.ts";
 
 /** A client's connection that asks to leave HTTP. */
@@ -28,6 +30,8 @@ export interface ProxyContext {
   /** Connections that left HTTP, to be cut when a drain is over. */
   readonly tunnels: Set<Duplex>;
   readonly engine: Engine;
+  /** For routes that have a service; undefined where no secret is configured. */
+  readonly routeServices?: RouteServices | undefined;
 }
 
 /**
@@ -61,9 +65,12 @@ export class Exchange {
   readonly method: string;
   /** `Host` as the client sent it (or the authority of an absolute target); this is what the app sees. */
   readonly host: string;
-  /** Address of the peer, without port; an IPv4 address in IPv6 clothes is undressed. */
+  /** What was known of the client before its request: its certificate, for which hosts it came. */
+  readonly connection: ConnectionInfo;
+  /** Address the client comes from, without port: the peer's, or what its PROXY header says. */
   readonly peerAddress: string;
   readonly peerPort: number;
+  /** Whether it came over TLS. */
   readonly secure: boolean;
 
   /** Under this name the route is looked up. A step before `findRoute` may change it; `Host` stays as it is. */
@@ -89,6 +96,10 @@ export class Exchange {
   fault: Fault | undefined = undefined;
   forwardedFor = "";
   forwardedProto = "";
+  /** The route's service, while this leg of the request goes there. */
+  service: RouteService | undefined = undefined;
+  /** Whether the request has come back from the route's service, with a valid signature. */
+  viaRouteService = false;
   idempotencyKey = false;
   expectContinue = false;
 
@@ -126,11 +137,11 @@ export class Exchange {
     this.requestHeaders = request.rawHeaders;
     this.host = authorityOf(this.target) ?? request.headers.host ?? "";
     this.lookupHost = this.host;
-    const socket = request.socket;
-    const peer = socket.remoteAddress ?? "";
-    this.peerAddress = peer.startsWith("::ffff:") ? peer.slice(7) : peer;
-    this.peerPort = socket.remotePort ?? 0;
-    this.secure = (socket as { encrypted?: boolean }).encrypted === true;
+    const connection = connectionOf(request.socket);
+    this.connection = connection;
+    this.peerAddress = connection.peerAddress;
+    this.peerPort = connection.peerPort;
+    this.secure = connection.secure;
     this.receivedAtMs = context.clock.now();
     this.startedMs = performance.now();
     response.on("close", () => this.markClosed());

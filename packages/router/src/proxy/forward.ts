@@ -1,5 +1,6 @@
 import type { Endpoint } from "../endpoint.ts";
 import type { Pool } from "../pool.ts";
+import type { NoChoice } from "../balance.ts";
 import { nextEndpoint } from "./choose.ts";
 import type { Exchange } from "./exchange.ts";
 import { classify, isIdempotent, mayRetry, type FailedAttempt } from "./failure.ts";
@@ -7,19 +8,39 @@ import { faults } from "./fault.ts";
 import { withEndpointHeaders } from "./headers.ts";
 import type { Step } from "./pipeline.ts";
 import { ended, respondFault } from "./respond.ts";
+import { hostOf } from "../uri.ts";
 import { forwardUpgrade } from "./upgrade.ts";
 
 /** Sends the request to the chosen endpoint, and to others while the failure table allows it. */
-export const forwardWithRetry: Step = async (exchange) => {
+export const forwardWithRetry: Step = (exchange) => forwardTo(exchange, toApp);
+
+/** Where the attempts of requests go; one for all requests of a kind. */
+export interface Attempts {
+  /** The endpoint for the next attempt, or why there is none. */
+  next(exchange: Exchange, tried: readonly Endpoint[]): Endpoint | NoChoice;
+  max(exchange: Exchange): number;
+  /** The headers for it, which the attempt may add to. */
+  headersFor(exchange: Exchange, endpoint: Endpoint): string[];
+}
+
+const toApp: Attempts = {
+  next: (exchange, tried) => (tried.length === 0 ? exchange.endpoint as Endpoint : nextEndpoint(exchange, tried)),
+  max: ({ context }) => context.settings.maxAttempts,
+  headersFor: ({ outboundHeaders }, endpoint) => withEndpointHeaders(outboundHeaders, endpoint),
+};
+
+/** Makes attempts until one is answered or the failure table says that it is enough. */
+export async function forwardTo(exchange: Exchange, attempts: Attempts): Promise<void> {
   const { context } = exchange;
   const { settings } = context;
   const tried: Endpoint[] = [];
   let last: FailedAttempt | undefined;
-  for (let endpoint: Endpoint | string = exchange.endpoint as Endpoint; typeof endpoint === "object"; endpoint = nextEndpoint(exchange, tried)) {
+  let endpoint = attempts.next(exchange, tried);
+  for (; typeof endpoint === "object"; endpoint = attempts.next(exchange, tried)) {
     exchange.endpoint = endpoint;
     exchange.attempts += 1;
     const begun = performance.now();
-    const failed = await attempt(exchange, endpoint);
+    const failed = await attempt(exchange, endpoint, attempts.headersFor(exchange, endpoint));
     if (failed === undefined) return delivered(exchange);
     last = failed;
     exchange.failedAttempts += 1;
@@ -33,13 +54,19 @@ export const forwardWithRetry: Step = async (exchange) => {
     }
     if (rule.mark) endpoint.backend.failedUntil = context.clock.now() + settings.failureMarkMs;
     if (rule.eject && endpoint.backend.tls) context.table.eject(exchange.route as Pool, endpoint);
-    if (exchange.closed || exchange.attempts >= settings.maxAttempts) break;
+    if (exchange.closed || exchange.attempts >= attempts.max(exchange)) break;
     if (!mayRetry(rule, failed, isIdempotent(exchange.method, exchange.hasBody, exchange.idempotencyKey))) break;
     if (bodyIsGone(exchange)) break;
   }
-  const { status, cause } = classify(last as FailedAttempt);
+  if (last === undefined) {
+    const host = hostOf(exchange.lookupHost);
+    return respondFault(exchange, endpoint === "overloaded" ? faults.overloaded(host) : faults.noEndpoints(host));
+  }
+  const { status, cause } = classify(last);
+  // A service without a TLS version of ours is a dead one; an app's endpoint would not be what was registered.
+  if (exchange.service !== undefined && /PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL/.test(last.code)) return respondFault(exchange, faults.endpointFailure(502, "tls version refused"));
   await respondFault(exchange, faults.endpointFailure(status, cause));
-};
+}
 
 /** Waits for the client to take the rest of an answer. It has its time for that; an endpoint is not kept busy by it. */
 function delivered(exchange: Exchange): Promise<void> {
@@ -49,8 +76,7 @@ function delivered(exchange: Exchange): Promise<void> {
   return ended(exchange);
 }
 
-async function attempt(exchange: Exchange, endpoint: Endpoint): Promise<FailedAttempt | undefined> {
-  const headers = withEndpointHeaders(exchange.outboundHeaders, endpoint);
+async function attempt(exchange: Exchange, endpoint: Endpoint, headers: string[]): Promise<FailedAttempt | undefined> {
   const { backend } = endpoint;
   backend.inFlight += 1;
   try {

@@ -48,14 +48,16 @@ export function buildRequestHeaders(exchange: Exchange): string[] {
     switch (rule) {
       case "drop": break;
       case "forwardedFor": if (trusted) forwardedFor = forwardedFor === "" ? value : `${forwardedFor}, ${value}`; break;
-      case "forwardedProto": if (trusted) forwardedProto = value; break;
+      case "forwardedProto": if (trusted || exchange.viaRouteService) forwardedProto = value; break;
       case "requestStart": requestStart = value; break;
       case "te": if (/(^|,)\s*trailers\s*(,|$)/i.test(value)) out.push("TE", "trailers"); break;
-      case "clientCert": if (settings.forwardedClientCert === "always-forward" && trusted) out.push(name, value); break;
+      case "clientCert": if (mayForwardCertificate(exchange, trusted)) out.push(name, value); break;
     }
   }
   exchange.forwardedFor = forwardedFor === "" ? exchange.peerAddress : `${forwardedFor}, ${exchange.peerAddress}`;
-  exchange.forwardedProto = settings.forwardedProto === "https" ? "https"
+  // What the first leg has decided comes back by way of the service, and holds.
+  exchange.forwardedProto = exchange.viaRouteService && forwardedProto !== "" ? forwardedProto
+    : settings.forwardedProto === "https" ? "https"
     : forwardedProto !== "" && settings.forwardedProto === "keep" ? forwardedProto
     : exchange.secure ? "https" : "http";
   out.push(
@@ -64,7 +66,18 @@ export function buildRequestHeaders(exchange: Exchange): string[] {
     "X-Request-Start", requestStart === "" ? String(exchange.receivedAtMs) : requestStart,
     "X-Vcap-Request-Id", exchange.requestId,
   );
+  const shown = exchange.connection.clientCertificate;
+  if (shown !== undefined && settings.forwardedClientCert === "sanitize-set" && !exchange.viaRouteService) out.push("X-Forwarded-Client-Cert", shown);
   return out;
+}
+
+/**
+ * `forward` believes only clients that have shown a certificate themselves. What comes back by way of a route service counts
+ * where this router itself has put it there, and over TLS only (gorouter `handlers/clientcert.go`).
+ */
+function mayForwardCertificate({ connection, viaRouteService, secure, context: { settings: { forwardedClientCert } } }: Exchange, trusted: boolean): boolean {
+  if (viaRouteService) return secure && forwardedClientCert === "sanitize-set";
+  return trusted && (forwardedClientCert === "always-forward" || (forwardedClientCert === "forward" && connection.clientCertificate !== undefined));
 }
 
 /** The three headers that name the instance; for each attempt anew. */

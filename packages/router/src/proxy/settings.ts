@@ -1,5 +1,6 @@
 import type { BlockList } from "node:net";
 import type { LoadBalancing } from "../pool.ts";
+import type { BackendTls } from "../trust.ts";
 import type { ErrorPage } from "./fault.ts";
 
 /** What governs a request on its way, resolved once when the router is made. */
@@ -18,11 +19,11 @@ export interface ProxySettings {
   readonly stickyCookieNames: readonly string[];
   readonly secureCookies: boolean;
   readonly forwardedProto: "keep" | "overwrite" | "https";
-  readonly forwardedClientCert: "always-forward" | "forward" | "sanitize";
+  readonly forwardedClientCert: "always-forward" | "forward" | "sanitize-set";
   readonly trustedProxies: BlockList | undefined;
   readonly zone: string;
   readonly preferZone: boolean;
   readonly traceKey: string;
   readonly errorPage: ErrorPage;
-  readonly backendTls: { readonly ca?: string | readonly string[]; readonly cert?: string; readonly key?: string };
+  readonly backendTls: BackendTls;
 }

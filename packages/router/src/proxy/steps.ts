@@ -9,6 +9,7 @@ import { buildRequestHeaders } from "./headers.ts";
 import { instanceTarget } from "./instance.ts";
 import type { Step } from "./pipeline.ts";
 import { respondFault } from "./respond.ts";
+import { useRouteService } from "./route-service.ts";
 import { stickyInstanceOf } from "./sticky.ts";
 import { requestIdOf } from "./tracing.ts";
 
@@ -16,6 +17,14 @@ import { requestIdOf } from "./tracing.ts";
 export const assignRequestId: Step = (exchange, next) => {
   exchange.requestId = requestIdOf(exchange.traceId) ?? randomUUID();
   return next();
+};
+
+/** Refuses a request over a connection whose certificate does not stand for its host (RFC 9110, 15.5.20): the client comes back over one of its own. */
+export const checkServerName: Step = (exchange, next) => {
+  const { serves } = exchange.connection;
+  if (serves === undefined) return next();
+  const host = hostOf(exchange.host);
+  return host === "" || serves(host) ? next() : respondFault(exchange, faults.misdirected(host));
 };
 
 /** Finds the route by `lookupHost` and the path of `target`. */
@@ -33,7 +42,6 @@ export const findRoute: Step = (exchange, next) => {
     return respondFault(exchange, unknownRoute(exchange, host));
   }
   exchange.route = route;
-  if (route.options.routeServiceUrl !== undefined && route.options.routeServiceUrl !== "") return respondFault(exchange, faults.routeService());
   return next();
 };
 
@@ -59,6 +67,8 @@ export const limitHeaders: Step = (exchange, next) => {
 /** Chooses the first endpoint: the instance asked for by header, the one the cookie names, or the balancer's. */
 export const pickEndpoint: Step = (exchange, next) => {
   const route = exchange.route as Pool;
+  // Where `useRouteService` is missing among the steps, nobody gets past the service.
+  if (route.options.routeServiceUrl && !exchange.viaRouteService) return respondFault(exchange, faults.routeService());
   const target = instanceTarget(exchange);
   if (target !== undefined) {
     if ("status" in target) return respondFault(exchange, target);
@@ -94,4 +104,4 @@ function severalHosts({ request }: Exchange): boolean {
 }
 
 /** The whole way of a request, in order. Steps of yours stand before, between or instead of these. */
-export const defaultSteps: readonly Step[] = [assignRequestId, findRoute, limitHeaders, pickEndpoint, rewriteHeaders, forwardWithRetry];
+export const defaultSteps: readonly Step[] = [assignRequestId, checkServerName, findRoute, limitHeaders, useRouteService, pickEndpoint, rewriteHeaders, forwardWithRetry];

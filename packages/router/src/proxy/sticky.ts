@@ -27,7 +27,7 @@ export function stickyInstanceOf(cookies: string | undefined, sessionNames: read
  * a session, or the request was tied to an instance that did not answer it. Never in the app's way if it sets the cookie itself.
  */
 export function affinitySetCookie(exchange: Exchange, endpoint: Endpoint, setCookies: readonly string[] | undefined): string | undefined {
-  if (endpoint.instanceId === "") return undefined;
+  if (endpoint.instanceId === "" || exchange.service !== undefined) return undefined;
   const { stickyCookieNames, secureCookies } = exchange.context.settings;
   let session: string | undefined;
   if (setCookies !== undefined) {

@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import { buildConnector, Pool, type Dispatcher } from "undici";
 import type { Backend, Endpoint } from "../endpoint.ts";
+import { trustOf } from "../trust.ts";
 import { beginAnswer } from "./answer.ts";
 import type { Engine, Exchange } from "./exchange.ts";
 import { classify, type FailedAttempt, type Progress } from "./failure.ts";
@@ -66,8 +67,8 @@ export function createUndiciEngine(settings: ProxySettings): Engine {
 const serverNameOf = ({ serverName, host }: Backend): string => serverName || (isIP(host) === 0 ? host : "");
 
 function connectorFor(backend: Backend, settings: ProxySettings): buildConnector.connector {
-  const { ca, cert, key } = settings.backendTls;
-  const connect = buildConnector({ timeout: settings.dialTimeoutMs, ...(backend.tls ? { ca: ca as string | string[], cert, key } : {}) });
+  const trust = trustOf(backend) ?? settings.backendTls;
+  const connect = buildConnector({ timeout: settings.dialTimeoutMs, ...(backend.tls ? { ...trust, ca: trust.ca as string | string[] } : {}) });
   return backend.tls ? (options, callback) => connect({ ...options, servername: serverNameOf(backend) }, callback) : connect;
 }
 

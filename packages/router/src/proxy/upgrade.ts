@@ -2,6 +2,7 @@ import { request as httpRequest, type ClientRequest, type IncomingMessage } from
 import { request as httpsRequest } from "node:https";
 import type { Duplex } from "node:stream";
 import type { Endpoint } from "../endpoint.ts";
+import { trustOf } from "../trust.ts";
 import { beginAnswer, clientHead } from "./answer.ts";
 import type { Exchange, Upgrade } from "./exchange.ts";
 import type { FailedAttempt, Progress } from "./failure.ts";
@@ -15,6 +16,7 @@ import { cut } from "./respond.ts";
 export function forwardUpgrade(exchange: Exchange, endpoint: Endpoint, headers: string[]): Promise<FailedAttempt | undefined> {
   const { backend } = endpoint;
   const { settings } = exchange.context;
+  const trust = trustOf(backend) ?? settings.backendTls;
   return new Promise((resolve) => {
     let progress: Progress = "unsent";
     let stopped: string | undefined;
@@ -29,7 +31,7 @@ export function forwardUpgrade(exchange: Exchange, endpoint: Endpoint, headers: 
     function open(): ClientRequest {
       const common = { host: backend.host.replace(/^\[|\]$/g, ""), port: backend.port, path: exchange.target, method: exchange.method, headers, agent: false as const, maxHeaderSize: settings.maxResponseHeaderBytes };
       return backend.tls
-        ? httpsRequest({ ...common, servername: backend.serverName || backend.host, ca: settings.backendTls.ca as string | string[], cert: settings.backendTls.cert, key: settings.backendTls.key })
+        ? httpsRequest({ ...common, servername: backend.serverName || backend.host, ...trust, ca: trust.ca as string | string[] })
         : httpRequest(common);
     }
 
