@@ -7,8 +7,12 @@ export const codes = [
   "ROUTER_BAD_URI",
   "ROUTER_BAD_ENDPOINT",
   "ROUTER_BAD_ROUTES_FILE",
+  "ROUTER_BAD_CONFIG",
   "ROUTER_SOURCE_FAILED",
+  "ROUTER_BAD_CERTIFICATE",
   "ROUTER_CLOSED",
+  "ROUTER_WAIT_TIMEOUT",
+  "ROUTER_ABORTED",
 ] as const;
 export type RouterErrorCode = (typeof codes)[number];
 

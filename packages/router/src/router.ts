@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { RouterError } from "./errors.ts";
 import type { CertificateSource } from "./edge/certificate.ts";
-import { createEdge } from "./edge/edge.ts";
+import { createEdge, type EdgeNumbers } from "./edge/edge.ts";
 import { createFront } from "./front.ts";
 import type { Address } from "./listen.ts";
 import { createNumbers, type RouterNumbers } from "./numbers.ts";
@@ -60,7 +60,7 @@ export interface Router extends AsyncDisposable {
   reloadTls(certificates?: readonly CertificateSource[]): Promise<void>;
   /** Subscribes to an event. A listener that throws harms nobody. */
   on<K extends keyof RouterEvents>(event: K, listener: (value: RouterEvents[K]) => void): Disposable;
-  numbers(): RouterNumbers;
+  numbers(): RouterNumbers & EdgeNumbers;
   /** Requests and tunnels under way. */
   readonly inFlight: number;
   /** Stops accepting, lets requests finish, then stops for good. A second call waits for the first. */
@@ -161,6 +161,8 @@ export function createRouter(options: RouterOptions = {}): Router {
       }
       if (sources.length > 0 && startDelayMs > 0) await pause(startDelayMs);
       if (ending !== undefined) throw new RouterError("ROUTER_CLOSED", "the router was stopped while it started");
+      // Connections are given to it, it listens itself nowhere; this is what starts its watch over slow heads and idle connections.
+      front.emit("listening");
       const opened = await edge.listen();
       tlsAddress = opened.tlsAddress;
       address = opened.address ?? tlsAddress as Address;
@@ -223,8 +225,7 @@ export function createRouter(options: RouterOptions = {}): Router {
       ms_since_last_registry_update: table.lastUpdateMs === undefined ? -1 : clock.now() - table.lastUpdateMs,
       active_requests: underWay.size, active_tunnels: context.tunnels.size, dropped_access_log_lines: droppedLines,
       sources: Object.fromEntries(started.map(({ name, source }) => [name, source.numbers?.() ?? {}])),
-      refused_proxy_headers: edge.numbers().refusedProxyHeaders, refused_handshakes: edge.numbers().refusedHandshakes,
-      ...numbers.snapshot(),
+      ...numbers.snapshot(), ...edge.numbers(),
     };
   }
 
@@ -237,7 +238,7 @@ export function createRouter(options: RouterOptions = {}): Router {
     get tlsAddress() { return tlsAddress; },
     get statusAddress() { return statusListener?.address; },
     get inFlight() { return underWay.size; },
-    numbers: () => numbers.snapshot(),
+    numbers: () => ({ ...numbers.snapshot(), ...edge.numbers() }),
     on(event, listener) {
       const held = listeners[event];
       held.add(listener);

@@ -65,7 +65,7 @@ describe("requests", () => {
     });
   }
 
-  for (const forwardedClientCert of ["forward", "sanitize"] as const) {
+  for (const forwardedClientCert of ["forward", "sanitize-set"] as const) {
     test(`a client certificate that cannot be one is removed (${forwardedClientCert})`, async () => {
       await using app = await httpBackend(echo);
       await using r = await rig({ forwardedClientCert });

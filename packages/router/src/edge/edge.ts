@@ -1,0 +1,84 @@
+import type { BlockList, Socket } from "node:net";
+import { RouterError } from "../errors.ts";
+import type { Address } from "../listen.ts";
+import type { Clock, Logger } from "../ports.ts";
+import type { CertificateSource } from "./certificate.ts";
+import { createDoor } from "./door.ts";
+import { acceptProxyProtocol, proxyProtocols, type Acceptor, type ProxyProtocol } from "./proxy-protocol.ts";
+import { createTlsTerminator } from "./tls-door.ts";
+import { checkTlsOptions, type TlsOptions } from "./tls-options.ts";
+
+export interface EdgeOptions {
+  readonly host: string;
+  /** Port for plain HTTP; false = none. */
+  readonly port: number | false;
+  readonly tls: TlsOptions | undefined;
+  readonly proxyProtocol: ProxyProtocol;
+  readonly proxyHeaderTimeoutMs: number;
+  readonly trustedProxies: BlockList | undefined;
+  readonly log: Logger;
+  readonly clock: Clock;
+  /** Takes over a connection on which HTTP can begin. */
+  readonly serve: (socket: Socket) => void;
+}
+
+/** Connections that came to nothing before their first request, since the start. */
+export interface EdgeNumbers {
+  /** PROXY headers that were wrong, late, missing, or from somebody not trusted. */
+  readonly refused_proxy_headers: number;
+  /** TLS handshakes that failed, client certificates that were not good enough included. */
+  readonly refused_handshakes: number;
+}
+
+/** Where clients come in: a port for HTTP, a port for HTTPS, or both. */
+export interface Edge {
+  readonly listening: boolean;
+  /** @throws {RouterError} ROUTER_PORT_TAKEN, ROUTER_PORT_FORBIDDEN, ROUTER_LISTEN_FAILED, ROUTER_BAD_CERTIFICATE */
+  listen(): Promise<{ readonly address: Address | undefined; readonly tlsAddress: Address | undefined }>;
+  /** Accepts nobody any more. */
+  close(): void;
+  /** Closes the connections on which HTTP has not begun. */
+  cut(): void;
+  /** See `TlsTerminator.reload`. */
+  reloadTls(certificates?: readonly CertificateSource[]): Promise<void>;
+  numbers(): EdgeNumbers;
+}
+
+/** @throws {RouterError} ROUTER_BAD_OPTION */
+export function createEdge({ host, port, tls, proxyProtocol, proxyHeaderTimeoutMs, trustedProxies, log, clock, serve }: EdgeOptions): Edge {
+  if (port === false && tls === undefined) throw new RouterError("ROUTER_BAD_OPTION", "port: false without tls leaves no way in");
+  if (!proxyProtocols.includes(proxyProtocol)) throw new RouterError("ROUTER_BAD_OPTION", `proxyProtocol ${JSON.stringify(proxyProtocol)}: expected one of ${proxyProtocols.join(", ")}`);
+  if (!(proxyHeaderTimeoutMs >= 1)) throw new RouterError("ROUTER_BAD_OPTION", `proxyHeaderTimeoutMs: ${proxyHeaderTimeoutMs} is no number from 1 on`);
+  if (tls !== undefined) checkTlsOptions(tls);
+  const numbers = { refused_proxy_headers: 0, refused_handshakes: 0 };
+  const failed = (error: Error): void => log.error("router.front.failed", { error: error.message });
+  const acceptor = (mode: ProxyProtocol): Acceptor =>
+    acceptProxyProtocol({ mode, senders: trustedProxies, timeoutMs: proxyHeaderTimeoutMs, clock, log, refused: () => { numbers.refused_proxy_headers += 1; } });
+  const plain = port === false ? undefined : createDoor({ accept: acceptor(proxyProtocol), serve, failed });
+  const terminator = tls === undefined ? undefined : createTlsTerminator({ tls, log, clock, protocols: ["http/1.1"], serve, refused: () => { numbers.refused_handshakes += 1; } });
+  const secure = terminator === undefined ? undefined : createDoor({ accept: acceptor(tls?.proxyProtocol ?? proxyProtocol), serve: (socket) => terminator.accept(socket), failed });
+
+  return {
+    get listening() { return plain?.listening === true || secure?.listening === true; },
+    async listen() {
+      await terminator?.start();
+      const tlsAddress = await secure?.listen({ host, port: tls?.port ?? 8_443 });
+      return { tlsAddress, address: port === false ? undefined : await plain?.listen({ host, port }) };
+    },
+    close() {
+      plain?.close();
+      secure?.close();
+      terminator?.close();
+    },
+    cut() {
+      plain?.cut();
+      secure?.cut();
+      terminator?.cut();
+    },
+    async reloadTls(certificates) {
+      if (terminator === undefined) throw new RouterError("ROUTER_BAD_OPTION", "this router has no port for TLS");
+      await terminator.reload(certificates);
+    },
+    numbers: () => ({ ...numbers }),
+  };
+}
