@@ -1,0 +1,149 @@
+import { newFields, pausedAt, readFields, REFUSED, type Fields, type Lines } from "./fields.ts";
+import type { RequestHead, ResponseHead } from "./head.ts";
+import { withDefaults, type Http1Limits } from "./limits.ts";
+import { CR, LF, octets, VALUE } from "./octets.ts";
+import { refusalOf, type Refusal, type RefusalCode } from "./refusal.ts";
+import { requestRules, responseRules, type HeadRules } from "./head-rules.ts";
+
+/** Reads heads from the bytes of a connection, in whatever pieces they come. */
+export interface HeadParser<Head> {
+  /**
+   * Takes `chunk` from `from` on.
+   * @returns the head, a refusal (which ends the connection), or undefined: everything was taken and more is needed
+   */
+  push(chunk: Buffer, from?: number): Head | Refusal | undefined;
+  /** Behind a head: where in the last chunk the body, or the next message, begins. */
+  readonly next: number;
+  /** Whether some of a head has come and the rest has not: an end of the connection now is a truncated message. */
+  readonly begun: boolean;
+}
+
+/** Response heads depend on the request they answer. */
+export interface ResponseHeadParser extends HeadParser<ResponseHead> {
+  /** The method of the request whose response comes next: HEAD and CONNECT change the framing. */
+  method: string;
+}
+
+/**
+ * A parser of request heads, strict as RFC 9112 lets an edge be: what two readers could take in two ways is refused.
+ * One parser serves all requests of one connection, one after the other.
+ */
+export const createRequestHeadParser = (limits: Http1Limits = {}): HeadParser<RequestHead> => new LineParser(requestRules, limits, "GET");
+
+/** The same for responses, interim ones included. `method` is "GET" until it is set. */
+export const createResponseHeadParser = (limits: Http1Limits = {}): ResponseHeadParser => new LineParser(responseRules, limits, "GET");
+
+const HEAD_END = Buffer.from("\r\n\r\n");
+
+/**
+ * Goes line by line, each octet once: a line is read only when it is whole, and until then its pieces are put aside unread,
+ * but for a look at whether any honest head could contain them.
+ */
+class LineParser<Line extends { readonly next: number }, Head extends object> implements HeadParser<Head> {
+  next = 0;
+  method: string;
+  readonly #rules: HeadRules<Line, Head>;
+  readonly #maxBytes: number;
+  readonly #maxHeaders: number;
+  #line: Line | undefined;
+  #fields: Fields = newFields();
+  #held: Buffer[] = [];
+  #heldBytes = 0;
+  /** Bytes of this head that are read and gone. */
+  #spent = 0;
+  #skippedBlankLine = false;
+
+  constructor(rules: HeadRules<Line, Head>, limits: Http1Limits, method: string) {
+    const { maxHeadBytes, maxHeaders } = withDefaults(limits);
+    this.#rules = rules;
+    this.#maxBytes = maxHeadBytes;
+    this.#maxHeaders = maxHeaders;
+    this.method = method;
+  }
+
+  get begun(): boolean {
+    return this.#line !== undefined || this.#heldBytes > 0;
+  }
+
+  push(chunk: Buffer, from = 0): Head | Refusal | undefined {
+    if (this.#heldBytes === 0) return this.#read(chunk, from, 0);
+    const piece = from === 0 ? chunk : chunk.subarray(from);
+    if (!piece.includes(LF)) return this.#hold(piece);
+    const before = this.#heldBytes;
+    const whole = Buffer.concat([...this.#held, piece]);
+    this.#held = [];
+    this.#heldBytes = 0;
+    return this.#read(whole, 0, from - before);
+  }
+
+  /** Reads the whole lines of `bytes`; `shift` leads from a place in `bytes` to the same place in the caller's chunk. */
+  #read(bytes: Buffer, from: number, shift: number): Head | Refusal | undefined {
+    const room = this.#maxBytes - this.#spent;
+    const stop = wholeLines(bytes, from, room);
+    let at = from;
+    if (stop > from) {
+      const lines: Lines = { bytes, text: bytes.toString("latin1", from, stop), base: from, stop };
+      if (this.#line === undefined) {
+        if (bytes[at] === CR && bytes[at + 1] === LF && this.#rules.skipsBlankLine && !this.#skippedBlankLine) {
+          this.#skippedBlankLine = true;
+          at += 2;
+        }
+        if (at < stop) {
+          const line = this.#rules.readLine(lines, at);
+          if (typeof line === "string") return this.#refuse(line);
+          this.#line = line;
+          at = line.next;
+        }
+      }
+      if (this.#line !== undefined) {
+        const end = readFields(lines, at, this.#fields, this.#maxHeaders);
+        if (end === REFUSED) return this.#refuse(this.#fields.problem ?? "bad_field_name");
+        if (end >= 0) return this.#finish(this.#line, end + shift);
+        at = pausedAt(end);
+      }
+      this.#spent += at - from;
+    }
+    return at < bytes.length ? this.#hold(at === 0 ? bytes : bytes.subarray(at)) : undefined;
+  }
+
+  /** Puts aside the beginning of a line. */
+  #hold(piece: Buffer): Refusal | undefined {
+    for (let at = 0; at < piece.length; at += 1) {
+      const octet = piece[at] as number;
+      if (((octets[octet] as number) & VALUE) === 0 && octet !== CR && octet !== LF) return this.#refuse("control_character");
+    }
+    this.#heldBytes += piece.length;
+    if (this.#spent + this.#heldBytes > this.#maxBytes) return this.#refuse("head_too_large");
+    // A copy: the rest of the chunk is not to be kept alive by a few bytes, nor may its owner write over them.
+    this.#held.push(Buffer.from(piece));
+    return undefined;
+  }
+
+  #finish(line: Line, next: number): Head | Refusal {
+    const head = this.#rules.finish(line, this.#fields, this.method);
+    this.next = next;
+    this.#reset();
+    return typeof head === "string" ? refusalOf(this.#rules.side, head) : head;
+  }
+
+  #refuse(code: RefusalCode): Refusal {
+    this.#reset();
+    return refusalOf(this.#rules.side, code);
+  }
+
+  #reset(): void {
+    this.#line = undefined;
+    this.#fields = newFields();
+    this.#held = [];
+    this.#heldBytes = 0;
+    this.#spent = 0;
+    this.#skippedBlankLine = false;
+  }
+}
+
+/** Where the last whole line of the head ends, as far as it has come and fits into `room`. */
+function wholeLines(bytes: Buffer, from: number, room: number): number {
+  const end = bytes.indexOf(HEAD_END, from);
+  if (end >= 0 && end + 4 - from <= room) return end + 4;
+  return bytes.subarray(0, from + room).lastIndexOf(LF) + 1;
+}

@@ -1,0 +1,43 @@
+/** How the body of a message ends. */
+export type Framing =
+  | { readonly kind: "none" }
+  | { readonly kind: "length"; readonly length: number }
+  | { readonly kind: "chunked" }
+  /** Responses only: with the connection. */
+  | { readonly kind: "until-close" };
+
+export const NO_BODY: Framing = Object.freeze({ kind: "none" });
+export const CHUNKED: Framing = Object.freeze({ kind: "chunked" });
+export const UNTIL_CLOSE: Framing = Object.freeze({ kind: "until-close" });
+
+export type Version = "1.0" | "1.1";
+
+interface MessageHead {
+  readonly version: Version;
+  /** Name, value, name, value: in the order and the case in which they came, octets as latin1 like in node:http. */
+  readonly rawHeaders: string[];
+  readonly framing: Framing;
+  /** Whether the connection may carry another message after this one. */
+  readonly keepAlive: boolean;
+  /** The value of `Upgrade` when `Connection` names it and the version is 1.1; in a response only of a 101. */
+  readonly upgrade: string | undefined;
+}
+
+export interface RequestHead extends MessageHead {
+  readonly kind: "request";
+  readonly method: string;
+  /** As it came: origin-form, absolute-form, authority-form (CONNECT) or `*` (OPTIONS). */
+  readonly target: string;
+  /** The one Host header; undefined only in HTTP/1.0, and it may be empty. */
+  readonly host: string | undefined;
+  /** Whether the client waits for `100 Continue`. */
+  readonly expectContinue: boolean;
+}
+
+export interface ResponseHead extends MessageHead {
+  readonly kind: "response";
+  readonly status: number;
+  readonly reason: string;
+  /** 100 to 199 but 101: another head follows. */
+  readonly interim: boolean;
+}
