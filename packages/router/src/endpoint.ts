@@ -31,19 +31,31 @@ export interface EndpointInit {
   source?: string;
 }
 
+/** A route, as far as an address cares. */
+export interface LeadsHere { readonly key: string }
+
 /** A socket address and what the router knows about it, whichever routes lead there: load and health belong to the address. */
 export interface Backend {
   readonly address: string;
+  /** Without the brackets of an IPv6 address. */
   readonly host: string;
   readonly port: number;
   readonly tls: boolean;
   readonly serverName: string;
   /** Requests and tunnels under way, from the moment of choice to the last byte. */
   inFlight: number;
-  /** Milliseconds since the epoch until which the balancer avoids this address; 0 = healthy. */
+  /** Milliseconds since the epoch until which the balancer avoids this address; 0 = healthy. See `health.ts`. */
   failedUntil: number;
-  /** Keys of the routes that lead here; the last one out closes the connections. */
-  readonly routes: string[];
+  /** Failures one after the other: the more, the longer it is avoided. */
+  failures: number;
+  /** Whether a request finds out just now if the address works again. */
+  probing: boolean;
+  /** The routes that lead here. */
+  readonly routes: readonly LeadsHere[];
+  /** Whether any does; the last one out closes the connections. */
+  readonly isRouted: boolean;
+  join(route: LeadsHere): void;
+  leave(route: LeadsHere): void;
   /** Whatever the engine keeps per address: its connection pool. */
   connections: unknown;
 }
@@ -64,13 +76,16 @@ export interface Endpoint {
   readonly source: string;
   /** Milliseconds since the epoch of the last registration. */
   lastSeenMs: number;
+  /** Where it stands when requests are told apart by hash; 0: not worked out yet. */
+  hashPoint: number;
 }
 
 const noTags: Readonly<Record<string, string>> = Object.freeze({});
 
 /** `host:port`, with brackets where the host is an IPv6 address. */
 export const addressOf = (host: string, port: number): string =>
-  host.includes(":") && !host.startsWith("[") ? `[${host}]:${port}` : `${host}:${port}`;
+  // Joined, not added: a sum keeps its parts and its result, and a million addresses are held.
+  [host.includes(":") && !host.startsWith("[") ? `[${host}]` : host, port].join(":");
 
 /** The port that counts, after checking.
  * @throws {RouterError} ROUTER_BAD_ENDPOINT */
@@ -85,18 +100,64 @@ export function effectivePort({ host, port, tlsPort }: Pick<EndpointInit, "host"
   return effective;
 }
 
-export function createBackend(init: EndpointInit, port: number): Backend {
-  return {
-    address: addressOf(init.host, port),
-    host: init.host,
-    port,
-    tls: isTls(init),
-    serverName: init.serverCertDomainSan ?? "",
-    inFlight: 0,
-    failedUntil: 0,
-    routes: [],
-    connections: undefined,
-  };
+export function createBackend(init: EndpointInit, port: number, address = addressOf(init.host, port)): Backend {
+  return new HeldBackend(address, port, isTls(init), init.serverCertDomainSan ?? "");
+}
+
+/** A million of these may be held, so the host is not kept beside the address. */
+class HeldBackend implements Backend {
+  readonly address: string;
+  readonly port: number;
+  readonly tls: boolean;
+  readonly serverName: string;
+  inFlight = 0;
+  failedUntil = 0;
+  failures = 0;
+  probing = false;
+  connections: unknown = undefined;
+  /** Mostly there is one, and a list of one would cost as much as half of this object. */
+  private led: LeadsHere | LeadsHere[] | undefined = undefined;
+
+  constructor(address: string, port: number, tls: boolean, serverName: string) {
+    this.address = address;
+    this.port = port;
+    this.tls = tls;
+    this.serverName = serverName;
+  }
+
+  get host(): string {
+    const { address } = this;
+    const end = address.lastIndexOf(":");
+    return address.startsWith("[") ? address.slice(1, end - 1) : address.slice(0, end);
+  }
+
+  get isRouted(): boolean { return this.led !== undefined; }
+
+  get routes(): readonly LeadsHere[] {
+    if (this.led === undefined) return [];
+    return Array.isArray(this.led) ? this.led : [this.led];
+  }
+
+  join(route: LeadsHere): void {
+    if (this.led === undefined) this.led = route;
+    else if (Array.isArray(this.led)) this.led = grown(this.led, route);
+    else this.led = [this.led, route];
+  }
+
+  leave(route: LeadsHere): void {
+    if (this.led === route) this.led = undefined;
+    else if (Array.isArray(this.led)) {
+      const at = this.led.indexOf(route);
+      if (at >= 0) this.led.splice(at, 1);
+      if (this.led.length === 1) this.led = this.led[0];
+    }
+  }
+}
+
+/** Whether this is the address of that host and port; asked for each heartbeat, so nothing is put together for it. */
+export function isAt({ address, port: held }: Pick<Backend, "address" | "port">, host: string, port: number): boolean {
+  if (held !== port) return false;
+  return address.startsWith(host) ? address.charCodeAt(host.length) === 0x3a && address.indexOf(":", host.length + 1) < 0 : address === addressOf(host, port);
 }
 
 export const isTls = (init: EndpointInit): boolean => init.tlsPort !== undefined && init.tlsPort !== 0;
@@ -116,7 +177,25 @@ export function createEndpoint(init: EndpointInit, backend: Backend, nowMs: numb
     modificationTag: init.modificationTag,
     source: init.source ?? "",
     lastSeenMs: nowMs,
+    hashPoint: 0,
   };
+}
+
+/** What would have to be registered to get this endpoint. */
+export function initOf({ backend, app, instanceId, instanceIndex, tags, staleAfterMs, availabilityZone, isolationSegment, protocol, modificationTag, source }: Endpoint): EndpointInit {
+  return {
+    host: backend.host, ...(backend.tls ? { tlsPort: backend.port } : { port: backend.port }), app, instanceId, instanceIndex, tags, availabilityZone, isolationSegment, protocol, source,
+    serverCertDomainSan: backend.serverName,
+    ...(staleAfterMs === undefined ? {} : { staleAfterMs }), ...(modificationTag === undefined ? {} : { modificationTag }),
+  };
+}
+
+/** A list with one more. Short ones are made anew, since `push` sets aside seventeen places at once, of which most routes need one. */
+export function grown<T>(list: T[], next: T): T[] {
+  if (list.length === 0) return [next];
+  if (list.length < 8) return list.concat([next]);
+  list.push(next);
+  return list;
 }
 
 /** Whether a registration says nothing new: the heartbeat, and 99 of 100 messages. */
@@ -139,6 +218,10 @@ export function isSame(endpoint: Endpoint, init: EndpointInit): boolean {
 /** Whether `next` is newer than `held`. A missing tag never stands in the way (gorouter `models.ModificationTag`). */
 export const succeeds = (held: ModificationTag | undefined, next: ModificationTag | undefined): boolean =>
   held === undefined || next === undefined || held.guid === "" || next.guid === "" || held.guid !== next.guid || held.index < next.index;
+
+/** Whether both say the same; a missing one says nothing. */
+export const sameTag = (held: ModificationTag | undefined, next: ModificationTag | undefined): boolean =>
+  held !== undefined && next !== undefined && held.guid === next.guid && held.index === next.index;
 
 function sameTags(one: Readonly<Record<string, string>>, other: Readonly<Record<string, string>>): boolean {
   if (one === other) return true;

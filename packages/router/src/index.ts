@@ -4,6 +4,7 @@ export { codes, RouterError, type RouterErrorCode } from "./errors.ts";
 export type { Clock, Logger } from "./ports.ts";
 
 // Where clients come in.
+export type { ClientSubjectRule, DistinguishedName } from "./edge/client-subjects.ts";
 export type { CertificateSource } from "./edge/certificate.ts";
 export type { ConnectionInfo } from "./edge/connection.ts";
 export type { ProxyProtocol } from "./edge/proxy-protocol.ts";
@@ -13,6 +14,10 @@ export type { ClientCertificateMode, TlsOptions, TlsVersion } from "./edge/tls-o
 export { assignRequestId, checkServerName, defaultSteps, findRoute, limitHeaders, pickEndpoint, rewriteHeaders } from "./proxy/steps.ts";
 export { useRouteService } from "./proxy/route-service.ts";
 export type { RouteServiceOptions } from "./route-service/options.ts";
+
+// Below HTTP.
+export type { TcpOptions } from "./tcp/options.ts";
+export type { TcpNumbers, TcpRecord } from "./tcp/record.ts";
 export { forwardWithRetry } from "./proxy/forward.ts";
 export { rewriteAnswers, type RewriteOptions } from "./proxy/rewrite.ts";
 export { traceRequests, type TracingOptions } from "./proxy/tracing.ts";
@@ -29,6 +34,8 @@ export type { RouterNumbers } from "./numbers.ts";
 // For those who bring their own source of routes.
 export type { RouteSource, RunningSource, SourceContext } from "./source.ts";
 export { createRouteTable, type RegisterResult, type RouteSnapshot, type RouteTable, type RouteTableOptions, type TableChange } from "./table/route-table.ts";
+export { diffRoutes, type TableDiff } from "./table/diff.ts";
+export type { WaitOptions } from "./table/wait.ts";
 export { createPruner, type PrunerOptions } from "./table/pruner.ts";
 export type { Endpoint, EndpointInit, ModificationTag } from "./endpoint.ts";
 export type { LoadBalancing, Pool, RouteOptions } from "./pool.ts";

@@ -1,20 +1,7 @@
-import type { Endpoint } from "./endpoint.ts";
+import { addressOf, grown, isAt, type Endpoint } from "./endpoint.ts";
+import type { RouteOptions } from "./route-options.ts";
 
-/** How a pool chooses among its endpoints. On the bus the second is spelled `least-connection`. */
-export const loadBalancings = ["round-robin", "least-connections", "hash"] as const;
-export type LoadBalancing = (typeof loadBalancings)[number];
-
-/** What may be said about a route besides its endpoints; the last registration that says something wins. */
-export interface RouteOptions {
-  /** Default: the router's. */
-  loadBalancing?: LoadBalancing;
-  /** For `hash`: the request header whose value chooses the endpoint. */
-  hashHeader?: string;
-  /** For `hash`: how far above the mean load an endpoint may be, e.g. 1.25. Default 0: no bound. */
-  hashBalance?: number;
-  /** https URL of a route service. A route that has one is refused with 502 until the router can honour it. */
-  routeServiceUrl?: string;
-}
+export { checkRouteOptions, loadBalancings, type LoadBalancing, type RouteOptions } from "./route-options.ts";
 
 /** The endpoints of one route. */
 export interface Pool {
@@ -24,7 +11,7 @@ export interface Pool {
   /** The route's path as first registered, `/` for a whole host: the path of the affinity cookie. */
   readonly contextPath: string;
   /** In the order of their arrival; replaced in place, so that a cursor stays meaningful. */
-  readonly endpoints: Endpoint[];
+  endpoints: Endpoint[];
   /** By address, once there are so many that searching costs more than a map. */
   index: Map<string, Endpoint> | undefined;
   options: RouteOptions;
@@ -49,15 +36,15 @@ export function createPool(key: string, host: string, path: string): Pool {
   };
 }
 
-export function endpointAt(pool: Pool, address: string): Endpoint | undefined {
-  if (pool.index !== undefined) return pool.index.get(address);
-  for (const endpoint of pool.endpoints) if (endpoint.address === address) return endpoint;
+export function endpointAt(pool: Pool, host: string, port: number): Endpoint | undefined {
+  if (pool.index !== undefined) return pool.index.get(addressOf(host, port));
+  for (const endpoint of pool.endpoints) if (isAt(endpoint.backend, host, port)) return endpoint;
   return undefined;
 }
 
 export function putEndpoint(pool: Pool, endpoint: Endpoint): void {
-  const held = endpointAt(pool, endpoint.address);
-  if (held === undefined) pool.endpoints.push(endpoint);
+  const held = endpointAt(pool, endpoint.backend.host, endpoint.backend.port);
+  if (held === undefined) pool.endpoints = grown(pool.endpoints, endpoint);
   else pool.endpoints[pool.endpoints.indexOf(held)] = endpoint;
   if (pool.index !== undefined) pool.index.set(endpoint.address, endpoint);
   else if (pool.endpoints.length >= indexFrom) pool.index = new Map(pool.endpoints.map((one) => [one.address, one]));

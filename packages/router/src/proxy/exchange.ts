@@ -15,6 +15,8 @@ export interface Upgrade {
   readonly socket: Duplex;
   /** Stops reading along, and gives what the client has sent after its request. */
   release(): Buffer;
+  /** Tells the client that the tunnel is open, where that is not said in HTTP/1.1's words. Headers flat. */
+  readonly accept?: (status: number, headers: readonly string[]) => void;
 }
 
 /** What the steps of all requests share. */
@@ -30,6 +32,8 @@ export interface ProxyContext {
   /** Connections that left HTTP, to be cut when a drain is over. */
   readonly tunnels: Set<Duplex>;
   readonly engine: Engine;
+  /** Told of each failed attempt, in the words of the failure table. */
+  readonly attemptFailed?: ((cause: string) => void) | undefined;
   /** For routes that have a service; undefined where no secret is configured. */
   readonly routeServices?: RouteServices | undefined;
 }
@@ -119,6 +123,11 @@ export class Exchange {
   /** Monotonic, milliseconds: see `timings` of the record. 0 = did not happen. */
   readonly startedMs: number;
   failedMs = 0;
+  /** Of the attempt that counts, where it made a connection of its own: name, TCP, TLS, and from the first of these to the last. */
+  dnsMs = 0;
+  dialMs = 0;
+  tlsMs = 0;
+  connectMs = 0;
   appStartedMs = 0;
   appHeadersMs = 0;
   appFinishedMs = 0;
@@ -135,7 +144,7 @@ export class Exchange {
     this.method = request.method as string;
     this.target = request.url as string;
     this.requestHeaders = request.rawHeaders;
-    this.host = authorityOf(this.target) ?? request.headers.host ?? "";
+    this.host = (this.method === "CONNECT" ? this.target : authorityOf(this.target)) ?? request.headers.host ?? "";
     this.lookupHost = this.host;
     const connection = connectionOf(request.socket);
     this.connection = connection;
@@ -205,3 +214,6 @@ export function originOf(target: string): string {
   const rest = target.slice(match[0].length);
   return rest.startsWith("/") ? rest : `/${rest}`;
 }
+
+/** Such a client knows neither chunks nor trailers nor interim answers. */
+export const speaksHttp10 = ({ request }: Exchange): boolean => request.httpVersionMajor < 2 && request.httpVersionMinor === 0;

@@ -47,6 +47,7 @@ export async function forwardTo(exchange: Exchange, attempts: Attempts): Promise
     exchange.failedMs += performance.now() - begun;
     tried.push(endpoint);
     const rule = classify(failed);
+    context.attemptFailed?.(rule.cause);
     if (failed.code !== "CLIENT_GONE") {
       context.log.warn("router.attempt.failed", {
         endpoint: endpoint.address, route: exchange.route?.key, requestId: exchange.requestId, attempt: exchange.attempts, code: failed.code, error: failed.message, cause: rule.cause,
@@ -86,7 +87,7 @@ async function attempt(exchange: Exchange, endpoint: Endpoint, headers: string[]
   } finally {
     backend.inFlight -= 1;
     // Unregistered between choice and attempt: nobody else would close what this attempt opened.
-    if (backend.routes.length === 0 && backend.inFlight === 0) exchange.context.engine.release(backend);
+    if (!backend.isRouted && backend.inFlight === 0) exchange.context.engine.release(backend);
   }
 }
 

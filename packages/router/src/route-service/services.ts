@@ -56,7 +56,7 @@ export function createRouteServices(options: RouteServiceOptions, release: (back
     const port = parsed.port === "" ? 443 : Number(parsed.port);
     // Never in the table: it belongs to no route, so no route can take it away.
     const backend: TrustingBackend = Object.assign(createBackend({ host, tlsPort: port, serverCertDomainSan: isIP(host) === 0 ? host : "" }, port), { trust });
-    (backend.routes as unknown[]).push(url);
+    backend.join({ key: url });
     return {
       authority: parsed.host, hostname: parsed.hostname.toLowerCase(), path: parsed.pathname, target: parsed.pathname + parsed.search,
       endpoint: createEndpoint({ host, source: "route-service" }, backend, 0),
@@ -76,7 +76,7 @@ export function createRouteServices(options: RouteServiceOptions, release: (back
       if (held.size > maxServices) {
         const [oldest, { endpoint: { backend } }] = held.entries().next().value as [string, RouteService];
         held.delete(oldest);
-        backend.routes.length = 0;
+        for (const route of backend.routes) backend.leave(route);
         if (backend.inFlight === 0) release(backend);
       }
       return service;

@@ -12,6 +12,8 @@ export interface PrunerOptions {
   log?: Logger;
 }
 
+const sliceMs = 4;
+
 /**
  * Takes endpoints out of the table whose last registration is older than their `staleAfterMs`.
  * Does nothing while suspended: silence then says nothing about the apps, and an empty table
@@ -22,6 +24,7 @@ export function createPruner(table: RouteTable, options: PrunerOptions = {}): Di
   const { sweepIntervalMs = 30_000, source, suspended = () => false, clock = systemClock, log = silentLogger } = options;
   const filter = source === undefined ? {} : { source };
   let wasSuspended = false;
+  let slice: Disposable | undefined;
   let timer = clock.after(sweepIntervalMs, sweep);
 
   function sweep(): void {
@@ -37,9 +40,26 @@ export function createPruner(table: RouteTable, options: PrunerOptions = {}): Di
       log.info("router.prune.resumed", filter);
       return;
     }
-    const pruned = table.prune(filter);
+    goOn(table.sweep(filter), 0);
+  }
+
+  /** A few milliseconds at a time: requests come between. */
+  function goOn(steps: Generator<number, void>, sofar: number): void {
+    const begun = performance.now();
+    let pruned = sofar;
+    for (let step = steps.next(); step.done !== true; step = steps.next()) {
+      pruned += step.value;
+      if (performance.now() - begun < sliceMs) continue;
+      slice = clock.after(0, () => goOn(steps, pruned));
+      return;
+    }
     if (pruned > 0) log.info("router.prune.removed", { ...filter, endpoints: pruned });
   }
 
-  return { [Symbol.dispose]: () => timer[Symbol.dispose]() };
+  return {
+    [Symbol.dispose]() {
+      timer[Symbol.dispose]();
+      slice?.[Symbol.dispose]();
+    },
+  };
 }

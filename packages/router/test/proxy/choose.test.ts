@@ -10,7 +10,7 @@ async function named(count: number): Promise<HttpBackend[] & AsyncDisposable> {
 }
 
 describe("choosing among live endpoints", () => {
-  test("round robin is even, also when many ask at once", async () => {
+  test("13.31 round robin is even, also when many ask at once", async () => {
     await using apps = await named(4);
     await using r = await rig();
     r.serve(apps);
@@ -18,7 +18,7 @@ describe("choosing among live endpoints", () => {
     expect(apps.map(({ requests }) => requests.length)).toEqual([20, 20, 20, 20]);
   });
 
-  test("hash: one tenant stays with one instance, many spread, without the header they take turns", async () => {
+  test("13.47 hash: one tenant stays with one instance, many spread, without the header they take turns", async () => {
     await using apps = await named(4);
     await using r = await rig();
     for (const [index, { host, port }] of apps.entries()) r.router.table.register("app.example.com", { host, port, instanceId: `i-${index}` }, { loadBalancing: "hash", hashHeader: "X-Tenant" });
@@ -29,7 +29,7 @@ describe("choosing among live endpoints", () => {
     expect(new Set(await Promise.all(Array.from({ length: 8 }, async () => (await ask(r.port)).body))).size).toBe(4);
   });
 
-  test("least connections looks at bodies and tunnels, not only at heads", async () => {
+  test("13.33 least connections looks at bodies and tunnels, not only at heads", async () => {
     await using slow = await httpBackend((_, response) => void response.write("begin"));
     await using fast = await httpBackend((_, response) => response.end("fast"));
     await using r = await rig({ loadBalancing: "least-connections" });
@@ -44,7 +44,7 @@ describe("choosing among live endpoints", () => {
   });
 
   for (const [what, nearIs, expected] of [["the own zone first", "live", "near"], ["the others when it is empty", "absent", "far"], ["the others when it does not answer", "dead", "far"]] as const) {
-    test(what, async () => {
+    test(`13.35 ${what}`, async () => {
       await using near = await httpBackend((_, response) => response.end("near"));
       await using far = await httpBackend((_, response) => response.end("far"));
       await using dead = await misbehaving.refuses();

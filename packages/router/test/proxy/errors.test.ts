@@ -45,7 +45,7 @@ describe("answers of the router itself", () => {
     });
   }
 
-  test("a known route without endpoints: 503 while it is remembered, then 404", async () => {
+  test("13.76 a known route without endpoints: 503 while it is remembered, then 404", async () => {
     await using app = await httpBackend(echo);
     await using r = await rig({ emptyPoolTimeoutMs: 300 });
     r.serve([app]);
@@ -73,7 +73,7 @@ describe("answers of the router itself", () => {
     ["x-cf-process-instance", `${guid}:7`, 400, "unknown_route"],
     ["x-cf-process-instance", `${guid}:`, 400, "invalid_cf_process_instance_header"],
   ] as const) {
-    test(`${header}: ${value} → ${status} ${code ?? ""}`, async () => {
+    test(`13.44, 13.45 ${header}: ${value} → ${status} ${code ?? ""}`, async () => {
       await using zero = await httpBackend(echo);
       await using one = await httpBackend(echo);
       await using r = await rig();
@@ -89,7 +89,7 @@ describe("answers of the router itself", () => {
     });
   }
 
-  test("an instance of an unknown host is a bad request too", async () => {
+  test("13.45 an instance of an unknown host is a bad request too", async () => {
     await using r = await rig();
     const answer = await ask(r.port, { host: "no.example.com", headers: { "x-cf-app-instance": `${guid}:1` } });
     expect([answer.status, answer.headers["x-cf-routererror"]]).toEqual([400, "unknown_route"]);

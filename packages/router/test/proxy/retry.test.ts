@@ -43,7 +43,7 @@ describe("the failure table", () => {
   for (const method of ["GET", "HEAD", "OPTIONS", "TRACE", "POST", "PUT", "PATCH", "DELETE"]) {
     for (const body of [false, true]) for (const key of [false, true]) {
       const expected = !body && (key || ["GET", "HEAD", "OPTIONS", "TRACE"].includes(method));
-      test(`${method}${body ? " with a body" : ""}${key ? " with a key" : ""} ${expected ? "may" : "may not"} be repeated`, () => expect(isIdempotent(method, body, key)).toBe(expected));
+      test(`13.80 ${method}${body ? " with a body" : ""}${key ? " with a key" : ""} ${expected ? "may" : "may not"} be repeated`, () => expect(isIdempotent(method, body, key)).toBe(expected));
     }
   }
 });
@@ -55,7 +55,7 @@ async function several(count: number, make: () => Promise<Backend>): Promise<Bac
 
 describe("retries", () => {
   for (const [maxAttempts, status] of [[4, 502], [10, 200]] as const) {
-    test(`five endpoints of which four are dead: ${maxAttempts} attempts → ${status}`, async () => {
+    test(`13.77 five endpoints of which four are dead: ${maxAttempts} attempts → ${status}`, async () => {
       await using dead = await several(4, misbehaving.refuses);
       await using app = await httpBackend(echo);
       await using r = await rig({ maxAttempts });
@@ -69,7 +69,7 @@ describe("retries", () => {
     });
   }
 
-  test("never more attempts than endpoints", async () => {
+  test("13.77 never more attempts than endpoints", async () => {
     await using dead = await several(2, misbehaving.refuses);
     await using r = await rig({ maxAttempts: 10 });
     r.serve(dead.all);
@@ -78,7 +78,7 @@ describe("retries", () => {
     expect(r.records[0]?.attempts).toBe(2);
   });
 
-  test("an endpoint that turns up meanwhile is tried", async () => {
+  test("13.78 an endpoint that turns up meanwhile is tried", async () => {
     await using dead = await misbehaving.refuses();
     await using app = await httpBackend(echo);
     await using r = await rig();
@@ -90,7 +90,7 @@ describe("retries", () => {
     expect((await ask(r.port)).status).toBe(200);
   });
 
-  test("a POST goes on to another endpoint when nothing was sent, its body whole", async () => {
+  test("13.79 a POST goes on to another endpoint when nothing was sent, its body whole", async () => {
     await using dead = await several(2, misbehaving.refuses);
     await using app = await httpBackend(echo);
     await using r = await rig({ maxAttempts: 3 });
@@ -103,7 +103,7 @@ describe("retries", () => {
     }
   });
 
-  test("a chunked upload too", async () => {
+  test("13.79 a chunked upload too", async () => {
     await using dead = await misbehaving.refuses();
     await using app = await httpBackend(echo);
     await using r = await rig();
@@ -115,7 +115,7 @@ describe("retries", () => {
   });
 
   for (const how of ["hangsUp", "resets"] as const) {
-    test(`an endpoint that ${how}: GET is repeated elsewhere, POST is not`, async () => {
+    test(`13.80 an endpoint that ${how}: GET is repeated elsewhere, POST is not`, async () => {
       await using bad = await misbehaving[how]();
       await using app = await httpBackend(echo);
       await using r = await rig();
@@ -138,7 +138,7 @@ describe("retries", () => {
     });
   }
 
-  test("an answer of the app is never repeated, whatever its status", async () => {
+  test("13.82 an answer of the app is never repeated, whatever its status", async () => {
     await using app = await httpBackend((_, response) => { response.statusCode = 503; response.end("mine"); });
     await using other = await httpBackend(echo);
     await using r = await rig();
@@ -149,7 +149,7 @@ describe("retries", () => {
     expect(other.requests.length).toBe(0);
   });
 
-  test("a dead endpoint is avoided for a while", async () => {
+  test("13.32 a dead endpoint is avoided for a while", async () => {
     await using dead = await misbehaving.refuses();
     await using app = await httpBackend(echo);
     await using r = await rig();

@@ -27,13 +27,13 @@ describe("reading the cookie", () => {
 });
 
 describe("affinity", () => {
-  test("no session, no cookie", async () => {
+  test("13.38 no session, no cookie", async () => {
     await using r = await rig();
     await using _apps = await two(r, () => ["theme=dark"]);
     expect(affinity(await ask(r.port))).toBeUndefined();
   });
 
-  test("a session ties the client to the instance that began it", async () => {
+  test("13.38 a session ties the client to the instance that began it", async () => {
     await using r = await rig();
     await using _apps = await two(r, (path) => (path === "/login" ? [`${session}; Path=/; HttpOnly`] : []));
     const login = await ask(r.port, { path: "/login" });
@@ -49,7 +49,7 @@ describe("affinity", () => {
     ["; Secure", "; Secure"], ["; SameSite=Strict; Secure", "; SameSite=Strict; Secure"], ["; Expires=Thu, 01 Jan 1970 00:00:00 GMT", "; Expires=Thu, 01 Jan 1970 00:00:00 GMT"],
     ["; Partitioned; Secure", "; Partitioned; Secure"], ["; Max-Age=3600", ""], ["; Max-Age=-1", "; Max-Age=-1"], ["; Max-Age=0", "; Max-Age=0"], ["; Domain=example.com; Path=/deep", ""],
   ] as const) {
-    test(`attributes of the session cookie ${given}`, async () => {
+    test(`13.39 attributes of the session cookie ${given}`, async () => {
       await using r = await rig();
       await using _apps = await two(r, () => [session + given]);
       const answer = await ask(r.port);
@@ -57,26 +57,26 @@ describe("affinity", () => {
     });
   }
 
-  test("secureCookies forces Secure", async () => {
+  test("13.39 secureCookies forces Secure", async () => {
     await using r = await rig({ secureCookies: true });
     await using _apps = await two(r, () => [session]);
     expect(affinity(await ask(r.port))).toMatch(/; HttpOnly; Secure$/);
   });
 
-  test("an app that sets the cookie itself has its way", async () => {
+  test("13.40 an app that sets the cookie itself has its way", async () => {
     await using r = await rig();
     await using _apps = await two(r, () => [session, "__VCAP_ID__=mine"]);
     expect((await ask(r.port)).headers["set-cookie"]).toEqual([session, "__VCAP_ID__=mine"]);
   });
 
-  test("other session cookies by name", async () => {
+  test("13.41 other session cookies by name", async () => {
     await using r = await rig({ stickyCookieNames: ["sid"] });
     await using _apps = await two(r, (path) => [path === "/sid" ? "sid=1" : session]);
     expect(affinity(await ask(r.port, { path: "/sid" }))).toBeDefined();
     expect(affinity(await ask(r.port))).toBeUndefined();
   });
 
-  test("each path has its own, in the path's spelling", async () => {
+  test("13.41 each path has its own, in the path's spelling", async () => {
     await using r = await rig();
     await using _root = await two(r, () => [session]);
     await using _deep = await two(r, () => [session], "app.example.com/Deep/Path");
@@ -84,14 +84,14 @@ describe("affinity", () => {
     expect(affinity(await ask(r.port, { path: "/x" }))).toContain("; Path=/; ");
   });
 
-  test("a missing instance is replaced, and the client is told", async () => {
+  test("13.36 a missing instance is replaced, and the client is told", async () => {
     await using r = await rig();
     await using _apps = await two(r, () => []);
     const answer = await ask(r.port, { headers: { cookie: `${session}; __VCAP_ID__=i-gone` } });
     expect([answer.status, affinity(answer)]).toEqual([200, `__VCAP_ID__=i-${answer.body}; Path=/; HttpOnly`]);
   });
 
-  test("so is one that does not answer", async () => {
+  test("13.36 so is one that does not answer", async () => {
     await using r = await rig();
     await using dead = await misbehaving.refuses();
     await using live = await app("live", () => []);
@@ -100,7 +100,7 @@ describe("affinity", () => {
     expect([answer.body, affinity(answer)]).toEqual(["live", "__VCAP_ID__=i-live; Path=/; HttpOnly"]);
   });
 
-  test("and one that is full", async () => {
+  test("13.36 and one that is full", async () => {
     await using r = await rig({ maxConnectionsPerEndpoint: 1 });
     let release: (() => void) | undefined;
     await using busy = await httpBackend((_, response) => { release = () => response.end("busy"); });

@@ -9,7 +9,7 @@ const ports = (table: RouteTable, host: string, path = "/"): number[] => (table.
 
 describe("matching", () => {
   for (const order of [["a.com", "a.com/foo", "a.com/foo/bar"], ["a.com/foo/bar", "a.com/foo", "a.com"]]) {
-    test(`longest path wins, registered as ${order.join(", ")}`, () => {
+    test(`13.13 longest path wins, registered as ${order.join(", ")}`, () => {
       const table = createRouteTable();
       order.forEach((uri, index) => table.register(uri, at(1_000 + index)));
       for (const [path, key] of [
@@ -26,7 +26,7 @@ describe("matching", () => {
     expect(found(table, "a.com", "/fo")).toBeUndefined();
   });
 
-  test("case: hosts never, paths by option", () => {
+  test("13.9, 13.12 case: hosts never, paths by option", () => {
     for (const [pathCase, expected] of [["sensitive", undefined], ["insensitive", "a.com/app"]] as const) {
       const table = createRouteTable({ pathCase });
       table.register("A.com/App", at(1));
@@ -36,7 +36,7 @@ describe("matching", () => {
     }
   });
 
-  test("exact host, then the nearest wildcard, any depth", () => {
+  test("13.16 exact host, then the nearest wildcard, any depth", () => {
     const table = createRouteTable();
     for (const [index, uri] of ["*.c", "*.b.c", "a.b.c"].entries()) table.register(uri, at(1 + index));
     for (const [host, key] of [["a.b.c", "a.b.c"], ["x.b.c", "*.b.c"], ["x.y.b.c", "*.b.c"], ["x.c", "*.c"], ["b.c", "*.c"], ["c", undefined], ["d", undefined]] as const) {
@@ -44,7 +44,7 @@ describe("matching", () => {
     }
   });
 
-  test("wildcards with paths, and dots in a path are no labels", () => {
+  test("13.18 wildcards with paths, and dots in a path are no labels", () => {
     const table = createRouteTable();
     table.register("*.b/x", at(1));
     expect(found(table, "a.b", "/x/y")).toBe("*.b/x");
@@ -52,14 +52,14 @@ describe("matching", () => {
     expect(found(table, "a", "/x.b")).toBeUndefined();
   });
 
-  test("query strings of a registration are ignored", () => {
+  test("13.11 query strings of a registration are ignored", () => {
     const table = createRouteTable();
     table.register("a.com/x?y=1", at(1));
     expect(found(table, "a.com", "/x")).toBe("a.com/x");
     expect(table.unregister("a.com/x?z=2", at(1))).toBe(true);
   });
 
-  test("finds what a plain search over all routes finds", () => {
+  test("13.14 finds what a plain search over all routes finds", () => {
     const segment = fc.constantFrom("x", "y", "zz");
     const path = fc.array(segment, { maxLength: 3 }).map((parts) => parts.map((part) => `/${part}`).join(""));
     const host = fc.constantFrom("a.b.c", "b.c", "*.b.c", "*.c", "d.b.c");
@@ -80,7 +80,7 @@ describe("matching", () => {
 });
 
 describe("registering", () => {
-  test("a repeated registration changes nothing but the time", () => {
+  test("13.9 a repeated registration changes nothing but the time", () => {
     const clock = manualClock();
     const table = createRouteTable({ clock });
     const changes: TableChange[] = [];
@@ -92,7 +92,7 @@ describe("registering", () => {
     expect([table.routeCount, table.addressCount, changes.length]).toEqual([1, 1, 1]);
   });
 
-  test("one endpoint under many routes is many routes and one address", () => {
+  test("13.10 one endpoint under many routes is many routes and one address", () => {
     const table = createRouteTable();
     for (const uri of ["a.com", "b.com", "c.com/x"]) table.register(uri, at(1));
     expect([table.routeCount, table.addressCount]).toEqual([3, 1]);
@@ -111,7 +111,7 @@ describe("registering", () => {
     expect(table.lookup("a.com", "/")?.endpoints[0]).toMatchObject({ instanceIndex: "1", backend: { inFlight: 7 } });
   });
 
-  test("tls_port replaces port, in place and back", () => {
+  test("13.4 tls_port replaces port, in place and back", () => {
     const table = createRouteTable();
     const idle: string[] = [];
     table.onIdleBackend(({ address, tls }) => idle.push(`${address} ${tls}`));
@@ -143,12 +143,12 @@ describe("registering", () => {
       expect(table.snapshot()).toEqual([]);
     });
   }
-  test("an unknown algorithm is refused", () => {
+  test("13.20 an unknown algorithm is refused", () => {
     const table = createRouteTable();
     expect(() => table.register("a.com", at(1), { loadBalancing: "fastest" as never })).toThrow(expect.objectContaining({ code: "ROUTER_BAD_OPTION" }));
     expect(table.snapshot()).toEqual([]);
   });
-  test("the last said options of a route count, and leave with its last endpoint", () => {
+  test("13.20, 13.21 the last said options of a route count, and leave with its last endpoint", () => {
     const table = createRouteTable();
     table.register("a.com", at(1), { loadBalancing: "least-connections" });
     table.register("a.com", at(2), {});
@@ -157,20 +157,20 @@ describe("registering", () => {
 });
 
 describe("unregistering", () => {
-  test("takes only that address from only that route", () => {
+  test("13.17 takes only that address from only that route", () => {
     const table = createRouteTable();
     for (const uri of ["a.com", "b.com"]) for (const port of [1, 2]) table.register(uri, at(port));
     expect(table.unregister("a.com", at(1))).toBe(true);
     expect([ports(table, "a.com"), ports(table, "b.com")]).toEqual([[2], [1, 2]]);
   });
-  test("of what is not there is harmless", () => {
+  test("13.17 of what is not there is harmless", () => {
     const table = createRouteTable();
     table.register("a.com", at(1));
     expect(table.unregister("a.com", at(9))).toBe(false);
     expect(table.unregister("b.com/x", at(1))).toBe(false);
     expect(ports(table, "a.com")).toEqual([1]);
   });
-  test("leaves nothing of a route, and keeps what is below it", () => {
+  test("13.18 leaves nothing of a route, and keeps what is below it", () => {
     const table = createRouteTable();
     for (const uri of ["a.com", "a.com/x", "a.com/x/y", "*.com/x"]) table.register(uri, at(1));
     table.unregister("a.com/x", at(1));
@@ -205,7 +205,7 @@ describe("modification tags", () => {
     ["of another life", tag("g", 2), tag("h", 0), "updated", true],
     ["missing", tag("g", 2), {}, "updated", true],
   ] as const) {
-    test(`one that is ${what}`, () => {
+    test(`13.19 one that is ${what}`, () => {
       const table = createRouteTable();
       table.register("a.com", at(1, held));
       expect(table.register("a.com", at(1, next))).toBe(updates);
@@ -217,7 +217,7 @@ describe("modification tags", () => {
 });
 
 describe("empty pools", () => {
-  test("are forgotten at once, or after their time", () => {
+  test("13.29 are forgotten at once, or after their time", () => {
     const clock = manualClock();
     const table = createRouteTable({ clock, emptyPoolTimeoutMs: 5_000 });
     table.register("a.com", at(1));
@@ -239,7 +239,7 @@ describe("empty pools", () => {
     clock.advance(60_000);
     expect(ports(table, "a.com")).toEqual([2]);
   });
-  test("after an ejection are known for a while", () => {
+  test("13.29 after an ejection are known for a while", () => {
     const clock = manualClock();
     const table = createRouteTable({ clock });
     table.register("a.com", at(1));
@@ -249,7 +249,7 @@ describe("empty pools", () => {
     clock.advance(30_000);
     expect(found(table, "a.com")).toBeUndefined();
   });
-  test("give way to shorter paths and wildcards that have endpoints; among the empty the longest answers", () => {
+  test("13.15 give way to shorter paths and wildcards that have endpoints; among the empty the longest answers", () => {
     const table = createRouteTable({ emptyPoolTimeoutMs: 5_000, clock: manualClock() });
     for (const uri of ["a.com/x/y", "a.com/x", "*.com"]) table.register(uri, at(1));
     table.unregister("a.com/x/y", at(1));

@@ -1,0 +1,135 @@
+import { randomInt } from "node:crypto";
+
+/**
+ * A map from names (of hosts, of addresses) to whatever is known of them, for a million and more of them and for names that were read from the wire a
+ * moment ago. Beside `Map` it does three things better: it finds a name with fewer steps into cold memory, it grows in two hundred
+ * and fifty-six small steps instead of one that everybody waits for, and it can be gone through piece by piece while it changes.
+ *
+ * Open addressing with linear probing; the seed keeps people from choosing names that meet in one place.
+ */
+export class HostMap<T extends object> {
+  readonly #seed = randomInt(0x7fffffff);
+  readonly #shards: Shard<T>[] = Array.from({ length: 256 }, () => new Shard<T>(4));
+  #size = 0;
+
+  get size(): number { return this.#size; }
+
+  get(host: string): T | undefined {
+    const hash = hashOf(host, this.#seed);
+    const { hashes, names, values, mask } = this.#shards[hash >>> 24] as Shard<T>;
+    for (let at = hash & mask; ; at = (at + 1) & mask) {
+      const held = hashes[at];
+      if (held === hash && names[at] === host) return values[at];
+      if (held === 0) return undefined;
+    }
+  }
+
+  /** Sets or replaces. */
+  set(host: string, value: T): void {
+    const hash = hashOf(host, this.#seed);
+    let shard = this.#shards[hash >>> 24] as Shard<T>;
+    const at = shard.find(host, hash);
+    if (shard.hashes[at] !== 0) {
+      shard.values[at] = value;
+      return;
+    }
+    if ((shard.size + 1) * 5 > (shard.mask + 1) * 3) this.#shards[hash >>> 24] = shard = shard.doubled();
+    shard.put(host, hash, value);
+    this.#size += 1;
+  }
+
+  delete(host: string): boolean {
+    const hash = hashOf(host, this.#seed);
+    const shard = this.#shards[hash >>> 24] as Shard<T>;
+    const at = shard.find(host, hash);
+    if (shard.hashes[at] === 0) return false;
+    shard.take(at);
+    this.#size -= 1;
+    // A burst of names must not keep its room for ever.
+    if (shard.mask >= 16 && shard.size * 8 < shard.mask + 1) this.#shards[hash >>> 24] = shard.halved();
+    return true;
+  }
+
+  /** Everything, in 256 pieces; what changes between two of them is seen by the later one, or not. */
+  *pieces(): Generator<T[]> {
+    for (let index = 0; index < this.#shards.length; index += 1) {
+      const { values } = this.#shards[index] as Shard<T>;
+      yield values.filter((value): value is T => value !== undefined);
+    }
+  }
+}
+
+/** Capacity is a power of two and at most three fifths of it are used, so that a search always ends at a gap. */
+class Shard<T extends object> {
+  readonly mask: number;
+  /** 0: nothing here. */
+  readonly hashes: Int32Array;
+  readonly names: (string | undefined)[];
+  readonly values: (T | undefined)[];
+  size = 0;
+
+  constructor(capacity: number) {
+    this.mask = capacity - 1;
+    this.hashes = new Int32Array(capacity);
+    this.names = new Array<string | undefined>(capacity).fill(undefined);
+    this.values = new Array<T | undefined>(capacity).fill(undefined);
+  }
+
+  /** Where the name is, or where it would be put. */
+  find(host: string, hash: number): number {
+    let at = hash & this.mask;
+    while (this.hashes[at] !== 0 && !(this.hashes[at] === hash && this.names[at] === host)) at = (at + 1) & this.mask;
+    return at;
+  }
+
+  /** Puts a name that is not there yet. */
+  put(host: string, hash: number, value: T): void {
+    let at = hash & this.mask;
+    while (this.hashes[at] !== 0) at = (at + 1) & this.mask;
+    this.hashes[at] = hash;
+    this.names[at] = host;
+    this.values[at] = value;
+    this.size += 1;
+  }
+
+  /** Empties a place and moves up what would not be found past the gap. */
+  take(at: number): void {
+    const { hashes, names, values, mask } = this;
+    let gap = at;
+    for (let next = (at + 1) & mask; hashes[next] !== 0; next = (next + 1) & mask) {
+      const home = (hashes[next] as number) & mask;
+      // Whether the gap lies on the way from its home to where it is now.
+      if (((next - home) & mask) < ((next - gap) & mask)) continue;
+      hashes[gap] = hashes[next] as number;
+      names[gap] = names[next];
+      values[gap] = values[next];
+      gap = next;
+    }
+    hashes[gap] = 0;
+    names[gap] = undefined;
+    values[gap] = undefined;
+    this.size -= 1;
+  }
+
+  doubled(): Shard<T> { return this.#moved((this.mask + 1) * 2); }
+  halved(): Shard<T> { return this.#moved((this.mask + 1) / 2); }
+
+  #moved(capacity: number): Shard<T> {
+    const next = new Shard<T>(capacity);
+    for (let at = 0; at <= this.mask; at += 1) {
+      const hash = this.hashes[at] as number;
+      if (hash !== 0) next.put(this.names[at] as string, hash, this.values[at] as T);
+    }
+    return next;
+  }
+}
+
+/** FNV-1a with a seed, and a mixing step, since both the upper and the lower bits are used. Never 0. */
+function hashOf(host: string, seed: number): number {
+  let hash = seed;
+  for (let at = 0; at < host.length; at += 1) hash = Math.imul(hash ^ host.charCodeAt(at), 0x01000193);
+  hash = Math.imul(hash ^ (hash >>> 15), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  hash ^= hash >>> 16;
+  return hash === 0 ? 1 : hash;
+}
