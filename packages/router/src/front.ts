@@ -31,9 +31,13 @@ export function createFront({ context, headersTimeoutMs, clientIdleMs, maxHeader
     highWaterMark: 65_536,
   });
   server.maxHeadersCount = 0;
-  const take = (request: IncomingMessage, response: ServerResponse): void => void handle(new Exchange(context, request, response));
+  const take = (request: IncomingMessage, response: ServerResponse): void => {
+    if (hasForeignCoding(request)) refuseCoding(request);
+    else void handle(new Exchange(context, request, response));
+  };
   server.on("request", take);
   server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) => {
+    if (hasForeignCoding(request)) return refuseCoding(request);
     const exchange = new Exchange(context, request, response);
     exchange.expectContinue = true;
     void handle(exchange);
@@ -51,6 +55,17 @@ export function createFront({ context, headersTimeoutMs, clientIdleMs, maxHeader
   });
   server.on("clientError", refuse);
   return server;
+}
+
+/** A body in a coding that nobody here can take off (RFC 9112 section 6.1): with another framing it would be another body. */
+function hasForeignCoding({ headers }: IncomingMessage): boolean {
+  const coding = headers["transfer-encoding"];
+  return coding !== undefined && coding.toLowerCase() !== "chunked";
+}
+
+/** The parser refuses most of these itself, a moment after it has handed their head over; this is for the rest. */
+function refuseCoding({ socket }: IncomingMessage): void {
+  setImmediate(() => { if (socket.writable) refuse(new Error("unknown transfer coding"), socket); });
 }
 
 /** An upgrade the router joins; `h2c` is one nobody behind us speaks, and one with a body would mix body and tunnel. */

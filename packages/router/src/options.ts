@@ -1,6 +1,7 @@
 import { BlockList, isIP } from "node:net";
 import type { ProxyProtocol } from "./edge/proxy-protocol.ts";
 import type { TlsOptions } from "./edge/tls-options.ts";
+import type { EngineName } from "./engines.ts";
 import { RouterError } from "./errors.ts";
 import { loadBalancings, type LoadBalancing } from "./pool.ts";
 import type { Clock, Logger } from "./ports.ts";
@@ -103,8 +104,8 @@ export interface RouterOptions {
   /** What makes routes with a route service work. Default none: such routes are refused with 502. */
   routeServices?: RouteServiceOptions;
 
-  /** Another HTTP client towards the endpoints. Default undici. */
-  engine?: (settings: ProxySettings) => Engine;
+  /** Who speaks to the endpoints: undici, the router's own client on plain sockets (cheaper, and stricter about answers), or one of yours. Default `undici`. */
+  engine?: EngineName | ((settings: ProxySettings) => Engine);
   log?: Logger;
   clock?: Clock;
 }

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Duplex } from "node:stream";
+import { engineFor } from "./engines.ts";
 import { RouterError } from "./errors.ts";
 import type { CertificateSource } from "./edge/certificate.ts";
 import { createEdge, type EdgeNumbers } from "./edge/edge.ts";
@@ -15,7 +16,6 @@ import { runSteps } from "./proxy/pipeline.ts";
 import { recordOf, type RequestRecord } from "./proxy/record.ts";
 import { ended, respondFault } from "./proxy/respond.ts";
 import { defaultSteps } from "./proxy/steps.ts";
-import { createUndiciEngine } from "./proxy/undici-engine.ts";
 import { createRouteServices } from "./route-service/services.ts";
 import type { RunningSource } from "./source.ts";
 import { createStatusListener, type StatusListener } from "./status.ts";
@@ -79,10 +79,10 @@ export function createRouter(options: RouterOptions = {}): Router {
   const {
     port = 8080, host = "127.0.0.1", tls, proxyProtocol = "off", proxyHeaderTimeoutMs = 3_000, steps = defaultSteps, sources = [], accessLog, accessLogFormat, status, id = randomUUID(), startDelayMs = 0,
     drainTimeoutMs = 10_000, headersTimeoutMs = 60_000, clientIdleMs = 900_000, log = silentLogger, clock = systemClock,
-    emptyPoolTimeoutMs = 0, pathCase = "sensitive", engine: createEngine = createUndiciEngine,
+    emptyPoolTimeoutMs = 0, pathCase = "sensitive", engine: engineOption = "undici",
   } = options;
   const table = options.table ?? createRouteTable({ emptyPoolTimeoutMs, pathCase, log, clock });
-  const engine = createEngine(settings);
+  const engine = engineFor(engineOption, settings);
   const released = table.onIdleBackend((backend) => engine.release(backend));
   const numbers = createNumbers(() => clock.now());
   const routeServices = options.routeServices === undefined ? undefined : createRouteServices(options.routeServices, (backend) => engine.release(backend));

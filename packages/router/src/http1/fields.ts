@@ -60,11 +60,16 @@ export function readFields(lines: Lines, from: number, fields: Fields, maxHeader
     while (((octets[bytes[stopped] as number] as number) & VALUE) !== 0) stopped += 1;
     if (bytes[stopped] !== CR || bytes[stopped + 1] !== LF) return refuse(fields, lineEndProblem(bytes, stopped));
     end = stopped;
-    while (end > start && (bytes[end - 1] === SP || bytes[end - 1] === HT)) end -= 1;
+    let tab = false;
+    while (end > start && (bytes[end - 1] === SP || bytes[end - 1] === HT)) {
+      end -= 1;
+      if (bytes[end] === HT) tab = true;
+    }
     const value = text.slice(start - base, end - base);
     if (raw.length >= 2 * maxHeaders) return refuse(fields, "too_many_headers");
     raw.push(name, value);
-    note(fields, name, value);
+    // White space like any other (RFC 9110 section 5.5), but not to all readers: where it could hide a framing from one of them it stays, and is refused.
+    note(fields, name, tab ? `${value}\t` : value);
     at = stopped + 2;
   }
   return paused(at);
@@ -99,16 +104,16 @@ function note(fields: Fields, name: string, value: string): void {
     case 4:
       if (name.toLowerCase() !== "host") return;
       fields.hosts += 1;
-      fields.host = value;
+      fields.host = trimBlanks(value);
       return;
     case 6:
-      if (name.toLowerCase() === "expect" && value.toLowerCase() === "100-continue") fields.expectContinue = true;
+      if (name.toLowerCase() === "expect" && trimBlanks(value).toLowerCase() === "100-continue") fields.expectContinue = true;
       return;
     case 7:
       if (name.toLowerCase() === "upgrade") fields.upgrade = fields.upgrade === undefined ? value : `${fields.upgrade}, ${value}`;
       return;
     case 10:
-      if (name.toLowerCase() === "connection") noteConnection(fields, value.toLowerCase());
+      if (name.toLowerCase() === "connection") noteConnection(fields, trimBlanks(value).toLowerCase());
       return;
     case 14:
       if (name.toLowerCase() !== "content-length") return;

@@ -35,6 +35,7 @@ function codingOrLength(fields: Fields, version: Version): Framing | RefusalCode
 }
 
 function codingProblem(codings: string): RefusalCode {
+  if (codings.includes("\t")) return "bad_coding";
   const list = codings.toLowerCase().split(",").map(trimBlanks);
   return list.at(-1) === "chunked" && list.indexOf("chunked") === list.length - 1 && list.every((coding) => coding !== "") ? "unknown_coding" : "bad_coding";
 }

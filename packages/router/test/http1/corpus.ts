@@ -31,7 +31,9 @@ export const requestCases: readonly Case[] = [
   { name: "two lines of coding", bytes: `${request("Transfer-Encoding: chunked", "Transfer-Encoding: identity")}0\r\n\r\n`, expect: "bad_coding" },
   { name: "the coding behind vertical white space", bytes: `${request("Transfer-Encoding: \x0bchunked")}0\r\n\r\n`, expect: "control_character" },
   { name: "the coding and NUL", bytes: `${request("Transfer-Encoding: chunked\0")}0\r\n\r\n`, expect: "control_character" },
-  { name: "the coding with white space around it", bytes: `${request("Transfer-Encoding:\t chunked \t")}0\r\n\r\n`, expect: 1 },
+  { name: "the coding with white space around it", bytes: `${request("Transfer-Encoding:\t chunked ")}0\r\n\r\n`, expect: 1 },
+  { name: "the coding and a tab behind it", bytes: `${request("Transfer-Encoding: chunked\t")}0\r\n\r\n`, expect: "bad_coding" },
+  { name: "the length and a tab behind it", bytes: `${request("Content-Length: 3 \t ")}abc`, expect: "bad_length" },
   { name: "the coding in capitals", bytes: `${request("TRANSFER-ENCODING: CHUNKED")}0\r\n\r\n`, expect: 1 },
   { name: "the coding in HTTP/1.0", bytes: "POST / HTTP/1.0\r\nHost: app.example.com\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", expect: "coding_in_1_0" },
   // Names that only some readers take for the header.

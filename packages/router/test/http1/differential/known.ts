@@ -3,7 +3,6 @@ export const known: Readonly<Record<string, string>> = {
   "sooner": "a 204 that announces a body, or `Connection: close` beside `keep-alive`: what follows is not trusted, the connection ends",
   "later": "a HEAD or CONNECT response without a length: llhttp does not know the request and gives the connection up",
   "laxer HPE_INVALID_METHOD": "any token is a method (RFC 9110 section 9.1); llhttp has a list",
-  "laxer HPE_INVALID_CONTENT_LENGTH": "a tab behind the number is white space like any other (RFC 9110 section 5.5); it is not passed on",
   "laxer HPE_CLOSED_CONNECTION": "`Connection: close` in an interim response ends the connection after the final one",
   "laxer HPE_INVALID_HEADER_TOKEN": "the same connection ends one message earlier here",
   "stricter bad_request_line": "llhttp reads HTTP/0.9 and several blanks; no client of this century sends them",

@@ -6,7 +6,7 @@ export const seeds: Readonly<Record<number, string>> = {
   62: "stricter no_host",
   89: "later",
   122: "stricter control_character",
-  141: "laxer HPE_INVALID_CONTENT_LENGTH",
+  141: "none",
   150: "stricter interim_with_body",
   199: "stricter bare_lf",
   411: "stricter interim_with_body",
@@ -23,5 +23,6 @@ export const seeds: Readonly<Record<number, string>> = {
   233191: "stricter bad_chunk_extension",
   436760: "stricter bad_field_name",
   494800: "stricter obs_fold",
+  24223021: "stricter bad_coding",
   993157: "stricter no_colon",
 };

@@ -1,0 +1,241 @@
+import type { Endpoint } from "../endpoint.ts";
+import type { BodyReader } from "../http1/body.ts";
+import { createBodyReader } from "../http1/body-reader.ts";
+import type { ResponseHead } from "../http1/head.ts";
+import type { Refusal } from "../http1/refusal.ts";
+import { noteDial } from "../proxy/dial-times.ts";
+import { beginAnswer } from "../proxy/answer.ts";
+import type { Exchange } from "../proxy/exchange.ts";
+import { classify, isIdempotent, type FailedAttempt, type Progress } from "../proxy/failure.ts";
+import { cut } from "../proxy/respond.ts";
+import type { BackendConnection, ConnectionUser } from "./connection.ts";
+import type { ConnectionPool, Dialler } from "./connection-pool.ts";
+import { keepAliveMs } from "./keep-alive.ts";
+import type { OutboundHead } from "./request-head.ts";
+import { RequestPump, type PumpOwner } from "./request-pump.ts";
+
+type Resolve = (failure: FailedAttempt | undefined) => void;
+
+/**
+ * One request on one connection. Its life: born → connected → answered → over;
+ * an idle connection that turns out to be dead takes it back to the beginning once, where repeating can do no harm.
+ */
+export class Attempt implements ConnectionUser, Dialler, PumpOwner {
+  readonly #exchange: Exchange;
+  readonly #endpoint: Endpoint;
+  readonly #pool: ConnectionPool;
+  readonly #head: OutboundHead;
+  readonly #resolve: Resolve;
+  readonly #timer: NodeJS.Timeout;
+  #undial: (() => void) | undefined = undefined;
+  #connection: BackendConnection | undefined = undefined;
+  #pump: RequestPump | undefined = undefined;
+  #answer: ResponseHead | undefined = undefined;
+  #body: BodyReader | undefined = undefined;
+  #held: Buffer | undefined = undefined;
+  #progress: Progress = "unsent";
+  #reused = false;
+  #heard = false;
+  #over = false;
+
+  constructor(exchange: Exchange, endpoint: Endpoint, { pool, head, resolve }: { pool: ConnectionPool; head: OutboundHead; resolve: Resolve }) {
+    this.#exchange = exchange;
+    this.#endpoint = endpoint;
+    this.#pool = pool;
+    this.#head = head;
+    this.#resolve = resolve;
+    this.#timer = setTimeout(expire, exchange.endpointTimeoutMs, this);
+    exchange.whenClosed(() => this.stop("CLIENT_GONE"));
+  }
+
+  begin(): void {
+    // The client may have left before it began.
+    if (this.#over) return;
+    const idle = this.#pool.take(performance.now());
+    if (idle === undefined) this.#undial = this.#pool.dial(this);
+    else this.#send(idle, true);
+  }
+
+  onConnected(connection: BackendConnection): void {
+    this.#undial = undefined;
+    this.#send(connection, false);
+  }
+
+  onRefused(error: NodeJS.ErrnoException): void {
+    this.#undial = undefined;
+    this.#fail(error.code ?? "", error.message);
+  }
+
+  #send(connection: BackendConnection, reused: boolean): void {
+    const exchange = this.#exchange;
+    this.#connection = connection;
+    this.#reused = reused;
+    connection.user = this;
+    connection.requests += 1;
+    connection.parser.method = exchange.method;
+    noteDial(exchange, connection.times);
+    connection.times = undefined;
+    this.#progress = "sent";
+    exchange.appStartedMs = performance.now();
+    connection.socket.write(this.#head.text, "latin1");
+    if (!exchange.hasBody) return;
+    this.#pump = new RequestPump(exchange, connection.socket, this.#head.length, this);
+    this.#pump.start();
+  }
+
+  onDrain(): void {
+    this.#pump?.resume();
+  }
+
+  onBroken(message: string): void {
+    this.#fail("CLIENT_GONE", message);
+  }
+
+  onBytes(chunk: Buffer): void {
+    this.#heard = true;
+    let at = 0;
+    while (at < chunk.length && !this.#over) {
+      const body = this.#body;
+      const next = body === undefined ? this.#readHead(chunk, at) : body.push(chunk, at, this.#take);
+      if (next === undefined) return;
+      if (typeof next !== "number") return this.#refuse(next);
+      at = next;
+      if (this.#body?.done === true) return this.#complete(at === chunk.length);
+    }
+    this.#flush();
+  }
+
+  /** @returns where the body begins; undefined when there is nothing more to be done with this chunk */
+  #readHead(chunk: Buffer, at: number): number | Refusal | undefined {
+    const { parser } = this.#connection as BackendConnection;
+    const head = parser.push(chunk, at);
+    if (head === undefined || head.kind === "refusal") return head;
+    if (head.interim) {
+      if (head.status === 103) this.#hint(head.rawHeaders);
+      return parser.next;
+    }
+    if (head.status === 101) return this.#abandon("the endpoint changed the protocol unasked");
+    try {
+      beginAnswer(this.#exchange, this.#endpoint, { status: head.status, reason: head.reason, headers: head.rawHeaders });
+    } catch (error) {
+      return this.#abandon(String(error));
+    }
+    this.#answer = head;
+    this.#body = createBodyReader(head.framing, "response");
+    // The head leaves together with the first piece of the body, if it is here already; an app that thinks before it speaks is not waited for.
+    if (parser.next === chunk.length && !this.#body.done) process.nextTick(flushHead, this.#exchange);
+    return parser.next;
+  }
+
+  /** Keeps one slice back: the last one goes out together with the end. */
+  readonly #take = (slice: Buffer): void => {
+    this.#exchange.bytesOut += slice.length;
+    const held = this.#held;
+    this.#held = slice;
+    if (held !== undefined) this.#exchange.response.write(held);
+  };
+
+  #flush(): void {
+    const slice = this.#held;
+    if (slice === undefined) return;
+    this.#held = undefined;
+    const { response } = this.#exchange;
+    if (response.write(slice)) return;
+    const { socket } = this.#connection as BackendConnection;
+    socket.pause();
+    response.once("drain", () => socket.resume());
+  }
+
+  /** `clean`: nothing has come behind the answer. */
+  #complete(clean: boolean): void {
+    const { response } = this.#exchange;
+    const { trailers } = this.#body as BodyReader;
+    const connection = this.#connection as BackendConnection;
+    const answer = this.#answer as ResponseHead;
+    if (trailers.length > 0 && response.chunkedEncoding) response.addTrailers(pairs(trailers));
+    const now = performance.now();
+    this.#exchange.appFinishedMs = now;
+    connection.user = undefined;
+    // An app that answers before it has read everything, or that says more than it was asked, has spoilt its connection.
+    if (clean && answer.keepAlive && (this.#pump === undefined || this.#pump.done)) this.#pool.give(connection, keepAliveMs(answer.rawHeaders), now);
+    else connection.destroy();
+    if (this.#held === undefined) response.end();
+    else response.end(this.#held);
+    this.#finish(undefined);
+  }
+
+  onEnd(): void {
+    if (this.#body?.finish() === undefined && this.#body?.done === true) return this.#complete(false);
+    this.#lost("EOF", "the endpoint closed the connection");
+  }
+
+  onError(error: NodeJS.ErrnoException): void {
+    this.#lost(error.code ?? "", error.message);
+  }
+
+  #lost(code: string, message: string): void {
+    const { method, hasBody, idempotencyKey } = this.#exchange;
+    if (this.#reused && !this.#heard && !this.#over && isIdempotent(method, hasBody, idempotencyKey)) {
+      // It had run out while it was idle, and only the writing showed it (RFC 9112 section 9.3.1). Not from the pool again: that may be full of its like.
+      (this.#connection as BackendConnection).destroy();
+      this.#connection = undefined;
+      this.#undial = this.#pool.dial(this);
+      return;
+    }
+    this.#fail(code, message);
+  }
+
+  #refuse({ code, sentence }: Refusal): void {
+    this.#fail(code === "head_too_large" || code === "too_many_headers" ? "HEADERS_TOO_LARGE" : "BAD_RESPONSE", sentence);
+  }
+
+  #abandon(message: string): undefined {
+    this.#fail("BAD_RESPONSE", message);
+    return undefined;
+  }
+
+  stop(code: "CLIENT_GONE" | "ENDPOINT_TIMEOUT"): void {
+    this.#fail(code, code);
+  }
+
+  #fail(code: string, message: string): void {
+    if (this.#over) return;
+    this.#undial?.();
+    this.#undial = undefined;
+    this.#connection?.destroy();
+    const failure: FailedAttempt = { code, message, progress: this.#progress };
+    if (this.#answer === undefined) return this.#finish(failure);
+    const exchange = this.#exchange;
+    exchange.appFinishedMs = performance.now();
+    if (code !== "CLIENT_GONE") {
+      this.#flush();
+      exchange.truncated = classify(failure).cause;
+      exchange.context.log.warn("router.answer.truncated", { endpoint: this.#endpoint.address, requestId: exchange.requestId, code, error: message });
+      cut(exchange);
+    }
+    this.#finish(undefined);
+  }
+
+  #finish(failure: FailedAttempt | undefined): void {
+    this.#over = true;
+    clearTimeout(this.#timer);
+    this.#pump?.stop();
+    this.#exchange.whenClosed(undefined);
+    this.#resolve(failure);
+  }
+
+  /** 103 Early Hints are the only interim answers worth handing on; 100 is between the router and each side. */
+  #hint(headers: readonly string[]): void {
+    const { request, response } = this.#exchange;
+    const link = headers.filter((_, at) => at % 2 === 1 && (headers[at - 1] as string).toLowerCase() === "link");
+    if (link.length > 0 && request.httpVersionMinor > 0) response.writeEarlyHints({ link });
+  }
+}
+
+const expire = (attempt: Attempt): void => attempt.stop("ENDPOINT_TIMEOUT");
+
+function flushHead({ response, bytesOut }: Exchange): void {
+  if (bytesOut === 0 && !response.writableEnded && !response.destroyed) response.flushHeaders();
+}
+
+const pairs = (flat: readonly string[]): [string, string][] => flat.flatMap((name, at) => (at % 2 === 0 ? [[name, flat[at + 1] as string]] : []));

@@ -1,0 +1,63 @@
+import type { Socket } from "node:net";
+import { createResponseHeadParser, type ResponseHeadParser } from "../http1/head-parser.ts";
+import type { Http1Limits } from "../http1/limits.ts";
+import type { DialTimes } from "../proxy/dial-times.ts";
+
+/** Whoever has a connection for the time of one request. */
+export interface ConnectionUser {
+  onBytes(chunk: Buffer): void;
+  /** What was written is on its way, and there is room for more. */
+  onDrain(): void;
+  /** The endpoint will say nothing more. */
+  onEnd(): void;
+  /** The connection broke; `code` is the system's. */
+  onError(error: NodeJS.ErrnoException): void;
+}
+
+/**
+ * A connection to an endpoint. It carries one request at a time, and its listeners are put on once for all of them.
+ * While nobody uses it, whatever it says is its end: an endpoint that speaks unasked would answer the next request with it.
+ */
+export class BackendConnection {
+  readonly socket: Socket;
+  readonly parser: ResponseHeadParser;
+  user: ConnectionUser | undefined = undefined;
+  /** Requests that it has carried. */
+  requests = 0;
+  /** Monotonic, milliseconds: when it has been idle for too long. */
+  idleUntilMs = 0;
+  /** How long it took to make; told to its first request. */
+  times: DialTimes | undefined;
+  /** Called once, when it is of no use any more. */
+  readonly #gone: (connection: BackendConnection) => void;
+
+  constructor(socket: Socket, limits: Http1Limits, gone: (connection: BackendConnection) => void, times: DialTimes | undefined) {
+    this.socket = socket;
+    this.parser = createResponseHeadParser(limits);
+    this.times = times;
+    this.#gone = gone;
+    socket.on("data", (chunk: Buffer) => {
+      if (this.user === undefined) this.destroy();
+      else this.user.onBytes(chunk);
+    });
+    socket.on("drain", () => this.user?.onDrain());
+    socket.on("end", () => {
+      if (this.user === undefined) this.destroy();
+      else this.user.onEnd();
+    });
+    socket.on("error", (error: NodeJS.ErrnoException) => this.user?.onError(error));
+    socket.on("close", () => {
+      this.#gone(this);
+      this.user?.onEnd();
+    });
+  }
+
+  get usable(): boolean {
+    return !this.socket.destroyed && this.socket.writable && !this.socket.readableEnded;
+  }
+
+  destroy(): void {
+    this.user = undefined;
+    this.socket.destroy();
+  }
+}
