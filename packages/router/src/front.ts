@@ -3,7 +3,6 @@ import type { Duplex } from "node:stream";
 import type { Socket } from "node:net";
 import { Exchange, type ProxyContext, type Upgrade } from "./proxy/exchange.ts";
 import { faults, plainErrorPage, reasonOf, type Fault } from "./proxy/fault.ts";
-import { respondFault } from "./proxy/respond.ts";
 
 export interface FrontOptions {
   readonly context: ProxyContext;
@@ -46,13 +45,7 @@ export function createFront({ context, headersTimeoutMs, clientIdleMs, maxHeader
     if (!isTunnelRequest(request)) replayWithoutUpgrade(server, request, socket, head);
     else void takeUpgrade(server, request, { socket, head }, { context, handle });
   });
-  server.on("connect", (request: IncomingMessage, socket: Duplex) => {
-    socket.on("error", () => undefined);
-    const response = new ServerResponse(request);
-    response.assignSocket(socket as Socket);
-    response.shouldKeepAlive = false;
-    void respondFault(new Exchange(context, request, response), faults.connectRefused()).then(() => socket.end());
-  });
+  server.on("connect", (request: IncomingMessage, socket: Duplex, head: Buffer) => void takeUpgrade(server, request, { socket, head }, { context, handle }));
   server.on("clientError", refuse);
   return server;
 }
@@ -93,6 +86,8 @@ async function takeUpgrade(server: Server, request: IncomingMessage, given: { so
   const upgrade = watched(socket, given.head);
   const response = new ServerResponse(request);
   response.assignSocket(socket as Socket);
+  // What follows a CONNECT was meant for a tunnel: no request may be read from it.
+  if (request.method === "CONNECT") response.shouldKeepAlive = false;
   const exchange = new Exchange(context, request, response, upgrade);
   // ServerResponse emits `finish`, but only its server would make `close` of it.
   response.on("finish", () => exchange.markClosed());

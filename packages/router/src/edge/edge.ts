@@ -5,6 +5,7 @@ import type { Clock, Logger } from "../ports.ts";
 import type { CertificateSource } from "./certificate.ts";
 import { createDoor } from "./door.ts";
 import { acceptProxyProtocol, proxyProtocols, type Acceptor, type ProxyProtocol } from "./proxy-protocol.ts";
+import { acceptPreface } from "./preface.ts";
 import { createTlsTerminator } from "./tls-door.ts";
 import { checkTlsOptions, type TlsOptions } from "./tls-options.ts";
 
@@ -18,8 +19,14 @@ export interface EdgeOptions {
   readonly trustedProxies: BlockList | undefined;
   readonly log: Logger;
   readonly clock: Clock;
-  /** Takes over a connection on which HTTP can begin. */
+  /** For a client to begin with its first request, where its first bytes decide between HTTP/1.1 and HTTP/2. */
+  readonly headersTimeoutMs: number;
+  /** Takes over a connection on which HTTP/1.1 can begin. */
   readonly serve: (socket: Socket) => void;
+  /** Told that a port has failed after it was opened. */
+  readonly failed?: (error: Error) => void;
+  /** Takes over a connection that speaks HTTP/2. Undefined: none is let speak it. */
+  readonly serveHttp2: ((socket: Socket) => void) | undefined;
 }
 
 /** Connections that came to nothing before their first request, since the start. */
@@ -45,17 +52,28 @@ export interface Edge {
 }
 
 /** @throws {RouterError} ROUTER_BAD_OPTION */
-export function createEdge({ host, port, tls, proxyProtocol, proxyHeaderTimeoutMs, trustedProxies, log, clock, serve }: EdgeOptions): Edge {
+export function createEdge({ host, port, tls, proxyProtocol, proxyHeaderTimeoutMs, trustedProxies, log, clock, headersTimeoutMs, serve, serveHttp2, failed: onFailed }: EdgeOptions): Edge {
   if (port === false && tls === undefined) throw new RouterError("ROUTER_BAD_OPTION", "port: false without tls leaves no way in");
   if (!proxyProtocols.includes(proxyProtocol)) throw new RouterError("ROUTER_BAD_OPTION", `proxyProtocol ${JSON.stringify(proxyProtocol)}: expected one of ${proxyProtocols.join(", ")}`);
   if (!(proxyHeaderTimeoutMs >= 1)) throw new RouterError("ROUTER_BAD_OPTION", `proxyHeaderTimeoutMs: ${proxyHeaderTimeoutMs} is no number from 1 on`);
   if (tls !== undefined) checkTlsOptions(tls);
   const numbers = { refused_proxy_headers: 0, refused_handshakes: 0 };
-  const failed = (error: Error): void => log.error("router.front.failed", { error: error.message });
+  const failed = (error: Error): void => {
+    log.error("router.front.failed", { error: error.message });
+    onFailed?.(error);
+  };
   const acceptor = (mode: ProxyProtocol): Acceptor =>
     acceptProxyProtocol({ mode, senders: trustedProxies, timeoutMs: proxyHeaderTimeoutMs, clock, log, refused: () => { numbers.refused_proxy_headers += 1; } });
-  const plain = port === false ? undefined : createDoor({ accept: acceptor(proxyProtocol), serve, failed });
-  const terminator = tls === undefined ? undefined : createTlsTerminator({ tls, log, clock, protocols: ["http/1.1"], serve, refused: () => { numbers.refused_handshakes += 1; } });
+  const knowing = new WeakSet<Socket>();
+  const look = acceptPreface({ timeoutMs: headersTimeoutMs, clock, knows: (socket) => knowing.add(socket) });
+  const first = acceptor(proxyProtocol);
+  const plain = port === false ? undefined
+    : serveHttp2 === undefined ? createDoor({ accept: first, serve, failed })
+    : createDoor({ accept: (socket, next) => first(socket, (named) => look(named, next)), serve: (socket) => (knowing.has(socket) ? serveHttp2 : serve)(socket), failed });
+  const terminator = tls === undefined ? undefined : createTlsTerminator({
+    tls, log, clock, protocols: serveHttp2 === undefined ? ["http/1.1"] : ["h2", "http/1.1"],
+    serve: (socket) => (socket.alpnProtocol === "h2" && serveHttp2 !== undefined ? serveHttp2 : serve)(socket), refused: () => { numbers.refused_handshakes += 1; },
+  });
   const secure = terminator === undefined ? undefined : createDoor({ accept: acceptor(tls?.proxyProtocol ?? proxyProtocol), serve: (socket) => terminator.accept(socket), failed });
 
   return {

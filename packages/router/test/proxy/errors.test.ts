@@ -27,7 +27,7 @@ describe("answers of the router itself", () => {
     ["a bare %", "GET /%zz HTTP/1.1\r\nHost: app.example.com\r\n\r\n", 400, "invalid_target"],
     ["CONNECT", "CONNECT app.example.com:443 HTTP/1.1\r\nHost: app.example.com:443\r\n\r\n", 405, "method_not_allowed"],
     ["another protocol", "SSH-2.0-OpenSSH_9.6\r\n\r\n", 400, "malformed_request"],
-    ["HTTP/2 without TLS", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, "malformed_request"],
+    ["half of what HTTP/2 begins with", "PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", 400, "malformed_request"],
     ["two lengths that differ", "POST / HTTP/1.1\r\nHost: app.example.com\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400, "malformed_request"],
     ["a length and chunks", "POST / HTTP/1.1\r\nHost: app.example.com\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "malformed_request"],
     ["a transfer coding nobody knows", "POST / HTTP/1.1\r\nHost: app.example.com\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 400, "malformed_request"],
