@@ -1,4 +1,5 @@
 import type { Endpoint } from "./endpoint.ts";
+import { forgive, isUp } from "./health.ts";
 import type { LoadBalancing, Pool } from "./pool.ts";
 
 export interface Choice {
@@ -8,9 +9,11 @@ export interface Choice {
   readonly maxPerEndpoint: number;
   /** Endpoints this request has tried already. */
   readonly tried: readonly Endpoint[];
-  /** Further conditions: an instance asked for by header, a zone preferred. */
+  /** A further condition: an instance asked for by header. */
   readonly eligible?: ((endpoint: Endpoint) => boolean) | undefined;
-  /** For `hash`: the text that decides. */
+  /** Only endpoints of this zone that work. */
+  readonly zone?: string | undefined;
+  /** For `hash`: the text that decides. Without it the others take turns. */
   readonly hashKey?: string | undefined;
   readonly hashBalance?: number | undefined;
 }
@@ -19,7 +22,7 @@ export interface Choice {
 export type NoChoice = "none" | "overloaded";
 
 /**
- * Picks an endpoint: never one that was tried or is full, one marked as failed only when no other is left
+ * Picks an endpoint: never one that was tried or is full, one that is held off only when no other is left
  * (then the marks of these endpoints are taken off, or a pool that failed as a whole would stay dark for 30 s).
  */
 export function choose(pool: Pool, choice: Choice): Endpoint | NoChoice {
@@ -31,21 +34,27 @@ export function choose(pool: Pool, choice: Choice): Endpoint | NoChoice {
   }
   const first = pick(pool, choice, false);
   if (first !== undefined) return first;
+  // Whoever prefers a zone asks again without: its marks are none of this question's business.
+  if (choice.zone !== undefined) return "none";
   const second = pick(pool, choice, true);
   if (second !== undefined) {
-    for (const endpoint of endpoints) if (admits(endpoint, choice)) endpoint.backend.failedUntil = 0;
+    for (const endpoint of endpoints) if (admits(endpoint, choice)) forgive(endpoint.backend);
     return second;
   }
   return endpoints.some((endpoint) => admits(endpoint, choice)) ? "overloaded" : "none";
 }
 
-function pick(pool: Pool, choice: Choice, failedToo: boolean): Endpoint | undefined {
-  switch (choice.algorithm) {
-    case "least-connections": return leastConnections(pool, choice, failedToo);
-    case "hash": return choice.hashKey === undefined ? roundRobin(pool, choice, failedToo) : byHash(pool, choice, failedToo);
-    default: return roundRobin(pool, choice, failedToo);
-  }
-}
+/** Picks among those that can be had, those held off included or not. */
+type Pick = (pool: Pool, choice: Choice, failedToo: boolean) => Endpoint | undefined;
+
+const pickers: { readonly [K in LoadBalancing]: Pick } = {
+  "round-robin": roundRobin,
+  "least-connections": leastConnections,
+  "two-choices": twoChoices,
+  hash: (pool, choice, failedToo) => (choice.hashKey === undefined ? roundRobin : byHash)(pool, choice, failedToo),
+};
+
+const pick: Pick = (pool, choice, failedToo) => pickers[choice.algorithm](pool, choice, failedToo);
 
 function roundRobin(pool: Pool, choice: Choice, failedToo: boolean): Endpoint | undefined {
   const endpoints = pool.endpoints;
@@ -78,22 +87,39 @@ function leastConnections(pool: Pool, choice: Choice, failedToo: boolean): Endpo
   return best;
 }
 
+const drawsForTwo = 5;
+
+/** The less busy of two drawn at random (Mitzenmacher). Where a few draws do not find two, all are looked at. */
+function twoChoices(pool: Pool, choice: Choice, failedToo: boolean): Endpoint | undefined {
+  const { endpoints } = pool;
+  let one: Endpoint | undefined;
+  for (let draw = 0; draw < drawsForTwo; draw += 1) {
+    const drawn = endpoints[Math.floor(Math.random() * endpoints.length)];
+    if (drawn === undefined || drawn === one || !isUsable(drawn, choice, failedToo)) continue;
+    if (one !== undefined) return drawn.backend.inFlight < one.backend.inFlight ? drawn : one;
+    one = drawn;
+  }
+  return leastConnections(pool, choice, failedToo);
+}
+
 /**
  * Rendezvous hashing: the endpoint with the highest score for this key. When endpoints come and go only their own keys move,
- * a retry lands on the next one in the key's own order, and there is no table to rebuild.
+ * a retry lands on the next one in the key's own order, all routers agree, and there is no table to rebuild.
  */
 function byHash(pool: Pool, choice: Choice, failedToo: boolean): Endpoint | undefined {
   const limit = loadLimit(pool, choice);
+  const key = mixed(hash(choice.hashKey as string));
   let best: Endpoint | undefined;
   let bestScore = -1;
   for (const endpoint of pool.endpoints) {
     if (!isUsable(endpoint, choice, failedToo) || endpoint.backend.inFlight >= limit) continue;
-    const score = hash(`${choice.hashKey as string}\n${endpoint.instanceId || endpoint.address}`);
+    const score = mixed(key ^ pointOf(endpoint)) >>> 0;
     if (score > bestScore) { best = endpoint; bestScore = score; }
   }
   return best;
 }
 
+/** How many requests an endpoint may have for it to be within the balance: so many times the mean, this request included. */
 function loadLimit(pool: Pool, { hashBalance }: Choice): number {
   if (hashBalance === undefined || hashBalance <= 0) return Infinity;
   let total = 1;
@@ -101,23 +127,31 @@ function loadLimit(pool: Pool, { hashBalance }: Choice): number {
   return Math.max(1, Math.ceil((total / pool.endpoints.length) * hashBalance));
 }
 
-/** FNV-1a over UTF-16 units, then a mixing step: FNV alone leaves the high bits of short keys alike. */
+const pointOf = (endpoint: Endpoint): number =>
+  endpoint.hashPoint === 0 ? endpoint.hashPoint = mixed(hash(endpoint.instanceId || endpoint.address)) || 1 : endpoint.hashPoint;
+
+/** FNV-1a over UTF-16 units. */
 function hash(text: string): number {
   let value = 0x811c9dc5;
   for (let at = 0; at < text.length; at += 1) value = Math.imul(value ^ text.charCodeAt(at), 0x01000193);
-  value = Math.imul(value ^ (value >>> 16), 0x85ebca6b);
+  return value;
+}
+
+/** FNV alone leaves the high bits of short keys alike. */
+function mixed(given: number): number {
+  let value = Math.imul(given ^ (given >>> 16), 0x85ebca6b);
   value = Math.imul(value ^ (value >>> 13), 0xc2b2ae35);
-  return (value ^ (value >>> 16)) >>> 0;
+  return (value ^ (value >>> 16)) | 0;
 }
 
 const isFull = ({ backend }: Endpoint, { maxPerEndpoint }: Choice): boolean =>
   maxPerEndpoint > 0 && backend.inFlight >= maxPerEndpoint;
 
-const admits = (endpoint: Endpoint, { tried, eligible }: Choice): boolean =>
-  !wasTried(endpoint, tried) && (eligible === undefined || eligible(endpoint));
+const admits = (endpoint: Endpoint, { tried, eligible, zone }: Choice): boolean =>
+  !wasTried(endpoint, tried) && (eligible === undefined || eligible(endpoint)) && (zone === undefined || endpoint.availabilityZone === zone);
 
 const isUsable = (endpoint: Endpoint, choice: Choice, failedToo: boolean): boolean =>
-  (failedToo || endpoint.backend.failedUntil <= choice.nowMs) && !isFull(endpoint, choice) && admits(endpoint, choice);
+  (failedToo || isUp(endpoint.backend, choice.nowMs)) && !isFull(endpoint, choice) && admits(endpoint, choice);
 
 /** By address: an endpoint that was registered anew while the request was under way is still the one that failed. */
 function wasTried(endpoint: Endpoint, tried: readonly Endpoint[]): boolean {

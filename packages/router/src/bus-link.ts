@@ -3,7 +3,7 @@ import type { Bus, Body } from "@opencf/bus";
 import { routerGreet, routerRegister, routerStart, routerUnregister } from "@opencf/bus/messages/route";
 import type { EndpointInit } from "./endpoint.ts";
 import { RouterError } from "./errors.ts";
-import { loadBalancings, type LoadBalancing, type RouteOptions } from "./pool.ts";
+import { optionsFromWire } from "./route-options-wire.ts";
 import type { RouteSource, RunningSource, SourceContext } from "./source.ts";
 import { createPruner } from "./table/pruner.ts";
 
@@ -74,8 +74,9 @@ export function routesFromBus(bus: Bus, options: BusRoutesOptions = {}): RouteSo
       const registering = bus.subscribe(routerRegister, ({ body }) => {
         registrations += 1;
         const endpoint = endpointOf(body, { staleAfterMs, source: name });
-        const { options: routeOptions, unknown } = optionsOf(body);
-        if (unknown !== undefined) log.warn("router.registration.option", { uris: body.uris, loadbalancing: unknown });
+        // An option that is not said any more returns to its default.
+        const { options: routeOptions, refused: senseless } = optionsFromWire(body.options, body.route_service_url);
+        for (const { name: option, value, why } of senseless) log.warn("router.registration.option", { uris: body.uris, option, value, why });
         forEachRoute(body, (uri) => void table.register(uri, endpoint, routeOptions));
       });
       held.push(registering);
@@ -125,19 +126,6 @@ function endpointOf(body: Registration, { staleAfterMs, source }: { staleAfterMs
     protocol: body.protocol === "http2" ? "http2" : "http1",
     source,
   };
-}
-
-/** Always an object: an option that is not said any more returns to its default. */
-function optionsOf(body: Registration): { options: RouteOptions; unknown?: string } {
-  const options: RouteOptions = {};
-  const { loadbalancing = "", hash_header: hashHeader = "", hash_balance: hashBalance = 0 } = body.options ?? {};
-  const wanted = loadbalancing === "least-connection" ? "least-connections" : loadbalancing;
-  if (body.route_service_url) options.routeServiceUrl = body.route_service_url;
-  if (wanted === "") return { options };
-  if (!loadBalancings.includes(wanted as LoadBalancing) || (wanted === "hash" && hashHeader === "")) return { options, unknown: loadbalancing };
-  options.loadBalancing = wanted as LoadBalancing;
-  if (wanted === "hash") Object.assign(options, { hashHeader, hashBalance });
-  return { options };
 }
 
 function ownAddresses(): string[] {

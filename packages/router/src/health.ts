@@ -14,7 +14,7 @@ import type { Backend } from "./endpoint.ts";
 
 /** Whether the balancer may take the address: well, or half open with nobody finding out yet. */
 export const isUp = (backend: Backend, nowMs: number): boolean =>
-  backend.failures === 0 || (backend.failedUntil <= nowMs && !backend.probing);
+  backend.failedUntil <= nowMs && !(backend.probing && backend.failures > 0);
 
 /**
  * A request has failed there. The hold-off doubles with each failure that follows on another. Requests that were under way together
@@ -29,7 +29,7 @@ export function markFailed(backend: Backend, nowMs: number, baseMs: number, most
 
 /** The address has answered, or is another's now: nothing is held against it. */
 export function forgive(backend: Backend): void {
-  if (backend.failures === 0) return;
+  if (backend.failures === 0 && backend.failedUntil === 0) return;
   backend.failures = 0;
   backend.failedUntil = 0;
   backend.probing = false;

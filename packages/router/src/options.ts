@@ -3,7 +3,7 @@ import type { ProxyProtocol } from "./edge/proxy-protocol.ts";
 import type { TlsOptions } from "./edge/tls-options.ts";
 import type { EngineName } from "./engines.ts";
 import { RouterError } from "./errors.ts";
-import { loadBalancings, type LoadBalancing } from "./pool.ts";
+import { loadBalancings, whyNotOption, type LoadBalancing } from "./route-options.ts";
 import type { Clock, Logger } from "./ports.ts";
 import type { AccessLogOptions, AccessLogSink } from "./proxy/access-log.ts";
 import { plainErrorPage, type ErrorPage } from "./proxy/fault.ts";
@@ -56,10 +56,24 @@ export interface RouterOptions {
   dialTimeoutMs?: number;
   /** How long an idle connection to an endpoint is kept. Default 4 000 ms: shorter than what any common server grants, so that none is closed just as it is used. 0: a new one for each request. */
   backendIdleMs?: number;
-  /** How long the balancer avoids an address that failed. Default 30 000 ms. */
+  /** How long the balancer avoids an address that failed; then one request finds out whether it works again. Default 30 000 ms, and twice as long with each failure that follows. */
   failureMarkMs?: number;
+  /** The longest it is avoided. Default 240 000 ms. */
+  maxFailureMarkMs?: number;
   /** Requests and tunnels per address at a time. Default 0: no limit. */
   maxConnectionsPerEndpoint?: number;
+  /** Requests that may wait for each endpoint of a route when all are at that limit. Default 0: they get their 503 at once. */
+  maxQueuedPerEndpoint?: number;
+  /** How long they wait for a place. Default 5 000 ms. */
+  queueTimeoutMs?: number;
+  /** Methods besides GET, HEAD, OPTIONS and TRACE that may be repeated although the app may have acted on them; never with a body. Default none. */
+  retryMethods?: readonly string[];
+  /** No further attempt begins this long after the request came. Default 30 000 ms. 0: whenever. */
+  retryDeadlineMs?: number;
+  /** Of the requests under way for a route, how many per cent may be repetitions; fifty at a time always may. Default 50. 100: no bound. */
+  retryBudgetPercent?: number;
+  /** Bytes of a request's body; beyond that 413. Default 0: no limit. */
+  maxRequestBodyBytes?: number;
   /** See `RouteTableOptions.emptyPoolTimeoutMs`. Default 0. */
   emptyPoolTimeoutMs?: number;
   /** See `RouteTableOptions.pathCase`. Default `sensitive`. */
@@ -80,6 +94,8 @@ export interface RouterOptions {
 
   /** Session cookies of apps that tie a client to an instance. Default `["JSESSIONID"]`. */
   stickyCookieNames?: readonly string[];
+  /** Whether `Authorization: Negotiate` ties a client to its instance, and hard: without the instance there is no answer but 502. Default false. */
+  stickyForNegotiate?: boolean;
   /** Whether the affinity cookie is always `Secure`. Default false: like the app's. */
   secureCookies?: boolean;
   /** `X-Forwarded-Proto` of the client: kept, overwritten by the truth, or always `https`. Default `keep`. */
@@ -116,12 +132,15 @@ export function resolveSettings(options: RouterOptions): ProxySettings {
   const {
     loadBalancing = "round-robin", maxAttempts = 3, endpointTimeoutMs = 900_000, dialTimeoutMs = 5_000, backendIdleMs = 4_000, clientStallMs = 60_000, failureMarkMs = 30_000,
     maxConnectionsPerEndpoint = 0, maxRequestHeaderBytes = 1_048_576, maxRequestHeaders = 0, maxResponseHeaderBytes = 1_048_576,
-    stickyCookieNames = ["JSESSIONID"], secureCookies = false, forwardedProto = "keep", forwardedClientCert = "always-forward",
+    maxFailureMarkMs = 240_000, maxQueuedPerEndpoint = 0, queueTimeoutMs = 5_000, retryMethods = [], retryDeadlineMs = 30_000, retryBudgetPercent = 50, maxRequestBodyBytes = 0,
+    stickyForNegotiate = false, stickyCookieNames = ["JSESSIONID"], secureCookies = false, forwardedProto = "keep", forwardedClientCert = "always-forward",
     trustedProxies, zone = "", preferZone = false, traceKey = "", errorPage = plainErrorPage, backendCa, backendCert, backendKey,
   } = options;
   if (!["always-forward", "forward", "sanitize-set"].includes(forwardedClientCert)) throw badOption(`forwardedClientCert ${JSON.stringify(forwardedClientCert)}: expected one of always-forward, forward, sanitize-set`);
   for (const [name, value, least] of [
     ["maxAttempts", maxAttempts, 1], ["endpointTimeoutMs", endpointTimeoutMs, 1], ["dialTimeoutMs", dialTimeoutMs, 1], ["backendIdleMs", backendIdleMs, 0], ["clientStallMs", clientStallMs, 1],
+    ["maxFailureMarkMs", maxFailureMarkMs, 0], ["maxQueuedPerEndpoint", maxQueuedPerEndpoint, 0], ["queueTimeoutMs", queueTimeoutMs, 1],
+    ["retryDeadlineMs", retryDeadlineMs, 0], ["retryBudgetPercent", retryBudgetPercent, 0],
     ["failureMarkMs", failureMarkMs, 0], ["maxConnectionsPerEndpoint", maxConnectionsPerEndpoint, 0], ["maxRequestHeaderBytes", maxRequestHeaderBytes, 1],
     ["maxRequestHeaders", maxRequestHeaders, 0], ["maxResponseHeaderBytes", maxResponseHeaderBytes, 1], ["port", options.port || 0, 0],
   ] as const) {
@@ -129,9 +148,14 @@ export function resolveSettings(options: RouterOptions): ProxySettings {
     if (!Number.isInteger(value) || value < least || value > 0x7fffffff) throw badOption(`${name}: ${String(value)} is no whole number from ${least} on`);
   }
   if ((options.port || 0) > 65_535) throw badOption(`port: ${options.port} is above 65535`);
+  for (const [name, value] of Object.entries({ stickyCookieNames, retryMethods, maxRequestBodyBytes, stickyForNegotiate })) {
+    const why = whyNotOption(name, value);
+    if (why !== undefined) throw badOption(`${name} ${JSON.stringify(value)}: ${why}`);
+  }
   if (!loadBalancings.includes(loadBalancing)) throw badOption(`loadBalancing ${JSON.stringify(loadBalancing)}: expected one of ${loadBalancings.join(", ")}`);
   return {
     loadBalancing, maxAttempts, endpointTimeoutMs, dialTimeoutMs, backendIdleMs, clientStallMs, failureMarkMs, maxConnectionsPerEndpoint,
+    maxFailureMarkMs, maxQueuedPerEndpoint, queueTimeoutMs, retryMethods, retryDeadlineMs, retryBudgetPercent, maxRequestBodyBytes, stickyForNegotiate,
     maxRequestHeaderBytes, maxRequestHeaders, maxResponseHeaderBytes, stickyCookieNames, secureCookies, forwardedProto, forwardedClientCert,
     trustedProxies: trustedProxies === undefined ? undefined : blockListOf(trustedProxies), zone, preferZone, traceKey, errorPage,
     backendTls: {

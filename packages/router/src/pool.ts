@@ -1,7 +1,7 @@
 import { addressOf, grown, isAt, type Endpoint } from "./endpoint.ts";
-import type { RouteOptions } from "./route-options.ts";
+import { noOptions, type RouteOptions } from "./route-options.ts";
 
-export { checkRouteOptions, loadBalancings, type LoadBalancing, type RouteOptions } from "./route-options.ts";
+export { checkRouteOptions, loadBalancings, noOptions, type LoadBalancing, type RouteOptions } from "./route-options.ts";
 
 /** The endpoints of one route. */
 export interface Pool {
@@ -18,9 +18,6 @@ export interface Pool {
   /** Where round robin goes on. */
   cursor: number;
 }
-
-/** A million routes share one. */
-export const noOptions: RouteOptions = Object.freeze({});
 
 const indexFrom = 16;
 

@@ -13,9 +13,12 @@ import { accessLogLine } from "./proxy/access-log.ts";
 import type { Exchange, ProxyContext } from "./proxy/exchange.ts";
 import { faults } from "./proxy/fault.ts";
 import { runSteps } from "./proxy/pipeline.ts";
+import { giveBack } from "./proxy/places.ts";
+import { createQueue } from "./proxy/queue.ts";
 import { recordOf, type RequestRecord } from "./proxy/record.ts";
 import { ended, respondFault } from "./proxy/respond.ts";
 import { defaultSteps } from "./proxy/steps.ts";
+import { createRetryBudget } from "./proxy/retry-budget.ts";
 import { createRouteServices } from "./route-service/services.ts";
 import type { RunningSource } from "./source.ts";
 import { createStatusListener, type StatusListener } from "./status.ts";
@@ -86,7 +89,9 @@ export function createRouter(options: RouterOptions = {}): Router {
   const released = table.onIdleBackend((backend) => engine.release(backend));
   const numbers = createNumbers(() => clock.now());
   const routeServices = options.routeServices === undefined ? undefined : createRouteServices(options.routeServices, (backend) => engine.release(backend));
-  const context: ProxyContext = { table, settings, log, clock, id, engine, draining: false, tunnels: new Set<Duplex>(), routeServices };
+  const queue = createQueue({ clock, settings }, table);
+  const retryBudget = createRetryBudget(settings.retryBudgetPercent);
+  const context: ProxyContext = { table, settings, log, clock, id, engine, draining: false, tunnels: new Set<Duplex>(), routeServices, queue, retryBudget };
   const listeners: { [K in keyof RouterEvents]: Set<(value: RouterEvents[K]) => void> } = { request: new Set(), state: new Set() };
   const started: { readonly name: string; readonly source: RunningSource }[] = [];
   const underWay = new Set<Exchange>();
@@ -117,6 +122,8 @@ export function createRouter(options: RouterOptions = {}): Router {
       log.error("router.step.failed", { requestId: exchange.requestId, error: cause instanceof Error ? cause.stack : String(cause) });
       try { await respondFault(exchange, faults.unknownFailure()); } catch { exchange.request.socket.destroy(); }
     }
+    // A step may have answered between choice and attempt.
+    giveBack(exchange);
     underWay.delete(exchange);
     record(exchange);
     if (underWay.size <= context.tunnels.size) idle?.();
@@ -211,6 +218,7 @@ export function createRouter(options: RouterOptions = {}): Router {
       try { await source[Symbol.asyncDispose](); } catch (cause) { log.warn("router.source.stop", { error: String(cause) }); }
     }
     released[Symbol.dispose]();
+    queue[Symbol.dispose]();
     await engine.close();
     await statusListener?.[Symbol.asyncDispose]();
     if (state !== "stopped") enter("stopped");

@@ -91,6 +91,10 @@ export class Attempt implements ConnectionUser, Dialler, PumpOwner {
     this.#fail("CLIENT_GONE", message);
   }
 
+  onTooLarge(): void {
+    this.#fail("BODY_TOO_LARGE", "the body is larger than the route takes");
+  }
+
   onBytes(chunk: Buffer): void {
     this.#heard = true;
     let at = 0;

@@ -6,6 +6,8 @@ import type { Exchange } from "../proxy/exchange.ts";
 export interface PumpOwner {
   /** The client broke off, or sent more or less than it had announced. */
   onBroken(message: string): void;
+  /** The client has sent more than the route takes. */
+  onTooLarge(): void;
 }
 
 /**
@@ -55,6 +57,7 @@ export class RequestPump {
     const exchange = this.#exchange;
     const socket = this.#socket;
     exchange.bytesIn += chunk.length;
+    if (exchange.maxBodyBytes > 0 && exchange.bytesIn > exchange.maxBodyBytes) return this.#owner.onTooLarge();
     let room: boolean;
     if (this.#left < 0) {
       socket.cork();

@@ -1,5 +1,6 @@
 import type { Endpoint } from "../endpoint.ts";
-import type { Exchange } from "./exchange.ts";
+import { forgive } from "../health.ts";
+import { speaksHttp10, type Exchange } from "./exchange.ts";
 import { buildResponseHeaders } from "./headers.ts";
 import { affinitySetCookie } from "./sticky.ts";
 
@@ -12,8 +13,10 @@ export interface AnswerHead {
 
 /** The head the client gets to see. `mayTrail`: the body is chunked on both sides, so trailers can follow it. */
 export function clientHead(exchange: Exchange, endpoint: Endpoint, head: AnswerHead, mayTrail: boolean): string[] {
+  // Whoever answers works, whatever the answer is.
+  forgive(endpoint.backend);
   const { headers, setCookies } = buildResponseHeaders(exchange, head.headers, mayTrail);
-  const cookie = affinitySetCookie(exchange, endpoint, setCookies);
+  const cookie = affinitySetCookie(exchange, endpoint, setCookies, head.headers);
   if (cookie !== undefined) headers.push("Set-Cookie", cookie);
   const { traceKey } = exchange.context.settings;
   if (traceKey !== "" && exchange.request.headers["x-vcap-trace"] === traceKey) {
@@ -24,7 +27,7 @@ export function clientHead(exchange: Exchange, endpoint: Endpoint, head: AnswerH
 
 /** Sends the head of an endpoint's answer to the client. Throws when no HTTP response can be made of it. */
 export function beginAnswer(exchange: Exchange, endpoint: Endpoint, head: AnswerHead): void {
-  const chunked = exchange.request.httpVersionMinor > 0 && exchange.method !== "HEAD"
+  const chunked = !speaksHttp10(exchange) && exchange.method !== "HEAD"
     && head.status !== 204 && head.status !== 304 && isChunked(head.headers);
   exchange.appHeadersMs = performance.now();
   exchange.response.writeHead(head.status, head.reason, clientHead(exchange, endpoint, head, chunked));

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { connectionOf, type ConnectionInfo } from "../edge/connection.ts";
+import type { NoChoice } from "../balance.ts";
 import type { Backend, Endpoint } from "../endpoint.ts";
 import type { Pool } from "../pool.ts";
 import type { Clock, Logger } from "../ports.ts";
@@ -8,6 +9,7 @@ import type { RouteTable } from "../table/route-table.ts";
 import type { FailedAttempt } from "./failure.ts";
 import type { Fault } from "./fault.ts";
 import type { RouteService, RouteServices } from "../route-service/services.ts";
+import type { RetryBudget } from "./retry-budget.ts";
 import type { ProxySettings } from "./settings.ts";
 
 /** A client's connection that asks to leave HTTP. */
@@ -36,12 +38,25 @@ export interface ProxyContext {
   readonly attemptFailed?: ((cause: string) => void) | undefined;
   /** For routes that have a service; undefined where no secret is configured. */
   readonly routeServices?: RouteServices | undefined;
+  /** Where requests wait when every endpoint is at its limit; without it none waits. */
+  readonly queue?: Queue | undefined;
+  /** What bounds repetitions; without it only `maxAttempts` does. */
+  readonly retryBudget?: RetryBudget | undefined;
+}
+
+/** Requests that wait for a place because every endpoint of their route is at its limit. */
+export interface Queue extends Disposable {
+  /** The endpoint, its place taken; or why there is none: too many wait already, or it took too long. */
+  wait(exchange: Exchange, tried: readonly Endpoint[]): Promise<Endpoint | NoChoice>;
+  /** A place has become free at an address: whoever waits longest for one of its routes gets it. */
+  freed(backend: Backend): void;
+  readonly waiting: number;
 }
 
 /**
  * What carries one request to one endpoint and streams the answer back: the seam behind which the HTTP client can be exchanged.
  * An engine reports failures in the codes of `failure.ts`: what the system says (`ECONNREFUSED` …), TLS codes, and
- * `CLIENT_GONE`, `ENDPOINT_TIMEOUT`, `DIAL_TIMEOUT`, `EOF`, `HEADERS_TOO_LARGE`, `BAD_RESPONSE`.
+ * `CLIENT_GONE`, `ENDPOINT_TIMEOUT`, `DIAL_TIMEOUT`, `EOF`, `HEADERS_TOO_LARGE`, `BAD_RESPONSE`, `BODY_TOO_LARGE`.
  */
 export interface Engine {
   /**
@@ -96,6 +111,12 @@ export class Exchange {
   eligible: ((endpoint: Endpoint) => boolean) | undefined = undefined;
   /** Instance the request's affinity cookie names; empty without one. */
   stickyInstance = "";
+  /** Whether only that instance will do. */
+  stickyHard = false;
+  /** The address at which the request holds a place: it counts there. */
+  held: Backend | undefined = undefined;
+  /** Bytes its body may have; 0 = no limit. An engine that reads more gives up with `BODY_TOO_LARGE`. */
+  maxBodyBytes = 0;
   /** The router's own answer, if it made one. */
   fault: Fault | undefined = undefined;
   forwardedFor = "";
@@ -154,6 +175,11 @@ export class Exchange {
     this.receivedAtMs = context.clock.now();
     this.startedMs = performance.now();
     response.on("close", () => this.markClosed());
+  }
+
+  /** For one attempt, the whole body included: the route's, else the router's. */
+  get endpointTimeoutMs(): number {
+    return this.route?.options.endpointTimeoutMs ?? this.context.settings.endpointTimeoutMs;
   }
 
   get hasBody(): boolean {

@@ -48,6 +48,8 @@ export const failureRules: readonly FailureRule[] = [
     why: "the app may have acted already; repeating is safe only where repeating is always safe" },
   { cause: "EOF", when: (e) => e.code === "EOF", status: 502, retry: "idempotent", mark: false, eject: false,
     why: "closed before it answered: mostly a keep-alive connection that ran out as we wrote" },
+  { cause: "request body too large", when: (e) => e.code === "BODY_TOO_LARGE", status: 413, retry: "never", mark: false, eject: false,
+    why: "the client sent more than the route takes; the endpoint did nothing wrong" },
   { cause: "response headers too large", when: (e) => e.code === "HEADERS_TOO_LARGE", status: 502, retry: "never", mark: false, eject: false,
     why: "it would answer the same again" },
   { cause: "malformed response", when: (e) => e.code === "BAD_RESPONSE", status: 502, retry: "never", mark: false, eject: false,

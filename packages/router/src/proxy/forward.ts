@@ -1,13 +1,15 @@
 import type { Endpoint } from "../endpoint.ts";
+import { markFailed } from "../health.ts";
 import type { Pool } from "../pool.ts";
 import type { NoChoice } from "../balance.ts";
-import { nextEndpoint } from "./choose.ts";
 import type { Exchange } from "./exchange.ts";
 import { classify, isIdempotent, mayRetry, type FailedAttempt } from "./failure.ts";
 import { faults } from "./fault.ts";
 import { withEndpointHeaders } from "./headers.ts";
 import type { Step } from "./pipeline.ts";
+import { giveBack, takePlace } from "./places.ts";
 import { ended, respondFault } from "./respond.ts";
+import { seat } from "./seat.ts";
 import { hostOf } from "../uri.ts";
 import { forwardUpgrade } from "./upgrade.ts";
 
@@ -17,31 +19,38 @@ export const forwardWithRetry: Step = (exchange) => forwardTo(exchange, toApp);
 /** Where the attempts of requests go; one for all requests of a kind. */
 export interface Attempts {
   /** The endpoint for the next attempt, or why there is none. */
-  next(exchange: Exchange, tried: readonly Endpoint[]): Endpoint | NoChoice;
+  next(exchange: Exchange, tried: readonly Endpoint[]): Endpoint | NoChoice | Promise<Endpoint | NoChoice>;
   max(exchange: Exchange): number;
   /** The headers for it, which the attempt may add to. */
   headersFor(exchange: Exchange, endpoint: Endpoint): string[];
 }
 
 const toApp: Attempts = {
-  next: (exchange, tried) => (tried.length === 0 ? exchange.endpoint as Endpoint : nextEndpoint(exchange, tried)),
-  max: ({ context }) => context.settings.maxAttempts,
+  next: (exchange, tried) => (tried.length === 0 ? exchange.endpoint as Endpoint : seat(exchange, tried)),
+  max: ({ context, route }) => route?.options.maxAttempts ?? context.settings.maxAttempts,
   headersFor: ({ outboundHeaders }, endpoint) => withEndpointHeaders(outboundHeaders, endpoint),
 };
 
-/** Makes attempts until one is answered or the failure table says that it is enough. */
+/** Makes attempts until one is answered, or the failure table, the budget or the time say that it is enough. */
 export async function forwardTo(exchange: Exchange, attempts: Attempts): Promise<void> {
   const { context } = exchange;
-  const { settings } = context;
+  const { settings, retryBudget } = context;
   const tried: Endpoint[] = [];
   let last: FailedAttempt | undefined;
-  let endpoint = attempts.next(exchange, tried);
-  for (; typeof endpoint === "object"; endpoint = attempts.next(exchange, tried)) {
+  let repeats: Pool | undefined;
+  let endpoint: Endpoint | NoChoice = "none";
+  for (;;) {
+    const given = attempts.next(exchange, tried);
+    endpoint = given instanceof Promise ? await given : given;
+    if (typeof endpoint !== "object") break;
     exchange.endpoint = endpoint;
     exchange.attempts += 1;
     const begun = performance.now();
     const failed = await attempt(exchange, endpoint, attempts.headersFor(exchange, endpoint));
-    if (failed === undefined) return delivered(exchange);
+    if (failed === undefined) {
+      if (repeats !== undefined) retryBudget?.end(repeats);
+      return delivered(exchange);
+    }
     last = failed;
     exchange.failedAttempts += 1;
     exchange.failedMs += performance.now() - begun;
@@ -53,17 +62,23 @@ export async function forwardTo(exchange: Exchange, attempts: Attempts): Promise
         endpoint: endpoint.address, route: exchange.route?.key, requestId: exchange.requestId, attempt: exchange.attempts, code: failed.code, error: failed.message, cause: rule.cause,
       });
     }
-    if (rule.mark) endpoint.backend.failedUntil = context.clock.now() + settings.failureMarkMs;
+    if (rule.mark) markFailed(endpoint.backend, context.clock.now(), settings.failureMarkMs, settings.maxFailureMarkMs);
     if (rule.eject && endpoint.backend.tls) context.table.eject(exchange.route as Pool, endpoint);
     if (exchange.closed || exchange.attempts >= attempts.max(exchange)) break;
-    if (!mayRetry(rule, failed, isIdempotent(exchange.method, exchange.hasBody, exchange.idempotencyKey))) break;
-    if (bodyIsGone(exchange)) break;
+    if (!mayRetry(rule, failed, isRepeatable(exchange)) || bodyIsGone(exchange)) break;
+    if (settings.retryDeadlineMs > 0 && performance.now() - exchange.startedMs > settings.retryDeadlineMs) break;
+    if (retryBudget !== undefined && repeats === undefined) {
+      if (!retryBudget.begin(exchange.route as Pool)) break;
+      repeats = exchange.route;
+    }
   }
+  if (repeats !== undefined) retryBudget?.end(repeats);
   if (last === undefined) {
     const host = hostOf(exchange.lookupHost);
     return respondFault(exchange, endpoint === "overloaded" ? faults.overloaded(host) : faults.noEndpoints(host));
   }
   const { status, cause } = classify(last);
+  if (last.code === "BODY_TOO_LARGE") return respondFault(exchange, faults.bodyTooLarge());
   // A service without a TLS version of ours is a dead one; an app's endpoint would not be what was registered.
   if (exchange.service !== undefined && /PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL/.test(last.code)) return respondFault(exchange, faults.endpointFailure(502, "tls version refused"));
   await respondFault(exchange, faults.endpointFailure(status, cause));
@@ -78,18 +93,21 @@ function delivered(exchange: Exchange): Promise<void> {
 }
 
 async function attempt(exchange: Exchange, endpoint: Endpoint, headers: string[]): Promise<FailedAttempt | undefined> {
-  const { backend } = endpoint;
-  backend.inFlight += 1;
+  // Mostly it is taken since the choice.
+  takePlace(exchange, endpoint);
   try {
     if (exchange.upgrade === undefined) return await exchange.context.engine.forward(exchange, endpoint, headers);
-    headers.push("Connection", "Upgrade", "Upgrade", exchange.request.headers.upgrade ?? "websocket");
+    if (exchange.method !== "CONNECT") headers.push("Connection", "Upgrade", "Upgrade", exchange.request.headers.upgrade ?? "websocket");
     return await forwardUpgrade(exchange, endpoint, headers);
   } finally {
-    backend.inFlight -= 1;
-    // Unregistered between choice and attempt: nobody else would close what this attempt opened.
-    if (!backend.isRouted && backend.inFlight === 0) exchange.context.engine.release(backend);
+    giveBack(exchange);
   }
 }
+
+/** Whether repeating the request can do no harm: by its method, its key, or because the route says so. */
+const isRepeatable = (exchange: Exchange): boolean =>
+  isIdempotent(exchange.method, exchange.hasBody, exchange.idempotencyKey)
+  || (!exchange.hasBody && (exchange.route?.options.retryMethods ?? exchange.context.settings.retryMethods).includes(exchange.method));
 
 /** Bytes taken from the client by an attempt cannot be given to another. */
 const bodyIsGone = (exchange: Exchange): boolean => exchange.bytesIn > 0 || (exchange.hasBody && exchange.request.readableFlowing !== null);

@@ -1,6 +1,13 @@
 import { Readable } from "node:stream";
 import type { Exchange } from "./exchange.ts";
 
+/** More of a body than the route takes. */
+export class BodyTooLarge extends Error {
+  readonly code = "BODY_TOO_LARGE";
+
+  constructor() { super("the body is larger than the route takes"); }
+}
+
 /**
  * The client's body as one attempt reads it. It takes nothing from the client before the attempt asks for the first byte,
  * so an attempt that never came that far leaves the body whole for the next one; and an attempt that destroys
@@ -40,8 +47,13 @@ export class RequestBody extends Readable {
   }
 
   readonly #onData = (chunk: Buffer): void => {
-    this.#exchange.bytesIn += chunk.length;
-    if (!this.push(chunk)) this.#exchange.request.pause();
+    const exchange = this.#exchange;
+    exchange.bytesIn += chunk.length;
+    if (exchange.maxBodyBytes > 0 && exchange.bytesIn > exchange.maxBodyBytes) {
+      this.destroy(new BodyTooLarge());
+      return;
+    }
+    if (!this.push(chunk)) exchange.request.pause();
   };
 
   readonly #onEnd = (): void => { this.push(null); };

@@ -7,11 +7,11 @@ export interface RewriteOptions {
   addIfMissing?: Readonly<Record<string, string | readonly string[]>>;
 }
 
-/** A step that changes the headers of every answer, the router's own included. Names are compared without case. */
-export function rewriteAnswers({ remove = [], addIfMissing = {} }: RewriteOptions): Step {
+/** Changes a flat list of headers: first what is removed, then what is added. Names are compared without case. */
+export function headerRewriter({ remove = [], addIfMissing = {} }: RewriteOptions): (headers: string[]) => string[] {
   const removed = new Set(remove.map((name) => name.toLowerCase()));
   const added = Object.entries(addIfMissing).map(([name, value]) => ({ name, lower: name.toLowerCase(), values: typeof value === "string" ? [value] : value }));
-  const rewrite = (headers: string[]): string[] => {
+  return (headers) => {
     const out: string[] = [];
     const present = new Set<string>();
     for (let at = 0; at < headers.length; at += 2) {
@@ -23,6 +23,11 @@ export function rewriteAnswers({ remove = [], addIfMissing = {} }: RewriteOption
     for (const { name, lower, values } of added) if (!present.has(lower)) for (const value of values) out.push(name, value);
     return out;
   };
+}
+
+/** A step that changes the headers of every answer, the router's own included. */
+export function rewriteAnswers(options: RewriteOptions): Step {
+  const rewrite = headerRewriter(options);
   return (exchange, next) => {
     const before = exchange.rewriteAnswer;
     exchange.rewriteAnswer = before === undefined ? rewrite : (headers) => rewrite(before(headers));

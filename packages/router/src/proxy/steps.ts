@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
-import type { Pool } from "../pool.ts";
+import type { NoChoice } from "../balance.ts";
+import type { Endpoint } from "../endpoint.ts";
+import { noOptions, type Pool } from "../pool.ts";
 import { hostOf, isHost, pathOf } from "../uri.ts";
-import { nextEndpoint } from "./choose.ts";
 import { originOf, type Exchange } from "./exchange.ts";
 import { faults, type Fault } from "./fault.ts";
 import { forwardWithRetry } from "./forward.ts";
@@ -9,8 +10,10 @@ import { buildRequestHeaders } from "./headers.ts";
 import { instanceTarget } from "./instance.ts";
 import type { Step } from "./pipeline.ts";
 import { respondFault } from "./respond.ts";
+import { rewriteForRoute } from "./route-answers.ts";
 import { useRouteService } from "./route-service.ts";
-import { stickyInstanceOf } from "./sticky.ts";
+import { seat } from "./seat.ts";
+import { readAffinity } from "./sticky.ts";
 import { requestIdOf } from "./tracing.ts";
 
 /** Gives the request its id, that of its trace if it has one. What the client sent under that name is not believed. */
@@ -42,6 +45,7 @@ export const findRoute: Step = (exchange, next) => {
     return respondFault(exchange, unknownRoute(exchange, host));
   }
   exchange.route = route;
+  if (route.options !== noOptions) rewriteForRoute(exchange, route.options);
   return next();
 };
 
@@ -76,15 +80,32 @@ export const pickEndpoint: Step = (exchange, next) => {
     const before = exchange.eligible;
     exchange.eligible = before === undefined ? target.matches : (endpoint) => before(endpoint) && target.matches(endpoint);
   }
-  exchange.stickyInstance = stickyInstanceOf(exchange.request.headers.cookie, exchange.context.settings.stickyCookieNames);
-  const chosen = nextEndpoint(exchange, []);
-  if (typeof chosen === "string") {
-    const host = hostOf(exchange.lookupHost);
-    return respondFault(exchange, chosen === "overloaded" ? faults.overloaded(host) : faults.noEndpoints(host));
-  }
-  exchange.endpoint = chosen;
-  return next();
+  const tooLarge = limitBody(exchange, route);
+  if (tooLarge !== undefined) return respondFault(exchange, tooLarge);
+  readAffinity(exchange);
+  const chosen = seat(exchange, []);
+  return chosen instanceof Promise ? chosen.then((late) => goTo(exchange, late, next)) : goTo(exchange, chosen, next);
 };
+
+function goTo(exchange: Exchange, chosen: Endpoint | NoChoice, next: () => Promise<void>): Promise<void> {
+  if (typeof chosen === "object") {
+    exchange.endpoint = chosen;
+    return next();
+  }
+  // Left while it waited.
+  if (exchange.closed) return Promise.resolve();
+  const host = hostOf(exchange.lookupHost);
+  if (exchange.stickyHard) return respondFault(exchange, faults.endpointFailure(502, "no endpoints available"));
+  return respondFault(exchange, chosen === "overloaded" ? faults.overloaded(host) : faults.noEndpoints(host));
+}
+
+/** What says beforehand that it is too large is refused now, the rest when it has become so. */
+function limitBody(exchange: Exchange, { options }: Pool): Fault | undefined {
+  exchange.maxBodyBytes = options.maxRequestBodyBytes ?? exchange.context.settings.maxRequestBodyBytes;
+  if (exchange.maxBodyBytes === 0) return undefined;
+  const length = exchange.request.headers["content-length"];
+  return length !== undefined && Number(length) > exchange.maxBodyBytes ? faults.bodyTooLarge() : undefined;
+}
 
 /** Makes the headers for the app, but for those that name the instance. */
 export const rewriteHeaders: Step = (exchange, next) => {

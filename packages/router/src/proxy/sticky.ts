@@ -1,46 +1,61 @@
 import type { Endpoint } from "../endpoint.ts";
+import { cookieOf } from "./cookies.ts";
 import type { Exchange } from "./exchange.ts";
 
 /** The cookie that carries the instance id between router and browser. */
 export const affinityCookie = "__VCAP_ID__";
+
+/** What is said of the route, or else of the router. */
+const sessionNamesOf = ({ route, context }: Exchange): readonly string[] => route?.options.stickyCookieNames ?? context.settings.stickyCookieNames;
+const forNegotiate = ({ route, context }: Exchange): boolean => route?.options.stickyForNegotiate ?? context.settings.stickyForNegotiate;
 
 /**
  * The instance a request wants to go back to. It must carry the app's own session cookie too:
  * without a session there is nothing that ties it to an instance.
  */
 export function stickyInstanceOf(cookies: string | undefined, sessionNames: readonly string[]): string {
-  if (cookies === undefined || !cookies.includes(affinityCookie)) return "";
-  let instance = "";
-  let session = false;
-  for (const part of cookies.split(";")) {
-    const equals = part.indexOf("=");
-    if (equals < 0) continue;
-    const name = part.slice(0, equals).trim();
-    if (name === affinityCookie) instance ||= unquoted(part.slice(equals + 1).trim());
-    else if (sessionNames.includes(name)) session = true;
+  const instance = cookieOf(cookies, affinityCookie);
+  if (instance === undefined || instance === "") return "";
+  return sessionNames.some((name) => cookieOf(cookies, name) !== undefined) ? instance : "";
+}
+
+/**
+ * Ties a request to its instance: softly by the app's session, hard where `Authorization: Negotiate` authenticates a connection and
+ * not a request, so that another instance could do nothing with it.
+ */
+export function readAffinity(exchange: Exchange): void {
+  const cookies = exchange.header("cookie");
+  // Looked for in the whole first: most requests have none.
+  if (cookies === undefined || !cookies.includes(affinityCookie)) return;
+  if (forNegotiate(exchange) && isNegotiate(exchange.header("authorization"))) {
+    exchange.stickyInstance = cookieOf(cookies, affinityCookie) ?? "";
+    exchange.stickyHard = exchange.stickyInstance !== "";
   }
-  return session ? instance : "";
+  if (exchange.stickyInstance === "") exchange.stickyInstance = stickyInstanceOf(cookies, sessionNamesOf(exchange));
 }
 
 /**
  * The `Set-Cookie` that ties the client to the endpoint that answered, or undefined when none is due: the app started (or ended)
- * a session, or the request was tied to an instance that did not answer it. Never in the app's way if it sets the cookie itself.
+ * a session, the app negotiates, or the request was tied to an instance that did not answer it.
+ * Never in the app's way if it sets the cookie itself. `answer`: the headers of the answer, flat.
  */
-export function affinitySetCookie(exchange: Exchange, endpoint: Endpoint, setCookies: readonly string[] | undefined): string | undefined {
+export function affinitySetCookie(exchange: Exchange, endpoint: Endpoint, setCookies: readonly string[] | undefined, answer: readonly string[]): string | undefined {
   if (endpoint.instanceId === "" || exchange.service !== undefined) return undefined;
-  const { stickyCookieNames, secureCookies } = exchange.context.settings;
+  const elsewhere = exchange.stickyInstance !== endpoint.instanceId;
   let session: string | undefined;
   if (setCookies !== undefined) {
+    const names = sessionNamesOf(exchange);
     for (const cookie of setCookies) {
       const name = cookie.slice(0, Math.max(0, cookie.indexOf("="))).trim();
       if (name === affinityCookie) return undefined;
-      if (session === undefined && stickyCookieNames.includes(name)) session = cookie;
+      if (session === undefined && names.includes(name)) session = cookie;
     }
   }
-  const moved = exchange.stickyInstance !== "" && exchange.stickyInstance !== endpoint.instanceId;
-  if (session === undefined && !moved) return undefined;
-  const attributes = session === undefined ? "" : copiedAttributes(session);
-  const secure = secureCookies && !/; Secure/.test(attributes) ? "; Secure" : "";
+  const negotiates = elsewhere && forNegotiate(exchange) && challenges(answer);
+  if (session === undefined && !negotiates && (exchange.stickyInstance === "" || !elsewhere)) return undefined;
+  // While they negotiate there is no session yet that could tell how long the tie is to hold.
+  const attributes = session !== undefined ? copiedAttributes(session) : negotiates ? "; Max-Age=60; SameSite=Strict" : "";
+  const secure = exchange.context.settings.secureCookies && !/; Secure/.test(attributes) ? "; Secure" : "";
   return `${affinityCookie}=${endpoint.instanceId}; Path=${exchange.route?.contextPath ?? "/"}; HttpOnly${attributes}${secure}`;
 }
 
@@ -57,4 +72,8 @@ function copiedAttributes(session: string): string {
   return copied;
 }
 
-const unquoted = (value: string): string => (value.startsWith("\"") && value.endsWith("\"") ? value.slice(1, -1) : value);
+function challenges(answer: readonly string[]): boolean {
+  return answer.some((name, at) => at % 2 === 0 && name.length === 16 && name.toLowerCase() === "www-authenticate" && isNegotiate(answer[at + 1]));
+}
+
+const isNegotiate = (value: string | undefined): boolean => value !== undefined && /^negotiate/i.test(value);

@@ -94,7 +94,7 @@ class Attempt implements Dispatcher.DispatchHandler {
     this.#endpoint = endpoint;
     this.#body = body;
     this.#resolve = resolve;
-    this.#timer = setTimeout(() => this.#stop("ENDPOINT_TIMEOUT"), exchange.context.settings.endpointTimeoutMs);
+    this.#timer = setTimeout(() => this.#stop("ENDPOINT_TIMEOUT"), exchange.endpointTimeoutMs);
     exchange.whenClosed(() => this.#stop("CLIENT_GONE"));
   }
 

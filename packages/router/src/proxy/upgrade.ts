@@ -45,7 +45,7 @@ export function forwardUpgrade(exchange: Exchange, endpoint: Endpoint, headers: 
     attempt.on("socket", (socket) => {
       socket.once(backend.tls ? "secureConnect" : "connect", () => {
         clearTimeout(timer);
-        timer = setTimeout(() => stop("ENDPOINT_TIMEOUT"), settings.endpointTimeoutMs);
+        timer = setTimeout(() => stop("ENDPOINT_TIMEOUT"), exchange.endpointTimeoutMs);
         progress = "sent";
         exchange.appStartedMs = performance.now();
       });

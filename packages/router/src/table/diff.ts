@@ -1,5 +1,5 @@
 import { initOf, isSame, type Endpoint } from "../endpoint.ts";
-import type { RouteOptions } from "../pool.ts";
+import { sameOptions, type RouteOptions } from "../route-options.ts";
 import type { RouteSnapshot } from "./types.ts";
 
 /** What lies between two snapshots of a table. Heartbeats are no difference. */
@@ -31,12 +31,9 @@ export function diffRoutes(before: readonly RouteSnapshot[], after: readonly Rou
       else if (old !== endpoint && !isSame(endpoint, initOf(old))) updated.push({ route, before: old, after: endpoint });
     }
     const [said, says] = [one?.options ?? {}, other?.options ?? {}];
-    if (said !== says && textOf(said) !== textOf(says)) options.push({ route, before: said, after: says });
+    if (!sameOptions(said, says)) options.push({ route, before: said, after: says });
   }
   return { added, updated, removed, options };
 }
 
 const byAddress = (route: RouteSnapshot | undefined): Map<string, Endpoint> => new Map(route?.endpoints.map((endpoint) => [endpoint.address, endpoint]));
-
-/** The same text for the same options, whatever the order in which they were said. */
-const textOf = (options: RouteOptions): string => JSON.stringify(Object.entries(options).filter(([, value]) => value !== undefined).sort(([one], [other]) => (one < other ? -1 : 1)));

@@ -1,6 +1,7 @@
 import { createEndpoint, effectivePort, isSame, sameTag, succeeds, type Endpoint } from "../endpoint.ts";
 import { forgive } from "../health.ts";
 import { checkRouteOptions, createPool, dropEndpoint, endpointAt, noOptions, putEndpoint, type Pool } from "../pool.ts";
+import { sameOptions } from "../route-options.ts";
 import { silentLogger, systemClock, type Clock, type Logger } from "../ports.ts";
 import { parseRouteUri } from "../uri.ts";
 import { createBackends } from "./backends.ts";
@@ -124,7 +125,8 @@ export function createRouteTable(options: RouteTableOptions = {}): RouteTable {
       const held = endpointAt(pool, init.host, port);
       const now = lastUpdateMs = clock.now();
       if (held !== undefined && !succeeds(held.modificationTag, init.modificationTag) && !sameTag(held.modificationTag, init.modificationTag)) return "ignored";
-      if (routeOptions !== undefined) pool.options = routeOptions;
+      // Equal ones are not taken in again: a heartbeat must not leave anything behind.
+      if (routeOptions !== undefined && !sameOptions(pool.options, routeOptions)) pool.options = routeOptions;
       if (held !== undefined && isSame(held, init)) {
         held.lastSeenMs = now;
         return "refreshed";
