@@ -1,95 +1,96 @@
 import { readFile } from "node:fs/promises";
-import { parse } from "yaml";
 import type { EndpointInit } from "./endpoint.ts";
-import { RouterError } from "./errors.ts";
-import { loadBalancings, type RouteOptions } from "./pool.ts";
+import { watchFiles } from "./files.ts";
+import { silentLogger, type Logger } from "./ports.ts";
+import type { RouteOptions } from "./route-options.ts";
+import { bad, parseRoutes, type FileRoute } from "./routes-file/parse.ts";
 import type { RouteSource } from "./source.ts";
 import type { RouteTable } from "./table/route-table.ts";
-import { parseRouteUri } from "./uri.ts";
 
-/** One route of a routes file. */
-export interface FileRoute {
-  readonly uri: string;
-  readonly endpoints: readonly EndpointInit[];
-  readonly options: RouteOptions;
+export { parseRoutes, type FileRoute } from "./routes-file/parse.ts";
+
+export interface FileRoutesOptions {
+  /** How often the file is looked at for changes. Default 1 000 ms; 0 = never, only at `reload()`. */
+  watchMs?: number;
+  /** Told each text whose routes were taken. */
+  onRead?: (text: string) => void;
 }
 
 export interface FileSource extends RouteSource {
-  /** Reads the file again and changes what differs. A file that makes no sense changes nothing. */
+  /**
+   * Reads the file again and changes what differs: what stays is not touched, requests under way go on. A file that makes no sense changes nothing.
+   * @throws {RouterError} ROUTER_BAD_ROUTES_FILE
+   */
   reload(): Promise<void>;
 }
 
+interface Applied { readonly uri: string; readonly endpoint: EndpointInit; readonly options: RouteOptions }
+
 /**
- * Reads what a routes file says:
- *
- *     routes:
- *       shop.example.com: [127.0.0.1:3001, 127.0.0.1:3002]
- *       shop.example.com/admin: 127.0.0.1:3003
- *       api.example.com:
- *         endpoints: ["127.0.0.1:3004"]
- *         load_balancing: least-connections
- * @throws {RouterError} ROUTER_BAD_ROUTES_FILE
+ * Keeps a table as a file says, and looks whether it says something else now; a bad edit is logged (`router.reload.failed`) and the old routes stay.
+ * @throws {RouterError} ROUTER_BAD_ROUTES_FILE, when it starts
  */
-export function parseRoutes(text: string, from = "routes file"): FileRoute[] {
-  let document: unknown;
-  try { document = parse(text); } catch (cause) { throw bad(from, `is no YAML: ${(cause as Error).message.split("\n")[0]}`, cause); }
-  const routes = isRecord(document) ? document["routes"] : undefined;
-  if (!isRecord(routes)) throw bad(from, "has no mapping \"routes\" of host (and path) to addresses");
-  return Object.entries(routes).map(([uri, value]) => {
-    try { parseRouteUri(uri); } catch (cause) { throw bad(from, (cause as Error).message, cause); }
-    const entry = isRecord(value) ? value : { endpoints: value };
-    const listed = typeof entry["endpoints"] === "string" ? [entry["endpoints"]] : entry["endpoints"];
-    if (!Array.isArray(listed)) throw bad(from, `${uri}: expected an address such as 127.0.0.1:3000, or a list of them`);
-    const options: RouteOptions = {};
-    const wanted = entry["load_balancing"];
-    if (wanted !== undefined) {
-      const known = loadBalancings.find((one) => one === wanted);
-      if (known === undefined) throw bad(from, `${uri}: load_balancing is one of ${loadBalancings.join(", ")}`);
-      options.loadBalancing = known;
-    }
-    if (typeof entry["hash_header"] === "string") options.hashHeader = entry["hash_header"];
-    return { uri, endpoints: listed.map((address) => endpointAt(String(address), uri, from)), options };
-  });
-}
-
-/** Keeps a table as a file says. @throws {RouterError} ROUTER_BAD_ROUTES_FILE, when it starts */
-export function routesFromFile(path: string): FileSource {
+export function routesFromFile(path: string, { watchMs = 1_000, onRead }: FileRoutesOptions = {}): FileSource {
   let table: RouteTable | undefined;
-  let applied = new Map<string, { uri: string; endpoint: EndpointInit }>();
+  let log: Logger = silentLogger;
+  let applied = new Map<string, Applied>();
+  let reloads = 0;
+  let refused = 0;
+  /** One at a time, in order. */
+  let last: Promise<void> = Promise.resolve();
 
-  async function reload(): Promise<void> {
+  async function apply(): Promise<void> {
     let text: string;
     try { text = await readFile(path, "utf8"); } catch (cause) { throw bad(path, `cannot be read: ${(cause as Error).message}`, cause); }
-    const next = new Map<string, { uri: string; endpoint: EndpointInit }>();
     const routes = parseRoutes(text, path);
     if (table === undefined) return;
-    for (const { uri, endpoints, options } of routes) {
-      endpoints.forEach((endpoint, index) => {
-        next.set(`${uri} ${endpoint.host} ${endpoint.port}`, { uri, endpoint });
-        table?.register(uri, { ...endpoint, instanceIndex: String(index), source: `file ${path}` }, options);
-      });
-    }
+    const next = entriesOf(routes, `file ${path}`);
+    for (const { uri, endpoint, options } of next.values()) table.register(uri, endpoint, options);
+    // Only then: a route whose endpoints are all new is never empty in between.
     for (const [key, { uri, endpoint }] of applied) if (!next.has(key)) table.unregister(uri, endpoint);
     applied = next;
+    onRead?.(text);
   }
+
+  const reload = (): Promise<void> => {
+    const mine = last.catch(() => undefined).then(apply);
+    last = mine.then(() => {
+      reloads += 1;
+      log.info("router.reload.done", { path, routes: new Set([...applied.values()].map(({ uri }) => uri)).size });
+    }, (error: Error) => {
+      refused += 1;
+      throw error;
+    });
+    last.catch(() => undefined);
+    return last;
+  };
 
   return {
     name: `file ${path}`,
     reload,
     async start(context) {
-      table = context.table;
+      ({ table, log } = context);
       await reload();
-      return { async [Symbol.asyncDispose]() { table = undefined; } };
+      const watched = watchMs === 0 ? undefined : await watchFiles([path], watchMs, context.clock, () => reload().catch((error: Error) => log.error("router.reload.failed", { error: error.message })));
+      return {
+        numbers: () => ({ reloads, refused_reloads: refused }),
+        async [Symbol.asyncDispose]() {
+          watched?.[Symbol.dispose]();
+          await last.catch(() => undefined);
+          table = undefined;
+        },
+      };
     },
   };
 }
 
-function endpointAt(address: string, uri: string, from: string): EndpointInit {
-  const match = /^(\[[0-9a-fA-F:.]+\]|[^\s:/]+):(\d{1,5})$/.exec(address);
-  const port = Number(match?.[2]);
-  if (match === null || port < 1 || port > 65_535) throw bad(from, `${uri}: ${JSON.stringify(address)} is no address: expected host:port`);
-  return { host: match[1] as string, port };
+/** By route and address; the last one counts where a file says it twice. */
+function entriesOf(routes: readonly FileRoute[], source: string): Map<string, Applied> {
+  const entries = new Map<string, Applied>();
+  for (const { uri, endpoints, options } of routes) {
+    endpoints.forEach((init, index) => {
+      entries.set(`${uri} ${init.host}:${init.tlsPort ?? init.port}`, { uri, endpoint: { instanceIndex: String(index), ...init, source }, options });
+    });
+  }
+  return entries;
 }
-
-const bad = (from: string, message: string, cause?: unknown): RouterError => new RouterError("ROUTER_BAD_ROUTES_FILE", `${from} ${message}`, { cause });
-const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);

@@ -47,6 +47,7 @@ export function pathOf(target: string): string {
  * @throws {RouterError} ROUTER_BAD_URI
  */
 export function parseRouteUri(uri: string): RouteUri {
+  if (uri.startsWith("tcp:")) return parseTcpUri(uri);
   const whole = pathOf(uri);
   const slash = whole.indexOf("/");
   const host = hostOf(slash < 0 ? whole : whole.slice(0, slash));
@@ -58,6 +59,21 @@ export function parseRouteUri(uri: string): RouteUri {
   let path = slash < 0 ? "" : whole.slice(slash);
   if (path.endsWith("/")) path = path.slice(0, -1);
   return { host, path };
+}
+
+/**
+ * A TCP route: `tcp:2222`, or `tcp:5432/db.example.com` for clients that ask for that name in their TLS handshake. The host is `tcp:2222`
+ * then, which no request can have: a `Host` ends at its colon.
+ * @throws {RouterError} ROUTER_BAD_URI
+ */
+function parseTcpUri(uri: string): RouteUri {
+  const match = /^tcp:(\d{1,5})(?:\/([^/?#\s]+))?$/.exec(uri);
+  const port = Number(match?.[1]);
+  const name = match?.[2]?.toLowerCase() ?? "";
+  if (match === null || port < 1 || port > 65_535 || (name !== "" && !isHost(name))) {
+    throw new RouterError("ROUTER_BAD_URI", `${JSON.stringify(uri)} is no TCP route: expected tcp:PORT or tcp:PORT/NAME`);
+  }
+  return { host: `tcp:${port}`, path: name === "" ? "" : `/${name}` };
 }
 
 /** The name under which a route is listed: `Shop.Example.COM/Admin/?x` is `shop.example.com/Admin`. */

@@ -24,7 +24,7 @@ function start(argv: string[], env: Record<string, string> = {}) {
 
 describe("asked wrongly", () => {
   for (const [argv, said] of [
-    [[], /--routes FILE or --nats URL/], [["--nonsense"], /--nonsense/], [["--routes", "x.yml", "--port", "abc"], /--port abc: expected a number/], [["--routes", "x.yml", "--port", "70000"], /--port 70000/], [["positional"], /positional/],
+    [[], /-c FILE, --routes FILE or --nats URL/], [["--nonsense"], /--nonsense/], [["--routes", "x.yml", "--port", "abc"], /--port abc: expected a number/], [["--routes", "x.yml", "--port", "70000"], /--port 70000/], [["positional"], /positional/],
   ] as const) {
     test(argv.join(" ") || "nothing", async () => {
       const program = start([...argv]);
@@ -92,7 +92,7 @@ describe("from a file", () => {
 
   for (const [what, text, said] of [
     ["no YAML", "routes: [", /is no YAML/], ["no routes", "hosts: {}", /no mapping "routes"/], ["no address", "routes:\n  a.b: hello", /"hello" is no address/],
-    ["a port too large", "routes:\n  a.b: h:70000", /"h:70000" is no address/], ["a scheme", "routes:\n  http://a.b: h:1", /without the scheme/], ["a wrong algorithm", "routes:\n  a.b: { endpoints: [h:1], load_balancing: x }", /load_balancing is one of/],
+    ["a port too large", "routes:\n  a.b: h:70000", /"h:70000" is no address/], ["a scheme", "routes:\n  http://a.b: h:1", /without the scheme/], ["a wrong algorithm", "routes:\n  a.b: { endpoints: [h:1], load_balancing: x }", /load_balancing: expected one of/],
   ] as const) {
     test(`${what}: exit code 1 and the reason`, async () => {
       const routes = join(folder, "routes.yml");
