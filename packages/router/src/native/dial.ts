@@ -1,9 +1,9 @@
-import { connect as connectTcp, isIP, type Socket } from "node:net";
+import { connect as connectTcp, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import type { Backend } from "../endpoint.ts";
 import { timeDial, type DialTimes } from "../proxy/dial-times.ts";
+import { backendTls } from "../proxy/backend-tls.ts";
 import type { ProxySettings } from "../proxy/settings.ts";
-import { trustOf } from "../trust.ts";
 
 /** How an attempt to connect ended. */
 export interface Dialled {
@@ -54,14 +54,10 @@ export function dial(backend: Backend, settings: ProxySettings, memory: TlsMemor
 const ignore = (): void => undefined;
 
 function open(backend: Backend, settings: ProxySettings, memory: TlsMemory): Socket {
-  const { host, port, serverName } = backend;
+  const { host, port } = backend;
   const where = { host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 1_000 };
   if (!backend.tls) return connectTcp(where);
-  const { ca, ...trust } = trustOf(backend) ?? settings.backendTls;
-  const socket = connectTls({
-    ...where, ...trust, ...(ca === undefined ? {} : { ca: ca as string | string[] }), ...(memory.session === undefined ? {} : { session: memory.session }),
-    ALPNProtocols: ["http/1.1"], servername: serverName || (isIP(host) === 0 ? host : ""),
-  });
+  const socket = connectTls({ ...where, ...backendTls(backend, settings), ...(memory.session === undefined ? {} : { session: memory.session }), ALPNProtocols: ["http/1.1"] });
   socket.on("session", (session: Buffer) => { memory.session = session; });
   return socket;
 }

@@ -1,5 +1,5 @@
 import type { Endpoint } from "../endpoint.ts";
-import type { Exchange } from "./exchange.ts";
+import { speaksHttp10, type Exchange } from "./exchange.ts";
 
 /** What the router does with a request header of the client; everything not listed passes as it is. */
 const requestRules = new Map<string, "drop" | "forwardedFor" | "forwardedProto" | "requestStart" | "te" | "clientCert">([
@@ -72,11 +72,11 @@ export function buildRequestHeaders(exchange: Exchange): string[] {
 }
 
 /**
- * `forward` believes only clients that have shown a certificate themselves. What comes back by way of a route service counts
- * where this router itself has put it there, and over TLS only (gorouter `handlers/clientcert.go`).
+ * `forward` believes only clients that have shown a certificate themselves, which a route service is not. What comes back by way of one
+ * counts where this router itself has put it there, and over TLS only (gorouter `handlers/clientcert.go`, `proxy.ForceDeleteXFCCHeader`).
  */
 function mayForwardCertificate({ connection, viaRouteService, secure, context: { settings: { forwardedClientCert } } }: Exchange, trusted: boolean): boolean {
-  if (viaRouteService) return secure && forwardedClientCert === "sanitize-set";
+  if (viaRouteService) return forwardedClientCert === "always-forward" || (secure && forwardedClientCert === "sanitize-set");
   return trusted && (forwardedClientCert === "always-forward" || (forwardedClientCert === "forward" && connection.clientCertificate !== undefined));
 }
 
@@ -136,7 +136,7 @@ export function buildResponseHeaders(exchange: Exchange, given: readonly string[
   }
   if (!requestId) out.push("X-Vcap-Request-Id", exchange.requestId);
   if (exchange.context.draining) out.push("Connection", "close");
-  exchange.framed = length || exchange.request.httpVersionMinor > 0;
+  exchange.framed = length || !speaksHttp10(exchange);
   return { headers: listed === undefined ? out : without(out, listed), setCookies };
 }
 

@@ -36,9 +36,11 @@ export const findRoute: Step = (exchange, next) => {
   const host = hostOf(exchange.lookupHost);
   if (host === "") return respondFault(exchange, faults.emptyHost());
   if (!isHost(host) || severalHosts(exchange)) return respondFault(exchange, faults.badHost());
-  const path = pathOf(originOf(exchange.target));
+  const connects = exchange.method === "CONNECT";
+  const path = connects ? "/" : pathOf(originOf(exchange.target));
   if (/%(?![0-9a-fA-F]{2})/.test(path)) return respondFault(exchange, faults.badTarget());
   const route = table.lookup(host, path);
+  if (connects && route?.options.connect !== true) return respondFault(exchange, faults.connectRefused());
   if (route === undefined) {
     // Probes that use our own address as a name: a fault of the request, not a missing app.
     if (host === exchange.peerAddress) return respondFault(exchange, faults.addressAsHost(host));

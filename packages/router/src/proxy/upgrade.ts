@@ -2,10 +2,12 @@ import { request as httpRequest, type ClientRequest, type IncomingMessage } from
 import { request as httpsRequest } from "node:https";
 import type { Duplex } from "node:stream";
 import type { Endpoint } from "../endpoint.ts";
-import { trustOf } from "../trust.ts";
+import { backendTls } from "./backend-tls.ts";
 import { beginAnswer, clientHead } from "./answer.ts";
+import { noteDial, timeDial } from "./dial-times.ts";
 import type { Exchange, Upgrade } from "./exchange.ts";
 import type { FailedAttempt, Progress } from "./failure.ts";
+import { reasonOf } from "./fault.ts";
 import { cut } from "./respond.ts";
 
 /**
@@ -16,7 +18,6 @@ import { cut } from "./respond.ts";
 export function forwardUpgrade(exchange: Exchange, endpoint: Endpoint, headers: string[]): Promise<FailedAttempt | undefined> {
   const { backend } = endpoint;
   const { settings } = exchange.context;
-  const trust = trustOf(backend) ?? settings.backendTls;
   return new Promise((resolve) => {
     let progress: Progress = "unsent";
     let stopped: string | undefined;
@@ -31,7 +32,7 @@ export function forwardUpgrade(exchange: Exchange, endpoint: Endpoint, headers: 
     function open(): ClientRequest {
       const common = { host: backend.host.replace(/^\[|\]$/g, ""), port: backend.port, path: exchange.target, method: exchange.method, headers, agent: false as const, maxHeaderSize: settings.maxResponseHeaderBytes };
       return backend.tls
-        ? httpsRequest({ ...common, servername: backend.serverName || backend.host, ...trust, ca: trust.ca as string | string[] })
+        ? httpsRequest({ ...common, ...backendTls(backend, settings) })
         : httpRequest(common);
     }
 
@@ -43,18 +44,34 @@ export function forwardUpgrade(exchange: Exchange, endpoint: Endpoint, headers: 
 
     exchange.whenClosed(() => stop("CLIENT_GONE"));
     attempt.on("socket", (socket) => {
+      const times = timeDial(socket, backend.tls);
       socket.once(backend.tls ? "secureConnect" : "connect", () => {
         clearTimeout(timer);
         timer = setTimeout(() => stop("ENDPOINT_TIMEOUT"), exchange.endpointTimeoutMs);
         progress = "sent";
+        noteDial(exchange, times);
         exchange.appStartedMs = performance.now();
       });
     });
-    attempt.on("upgrade", (answer, socket, head) => {
+    const opened = (answer: IncomingMessage, socket: Duplex, head: Buffer): void => {
       clearTimeout(timer);
       exchange.whenClosed(undefined);
       answered = true;
       void tunnel(exchange, endpoint, answer, { socket, head }).then(() => finish(undefined));
+    };
+    attempt.on("upgrade", opened);
+    attempt.on("connect", (answer, socket, head) => {
+      const status = answer.statusCode as number;
+      if (status >= 200 && status < 300) opened(answer, socket, head);
+      else {
+        // Refused: node:http reads no body after CONNECT, so the head has to do.
+        answered = true;
+        socket.destroy();
+        beginAnswer(exchange, endpoint, { status, reason: answer.statusMessage ?? "", headers: withoutFraming(answer.rawHeaders) });
+        exchange.appFinishedMs = performance.now();
+        exchange.response.end();
+        finish(undefined);
+      }
     });
     attempt.on("response", (answer) => {
       answered = true;
@@ -99,19 +116,28 @@ async function tunnel(exchange: Exchange, endpoint: Endpoint, answer: IncomingMe
   const upgrade = exchange.upgrade as Upgrade;
   const client = { socket: upgrade.socket, head: upgrade.release() };
   exchange.upgraded = true;
-  exchange.status = 101;
+  const status = answer.statusCode as number;
+  exchange.status = status;
   exchange.appHeadersMs = performance.now();
-  const headers = clientHead(exchange, endpoint, { status: 101, reason: "", headers: answer.rawHeaders }, false);
-  headers.push("Connection", "Upgrade", "Upgrade", answer.headers.upgrade ?? exchange.request.headers.upgrade ?? "websocket");
-  let head = `HTTP/1.1 101 ${answer.statusMessage || "Switching Protocols"}\r\n`;
-  for (let at = 0; at < headers.length; at += 2) head += `${headers[at]}: ${headers[at + 1]}\r\n`;
-  exchange.response.detachSocket(client.socket as never);
-  client.socket.write(`${head}\r\n`, "latin1");
+  const headers = clientHead(exchange, endpoint, { status, reason: "", headers: withoutFraming(answer.rawHeaders) }, false);
+  if (upgrade.accept !== undefined) upgrade.accept(status, headers);
+  else {
+    if (status === 101) headers.push("Connection", "Upgrade", "Upgrade", answer.headers.upgrade ?? exchange.request.headers.upgrade ?? "websocket");
+    let head = `HTTP/1.1 ${status} ${answer.statusMessage || reasonOf(status)}\r\n`;
+    for (let at = 0; at < headers.length; at += 2) head += `${headers[at]}: ${headers[at + 1]}\r\n`;
+    exchange.response.detachSocket(client.socket as never);
+    client.socket.write(`${head}\r\n`, "latin1");
+  }
   exchange.context.tunnels.add(client.socket);
   await joinSockets(exchange, client, backend);
   exchange.context.tunnels.delete(client.socket);
   exchange.appFinishedMs = performance.now();
   exchange.markClosed();
+}
+
+/** A tunnel has no body, whatever its head says of one (RFC 9110, 9.3.6). */
+function withoutFraming(headers: readonly string[]): string[] {
+  return headers.filter((_, at) => !/^(content-length|transfer-encoding)$/i.test(headers[at - (at % 2)] as string));
 }
 
 function joinSockets(exchange: Exchange, client: { socket: Duplex; head: Buffer }, backend: { socket: Duplex; head: Buffer }): Promise<void> {

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { translateHead } from "../../src/http2/head.ts";
-import { echo, httpBackend } from "../fixtures/backend.ts";
+import { echo, httpBackend, misbehaving } from "../fixtures/backend.ts";
 import { wire } from "../fixtures/client.ts";
 import { rig } from "../fixtures/rig.ts";
 
@@ -14,7 +14,7 @@ const block = (fields: readonly (readonly [string, string])[]): Buffer =>
 const preface = Buffer.concat([Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), frame(4, 0, 0, Buffer.alloc(0))]);
 const [HEADERS, DATA, RST, PING, GOAWAY] = [1, 0, 3, 6, 7];
 
-interface Heard { readonly type: number; readonly stream: number; readonly payload: Buffer }
+interface Heard { readonly type: number; readonly flags: number; readonly stream: number; readonly payload: Buffer }
 
 function framesIn(heard: string): Heard[] {
   const bytes = Buffer.from(heard, "latin1");
@@ -22,7 +22,7 @@ function framesIn(heard: string): Heard[] {
   for (let at = 0; at + 9 <= bytes.length;) {
     const length = bytes.readUIntBE(at, 3);
     if (at + 9 + length > bytes.length) break;
-    out.push({ type: bytes[at + 3] as number, stream: bytes.readUInt32BE(at + 5), payload: bytes.subarray(at + 9, at + 9 + length) });
+    out.push({ type: bytes[at + 3] as number, flags: bytes[at + 4] as number, stream: bytes.readUInt32BE(at + 5), payload: bytes.subarray(at + 9, at + 9 + length) });
     at += 9 + length;
   }
   return out;
@@ -86,6 +86,17 @@ describe("what an HTTP/2 request must not become in HTTP/1.1", () => {
     client.send(Buffer.concat([preface, frame(HEADERS, 5, 1, block([...good, ["connection", "close"]])), frame(HEADERS, 5, 3, block(good))]));
     await client.until('"method":"GET"');
     expect(app.requests.length).toBe(1);
+  });
+
+  test("13.84: an answer that is cut short ends with a reset, and nothing says before that it was whole", async () => {
+    await using app = await misbehaving.truncates();
+    await using r = await rig();
+    r.serve([app]);
+    await using client = await wire(r.port);
+    client.send(Buffer.concat([preface, frame(HEADERS, 5, 1, block(good))]));
+    await client.until("\0\0\x04\x03\0\0\0\0\x01\0\0\0\x02");
+    const frames = framesIn(client.heard()).filter(({ stream }) => stream === 1);
+    expect(frames.map(({ type, flags }) => [type, flags & 1])).toEqual([[HEADERS, 0], [DATA, 0], [RST, 0]]);
   });
 
   test("trailers of a request do not become headers", async () => {
