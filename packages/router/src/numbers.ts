@@ -1,7 +1,12 @@
+import { Latest, type Latency } from "./numbers/latency.ts";
+import { Histogram } from "./numbers/histogram.ts";
+import { PerApp, type PerAppOptions } from "./numbers/per-app.ts";
+import { Rates } from "./numbers/rates.ts";
+import { groupOf } from "./numbers/traffic.ts";
 import type { RequestRecord } from "./proxy/record.ts";
 
-/** What the router counts, as `/varz` shows it (names of the original document; times in seconds). */
-export interface RouterNumbers {
+/** Counters of requests, as `/varz` names them. */
+export interface RequestCounters {
   readonly requests: number;
   readonly responses_2xx: number;
   readonly responses_3xx: number;
@@ -13,91 +18,143 @@ export interface RouterNumbers {
   /** Requests no endpoint could serve. */
   readonly bad_gateways: number;
   readonly websocket_upgrades: number;
+  /** Requests to leave HTTP that no endpoint could serve. */
+  readonly websocket_failures: number;
   readonly failed_attempts: number;
   /** Answers the app or its connection cut short. */
   readonly truncated_responses: number;
-  /** Requests per second over the last minute. */
+  /** Requests for which every endpoint was at its limit. */
+  readonly exhausted_connections: number;
+  /** Body bytes from clients, and to them. */
+  readonly bytes_in: number;
+  readonly bytes_out: number;
+}
+
+/** What is counted of a group of requests. */
+export interface RequestNumbers extends RequestCounters {
+  /** Requests per second over the last 1, 5 and 15 minutes. */
+  readonly rate: readonly [number, number, number];
+  /** The first of these. */
   readonly requests_per_sec: number;
-  readonly latency: Readonly<Record<"50" | "75" | "90" | "95" | "99", number>>;
+  /** Seconds, of the last requests; tunnels are not among them. */
+  readonly latency: Latency;
+}
+
+/** What the router counts, as `/varz` shows it (names of the original document; times in seconds). */
+export interface RouterNumbers extends RequestNumbers {
   readonly top10_app_requests: readonly { readonly application_id: string; readonly rpm: number; readonly rps: number }[];
-  /** The same counters per label `component` of the endpoints. */
-  readonly tags: { readonly component: Readonly<Record<string, Readonly<Record<string, number>>>> };
+  /** The same per label `component` of the endpoints. */
+  readonly tags: { readonly component: Readonly<Record<string, RequestNumbers>> };
+  /** Failed attempts by what they failed of, in the words of the failure table. */
+  readonly attempt_failures: Readonly<Record<string, number>>;
 }
 
 export interface Numbers {
   count(record: RequestRecord): void;
+  /** An attempt has failed; `cause` is a word of the failure table. */
+  attemptFailed(cause: string): void;
   snapshot(): RouterNumbers;
+  readonly perApp: PerApp;
+  /** All requests by the time they took in the router and altogether, seconds. */
+  readonly durations: { readonly router: Histogram; readonly total: Histogram };
 }
 
-const groups = ["responses_xxx", "responses_xxx", "responses_2xx", "responses_3xx", "responses_4xx", "responses_5xx"] as const;
-const sampleCount = 2_048;
+const groups = ["responses_xxx", "responses_2xx", "responses_3xx", "responses_4xx", "responses_5xx"] as const;
 const maxComponents = 500;
+/** Apps that are counted for the ten busiest of the last minute. */
+const maxApps = 20_000;
 
-/** Counters of fixed size: the samples are the last 2048, the per-minute numbers are kept in two half-filled minutes. */
-export function createNumbers(now: () => number = Date.now): Numbers {
-  const total = counters();
-  const components = new Map<string, ReturnType<typeof counters>>();
-  const samples = new Float64Array(sampleCount);
-  let sampled = 0;
-  let minute = { start: now(), requests: 0, apps: new Map<string, number>() };
-  let lastMinute = { requests: 0, apps: new Map<string, number>() };
+/** Counters of fixed size. Quantiles are taken of the last 2048 requests (256 per component). */
+export function createNumbers(now: () => number = Date.now, perAppOptions: PerAppOptions = {}): Numbers {
+  const total = new Counted(now(), 2_048);
+  const components = new Map<string, Counted>();
+  const perApp = new PerApp(now(), perAppOptions);
+  const durations = { router: new Histogram(), total: new Histogram() };
+  const failures = new Map<string, number>();
+  let minute = { start: now(), apps: new Map<string, number>() };
+  let lastMinute = new Map<string, number>();
 
-  function turn(): void {
-    const age = now() - minute.start;
+  function turn(nowMs: number): void {
+    const age = nowMs - minute.start;
     if (age < 60_000) return;
-    lastMinute = age < 120_000 ? minute : { requests: 0, apps: new Map() };
-    minute = { start: now(), requests: 0, apps: new Map() };
+    lastMinute = age < 120_000 ? minute.apps : new Map();
+    minute = { start: nowMs, apps: new Map() };
   }
 
   return {
+    perApp, durations,
     count(record) {
-      turn();
-      const group = groups[Math.floor(record.status / 100)] ?? "responses_xxx";
-      bump(total, record, group);
+      const nowMs = now();
+      turn(nowMs);
+      total.count(record, nowMs);
+      perApp.count(record, nowMs);
+      durations.router.add(Math.max(0, record.timings.routerMs) / 1_000);
+      if (!record.upgraded) durations.total.add(record.timings.totalMs / 1_000);
       const component = record.endpoint?.tags["component"];
       if (component !== undefined) {
         let held = components.get(component);
-        if (held === undefined && components.size < maxComponents) components.set(component, held = counters());
-        if (held !== undefined) bump(held, record, group);
+        if (held === undefined && components.size < maxComponents) components.set(component, held = new Counted(nowMs, 256));
+        held?.count(record, nowMs);
       }
-      minute.requests += 1;
       const app = record.endpoint?.app;
-      if (app !== undefined && app !== "") minute.apps.set(app, (minute.apps.get(app) ?? 0) + 1);
-      if (!record.upgraded) samples[sampled++ % sampleCount] = record.timings.totalMs / 1_000;
+      if (app === undefined || app === "") return;
+      const seen = minute.apps.get(app);
+      if (seen !== undefined || minute.apps.size < maxApps) minute.apps.set(app, (seen ?? 0) + 1);
     },
+    attemptFailed(cause) { failures.set(cause, (failures.get(cause) ?? 0) + 1); },
     snapshot() {
-      turn();
+      const nowMs = now();
+      turn(nowMs);
       // The running minute is weighed by how much of it is over; the last one fills the rest.
-      const share = Math.min(1, (now() - minute.start) / 60_000);
-      const perMinute = (running: number, last: number): number => running + last * (1 - share);
-      const sorted = samples.slice(0, Math.min(sampled, sampleCount)).sort();
-      const at = (percent: number): number => sorted[Math.max(0, Math.ceil(sorted.length * percent / 100) - 1)] ?? 0;
-      const apps = [...new Set([...minute.apps.keys(), ...lastMinute.apps.keys()])]
-        .map((app) => ({ app, rpm: perMinute(minute.apps.get(app) ?? 0, lastMinute.apps.get(app) ?? 0) }))
+      const rest = 1 - Math.min(1, (nowMs - minute.start) / 60_000);
+      const apps = [...new Set([...minute.apps.keys(), ...lastMinute.keys()])]
+        .map((app) => ({ app, rpm: (minute.apps.get(app) ?? 0) + (lastMinute.get(app) ?? 0) * rest }))
         .sort((one, other) => other.rpm - one.rpm).slice(0, 10);
       return {
-        ...total,
-        requests_per_sec: perMinute(minute.requests, lastMinute.requests) / 60,
-        latency: { 50: at(50), 75: at(75), 90: at(90), 95: at(95), 99: at(99) },
+        ...total.read(nowMs),
         top10_app_requests: apps.map(({ app, rpm }) => ({ application_id: app, rpm: Math.round(rpm), rps: rpm / 60 })),
-        tags: { component: Object.fromEntries([...components].map(([name, held]) => [name, { ...held }])) },
+        tags: { component: Object.fromEntries([...components].map(([name, held]) => [name, held.read(nowMs)])) },
+        attempt_failures: Object.fromEntries(failures),
       };
     },
   };
 }
 
-const counters = () => ({
-  requests: 0, responses_2xx: 0, responses_3xx: 0, responses_4xx: 0, responses_5xx: 0, responses_xxx: 0,
-  bad_requests: 0, bad_gateways: 0, websocket_upgrades: 0, failed_attempts: 0, truncated_responses: 0,
-});
+/** Counters, rates and the last durations of one group of requests. */
+class Counted {
+  readonly #counters: { -readonly [K in keyof RequestCounters]: number } = {
+    requests: 0, responses_2xx: 0, responses_3xx: 0, responses_4xx: 0, responses_5xx: 0, responses_xxx: 0, bad_requests: 0, bad_gateways: 0,
+    websocket_upgrades: 0, websocket_failures: 0, failed_attempts: 0, truncated_responses: 0, exhausted_connections: 0, bytes_in: 0, bytes_out: 0,
+  };
+  readonly #rates: Rates;
+  readonly #latest: Latest;
 
-function bump(into: ReturnType<typeof counters>, record: RequestRecord, group: (typeof groups)[number]): void {
-  into.requests += 1;
-  into[group] += 1;
-  into.failed_attempts += record.failedAttempts;
-  if (record.upgraded) into.websocket_upgrades += 1;
-  if (record.error === undefined) return;
-  if (record.attempts > 0 && record.status === 502) into.bad_gateways += 1;
-  else if (record.status >= 400 && record.status < 500 && record.attempts === 0) into.bad_requests += 1;
-  else if (record.status < 400) into.truncated_responses += 1;
+  constructor(nowMs: number, samples: number) {
+    this.#rates = new Rates(nowMs);
+    this.#latest = new Latest(samples);
+  }
+
+  count(record: RequestRecord, nowMs: number): void {
+    const into = this.#counters;
+    into.requests += 1;
+    into[groups[groupOf(record.status)] as (typeof groups)[number]] += 1;
+    into.failed_attempts += record.failedAttempts;
+    into.bytes_in += record.bytesIn;
+    into.bytes_out += record.bytesOut;
+    this.#rates.mark(nowMs);
+    if (record.upgraded) into.websocket_upgrades += 1;
+    else this.#latest.add(record.timings.totalMs / 1_000);
+    if (record.error === undefined) return;
+    if (record.truncated !== undefined) into.truncated_responses += 1;
+    else if (record.error === "Connection Limit Reached") into.exhausted_connections += 1;
+    else if (record.attempts > 0 && record.status === 502) {
+      into.bad_gateways += 1;
+      if (record.wantedUpgrade) into.websocket_failures += 1;
+    } else if (record.status >= 400 && record.status < 500 && record.attempts === 0) into.bad_requests += 1;
+  }
+
+  read(nowMs: number): RequestNumbers {
+    const rate = this.#rates.read(nowMs);
+    return { ...this.#counters, rate, requests_per_sec: rate[0], latency: this.#latest.read() };
+  }
 }

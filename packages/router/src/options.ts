@@ -5,7 +5,8 @@ import type { EngineName } from "./engines.ts";
 import { RouterError } from "./errors.ts";
 import { loadBalancings, whyNotOption, type LoadBalancing } from "./route-options.ts";
 import type { Clock, Logger } from "./ports.ts";
-import type { AccessLogOptions, AccessLogSink } from "./proxy/access-log.ts";
+import type { AccessLogOutput } from "./log/access-log.ts";
+import type { AccessLogOptions } from "./proxy/access-log.ts";
 import { plainErrorPage, type ErrorPage } from "./proxy/fault.ts";
 import type { Engine } from "./proxy/exchange.ts";
 import type { Step } from "./proxy/pipeline.ts";
@@ -14,6 +15,7 @@ import type { RouteServiceOptions } from "./route-service/options.ts";
 import type { RouteSource } from "./source.ts";
 import type { StatusOptions } from "./status.ts";
 import type { RouteTable } from "./table/route-table.ts";
+import type { TcpOptions } from "./tcp/options.ts";
 
 export interface RouterOptions {
   /** Port for plain HTTP. Default 8080; 0 = any free one; false = none, where there is `tls`. */
@@ -26,6 +28,8 @@ export interface RouterOptions {
   proxyProtocol?: ProxyProtocol;
   /** For a PROXY header to arrive. Default 3 000 ms: time for a lost packet to be sent again. */
   proxyHeaderTimeoutMs?: number;
+  /** HTTP/2 (RFC 9113): in front by ALPN and, without TLS, by prior knowledge; WebSockets over it (RFC 8441); and to endpoints registered with `protocol: "http2"`. Default true. */
+  http2?: boolean;
 
   /** The way of a request. Default `defaultSteps`; write `[mine, ...defaultSteps]` to put yours first. */
   steps?: readonly Step[];
@@ -33,14 +37,18 @@ export interface RouterOptions {
   sources?: readonly RouteSource[];
   /** A table made elsewhere. Default a new one. */
   table?: RouteTable;
-  /** Where access lines go, e.g. `process.stdout`. Default nowhere. */
-  accessLog?: AccessLogSink;
+  /** Where access lines go: `process.stdout` or another stream, `logToFile(path)`, `logToSocket(…)`, or several of these. Default nowhere. */
+  accessLog?: AccessLogOutput | readonly AccessLogOutput[];
   /** What the lines hold besides the fixed fields. */
   accessLogFormat?: AccessLogOptions;
-  /** Opens a second port with `/health`, `/healthz`, `/varz`, `/routes`. Default none. */
+  /** Opens a second port with `/health`, a page for people, `/routes`, `/varz`, `/metrics`. Default none. */
   status?: StatusOptions;
-  /** Name of this router. Default a new UUID. */
+  /** Which of its kind this router is. Default 0. */
+  index?: number;
+  /** Name of this router. Default its index and a new UUID. */
   id?: string;
+  /** Pairs of app and route whose numbers are kept apart; what comes beyond is counted together. Default 1000. */
+  maxCountedApps?: number;
   /** Between the start of the sources and the opening of the port, while routes come in. Default 0 ms. */
   startDelayMs?: number;
   /** How long a disposed router lets requests finish. Default 10 000 ms. */
@@ -119,6 +127,9 @@ export interface RouterOptions {
 
   /** What makes routes with a route service work. Default none: such routes are refused with 502. */
   routeServices?: RouteServiceOptions;
+
+  /** Ports for routes below HTTP. Default none: such routes open nothing. */
+  tcp?: TcpOptions;
 
   /** Who speaks to the endpoints: undici, the router's own client on plain sockets (cheaper, and stricter about answers), or one of yours. Default `undici`. */
   engine?: EngineName | ((settings: ProxySettings) => Engine);

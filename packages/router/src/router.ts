@@ -5,11 +5,15 @@ import { RouterError } from "./errors.ts";
 import type { CertificateSource } from "./edge/certificate.ts";
 import { createEdge, type EdgeNumbers } from "./edge/edge.ts";
 import { createFront } from "./front.ts";
+import { withHttp2 } from "./http2/engine.ts";
+import { createHttp2Front } from "./http2/front.ts";
 import type { Address } from "./listen.ts";
+import { createAccessLog } from "./log/access-log.ts";
+import { countLogs } from "./log/count-logger.ts";
 import { createNumbers, type RouterNumbers } from "./numbers.ts";
+import { createNativeFront } from "./native/native-front.ts";
 import { resolveSettings, type RouterOptions } from "./options.ts";
 import { silentLogger, systemClock } from "./ports.ts";
-import { accessLogLine } from "./proxy/access-log.ts";
 import type { Exchange, ProxyContext } from "./proxy/exchange.ts";
 import { faults } from "./proxy/fault.ts";
 import { runSteps } from "./proxy/pipeline.ts";
@@ -20,13 +24,18 @@ import { ended, respondFault } from "./proxy/respond.ts";
 import { defaultSteps } from "./proxy/steps.ts";
 import { createRetryBudget } from "./proxy/retry-budget.ts";
 import { createRouteServices } from "./route-service/services.ts";
+import { createTcpFront } from "./tcp/front.ts";
+import { resolveTcp } from "./tcp/options.ts";
+import { tcpLogLine, type TcpNumbers, type TcpRecord } from "./tcp/record.ts";
 import type { RunningSource } from "./source.ts";
-import { createStatusListener, type StatusListener } from "./status.ts";
+import { checkStatusOptions, createStatusListener, type StatusAddresses, type StatusListener, type StatusSources } from "./status.ts";
 import { createRouteTable, type RouteTable } from "./table/route-table.ts";
 
 export interface RouterEvents {
   /** A request is over: answered, failed or left. */
   request: RequestRecord;
+  /** A TCP connection is over. */
+  connection: TcpRecord;
   /** The state changed. */
   state: RouterState;
 }
@@ -49,8 +58,12 @@ export interface Router extends AsyncDisposable {
   readonly address: Address | undefined;
   /** Where it listens for HTTPS; undefined before `listen`, and without `tls`. */
   readonly tlsAddress: Address | undefined;
+  /** Ports that TCP routes have open now, in order. */
+  readonly tcpPorts: readonly number[];
   /** Where the status listener listens, if there is one. */
   readonly statusAddress: Address | undefined;
+  /** Where its other doors are. */
+  readonly statusAddresses: StatusAddresses | undefined;
   /**
    * Starts the sources, waits `startDelayMs`, opens the ports. @returns `address`
    * @throws {RouterError} ROUTER_PORT_TAKEN, ROUTER_PORT_FORBIDDEN, ROUTER_LISTEN_FAILED, ROUTER_BAD_CERTIFICATE, ROUTER_SOURCE_FAILED, ROUTER_CLOSED
@@ -63,16 +76,15 @@ export interface Router extends AsyncDisposable {
   reloadTls(certificates?: readonly CertificateSource[]): Promise<void>;
   /** Subscribes to an event. A listener that throws harms nobody. */
   on<K extends keyof RouterEvents>(event: K, listener: (value: RouterEvents[K]) => void): Disposable;
-  numbers(): RouterNumbers & EdgeNumbers;
+  numbers(): RouterNumbers & EdgeNumbers & Partial<TcpNumbers>;
   /** Requests and tunnels under way. */
   readonly inFlight: number;
   /** Stops accepting, lets requests finish, then stops for good. A second call waits for the first. */
   drain(options?: DrainOptions): Promise<void>;
 }
 
-/** Lines kept for a log that does not take them; beyond that they are dropped and counted. */
-const maxLogBacklogBytes = 1_048_576;
-
+/** Requests under way on one connection of HTTP/2. */
+const maxHttp2Streams = 250;
 /**
  * Makes a router. Nothing listens before `listen`; disposing it drains it.
  * @throws {RouterError} ROUTER_BAD_OPTION
@@ -80,19 +92,22 @@ const maxLogBacklogBytes = 1_048_576;
 export function createRouter(options: RouterOptions = {}): Router {
   const settings = resolveSettings(options);
   const {
-    port = 8080, host = "127.0.0.1", tls, proxyProtocol = "off", proxyHeaderTimeoutMs = 3_000, steps = defaultSteps, sources = [], accessLog, accessLogFormat, status, id = randomUUID(), startDelayMs = 0,
-    drainTimeoutMs = 10_000, headersTimeoutMs = 60_000, clientIdleMs = 900_000, log = silentLogger, clock = systemClock,
+    port = 8080, host = "127.0.0.1", tls, proxyProtocol = "off", proxyHeaderTimeoutMs = 3_000, steps = defaultSteps, sources = [], status, index = 0, id = `${index}-${randomUUID()}`, startDelayMs = 0,
+    drainTimeoutMs = 10_000, headersTimeoutMs = 60_000, clientIdleMs = 900_000, clock = systemClock,
     emptyPoolTimeoutMs = 0, pathCase = "sensitive", engine: engineOption = "undici",
   } = options;
+  const { log, counts: logCounts } = countLogs(options.log ?? silentLogger);
+  if (status !== undefined) checkStatusOptions(status);
   const table = options.table ?? createRouteTable({ emptyPoolTimeoutMs, pathCase, log, clock });
-  const engine = engineFor(engineOption, settings);
+  const engine = options.http2 === false ? engineFor(engineOption, settings) : withHttp2(engineFor(engineOption, settings), settings);
   const released = table.onIdleBackend((backend) => engine.release(backend));
-  const numbers = createNumbers(() => clock.now());
+  const numbers = createNumbers(() => clock.now(), options.maxCountedApps === undefined ? {} : { max: options.maxCountedApps });
+  const accessLog = options.accessLog === undefined ? undefined : createAccessLog([options.accessLog].flat(), options.accessLogFormat ?? {}, log);
   const routeServices = options.routeServices === undefined ? undefined : createRouteServices(options.routeServices, (backend) => engine.release(backend));
   const queue = createQueue({ clock, settings }, table);
   const retryBudget = createRetryBudget(settings.retryBudgetPercent);
-  const context: ProxyContext = { table, settings, log, clock, id, engine, draining: false, tunnels: new Set<Duplex>(), routeServices, queue, retryBudget };
-  const listeners: { [K in keyof RouterEvents]: Set<(value: RouterEvents[K]) => void> } = { request: new Set(), state: new Set() };
+  const context: ProxyContext = { table, settings, log, clock, id, engine, draining: false, tunnels: new Set<Duplex>(), attemptFailed: numbers.attemptFailed, routeServices, queue, retryBudget };
+  const listeners: { [K in keyof RouterEvents]: Set<(value: RouterEvents[K]) => void> } = { request: new Set(), connection: new Set(), state: new Set() };
   const started: { readonly name: string; readonly source: RunningSource }[] = [];
   const underWay = new Set<Exchange>();
   const aborter = new AbortController();
@@ -102,13 +117,29 @@ export function createRouter(options: RouterOptions = {}): Router {
   let tlsAddress: Address | undefined;
   let statusListener: StatusListener | undefined;
   let ending: Promise<void> | undefined;
-  let droppedLines = 0;
+  let broken = false;
   const startedAtMs = clock.now();
 
   const front = createFront({ context, headersTimeoutMs, clientIdleMs, maxHeaderBytes: settings.maxRequestHeaderBytes, handle });
+  const nativeFront = engineOption !== "native" ? undefined : createNativeFront({
+    context, headersTimeoutMs, clientIdleMs, maxHeaderBytes: settings.maxRequestHeaderBytes + 4_096, handle, handOver: (socket) => front.emit("connection", socket),
+  });
+  const http2Front = options.http2 === false ? undefined : createHttp2Front({
+    context, headersTimeoutMs, clientIdleMs, maxHeaderBytes: settings.maxRequestHeaderBytes, maxResponseHeaderBytes: settings.maxResponseHeaderBytes, maxStreams: maxHttp2Streams, handle,
+  });
   const edge = createEdge({
-    host, port, tls, proxyProtocol, proxyHeaderTimeoutMs, trustedProxies: settings.trustedProxies, log, clock,
-    serve: (socket) => front.emit("connection", socket),
+    host, port, tls, proxyProtocol, proxyHeaderTimeoutMs, trustedProxies: settings.trustedProxies, log, clock, headersTimeoutMs,
+    serve: nativeFront === undefined ? (socket) => front.emit("connection", socket) : (socket) => nativeFront.serve(socket),
+    failed: () => { broken = true; },
+    serveHttp2: http2Front === undefined ? undefined : (socket) => http2Front.serve(socket),
+  });
+
+  const tcpFront = options.tcp === undefined ? undefined : createTcpFront({
+    tcp: resolveTcp(options.tcp, host), table, settings, log, clock,
+    finished: (taken) => {
+      emit("connection", taken);
+      accessLog?.addLine(tcpLogLine(taken, options.accessLogFormat?.hideClientAddress));
+    },
   });
 
   async function handle(exchange: Exchange): Promise<void> {
@@ -134,12 +165,7 @@ export function createRouter(options: RouterOptions = {}): Router {
     const taken = recordOf(exchange);
     numbers.count(taken);
     emit("request", taken);
-    if (accessLog === undefined) return;
-    if ((accessLog.writableLength ?? 0) > maxLogBacklogBytes) {
-      droppedLines += 1;
-      return;
-    }
-    try { accessLog.write(accessLogLine(taken, accessLogFormat)); } catch (cause) { log.error("router.access-log.failed", { error: String(cause) }); }
+    accessLog?.add(taken);
   }
 
   function emit<K extends keyof RouterEvents>(event: K, value: RouterEvents[K]): void {
@@ -158,7 +184,7 @@ export function createRouter(options: RouterOptions = {}): Router {
     if (state !== "new") throw new RouterError("ROUTER_CLOSED", state === "stopped" || state === "draining" ? "this router has been stopped: make another one" : "listen was called already");
     enter("starting");
     try {
-      if (status !== undefined) statusListener = await createStatusListener(status, { table, healthy: () => state === "healthy", varz });
+      if (status !== undefined) statusListener = await createStatusListener(status, statusSources);
       for (const source of sources) {
         try {
           started.push({ name: source.name, source: await source.start({ table, routerId: id, log, clock }) });
@@ -166,13 +192,14 @@ export function createRouter(options: RouterOptions = {}): Router {
           throw new RouterError("ROUTER_SOURCE_FAILED", `the source of routes ${JSON.stringify(source.name)} did not start: ${cause instanceof Error ? cause.message : String(cause)}`, { cause, retryable: true });
         }
       }
-      if (sources.length > 0 && startDelayMs > 0) await pause(startDelayMs);
+      if (sources.length > 0 && startDelayMs > 0) await pause(startDelayMs, started.flatMap(({ source }) => source.confirmed?.(aborter.signal) ?? []));
       if (ending !== undefined) throw new RouterError("ROUTER_CLOSED", "the router was stopped while it started");
       // Connections are given to it, it listens itself nowhere; this is what starts its watch over slow heads and idle connections.
       front.emit("listening");
       const opened = await edge.listen();
       tlsAddress = opened.tlsAddress;
       address = opened.address ?? tlsAddress as Address;
+      await tcpFront?.listen();
     } catch (cause) {
       await stop();
       throw cause;
@@ -181,9 +208,11 @@ export function createRouter(options: RouterOptions = {}): Router {
     return address;
   }
 
-  function pause(ms: number): Promise<void> {
+  /** A table from the last run needs no full start delay once somebody has confirmed it. */
+  function pause(ms: number, sooner: readonly Promise<void>[]): Promise<void> {
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, ms);
+      for (const one of sooner) void one.then(() => { clearTimeout(timer); resolve(); });
       aborter.signal.addEventListener("abort", () => { clearTimeout(timer); resolve(); }, { once: true });
     });
   }
@@ -193,13 +222,20 @@ export function createRouter(options: RouterOptions = {}): Router {
     if (state !== "stopped") enter("draining");
     // From here on every answer says `Connection: close`, so that clients come back through the balancer.
     context.draining = true;
+    http2Front?.drain();
     if (wasListening) {
       if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
       edge.close();
       front.close();
-      const limit = setTimeout(() => idle?.(), timeoutMs);
+      nativeFront?.drain();
+      tcpFront?.close();
+      const limit = setTimeout(() => {
+        idle?.();
+        tcpFront?.cut();
+      }, timeoutMs);
       // Tunnels do not end by themselves, and their clients reconnect: they are cut when the last ordinary request is answered.
       if (underWay.size > context.tunnels.size) await new Promise<void>((resolve) => { idle = resolve; });
+      await tcpFront?.idle();
       clearTimeout(limit);
     }
     await stop();
@@ -212,7 +248,11 @@ export function createRouter(options: RouterOptions = {}): Router {
     edge.close();
     front.close();
     front.closeAllConnections();
+    nativeFront?.cut();
+    http2Front?.cut();
     edge.cut();
+    tcpFront?.close();
+    tcpFront?.cut();
     for (const exchange of underWay) exchange.request.socket.destroy();
     for (const { source } of started.splice(0).reverse()) {
       try { await source[Symbol.asyncDispose](); } catch (cause) { log.warn("router.source.stop", { error: String(cause) }); }
@@ -220,23 +260,21 @@ export function createRouter(options: RouterOptions = {}): Router {
     released[Symbol.dispose]();
     queue[Symbol.dispose]();
     await engine.close();
+    accessLog?.flush();
     await statusListener?.[Symbol.asyncDispose]();
     if (state !== "stopped") enter("stopped");
   }
 
-  function varz(): object {
-    const uptimeMs = clock.now() - startedAtMs;
-    return {
-      type: "Router", index: 0, uuid: id, host: address === undefined ? "" : `${address.host}:${address.port}`, state,
-      start: new Date(startedAtMs).toISOString(), uptime: uptimeOf(uptimeMs), mem: Math.round(process.memoryUsage.rss() / 1024),
-      urls: table.routeCount, droplets: table.addressCount,
-      ms_since_last_registry_update: table.lastUpdateMs === undefined ? -1 : clock.now() - table.lastUpdateMs,
-      active_requests: underWay.size, active_tunnels: context.tunnels.size, dropped_access_log_lines: droppedLines,
-      sources: Object.fromEntries(started.map(({ name, source }) => [name, source.numbers?.() ?? {}])),
-      ...numbers.snapshot(), ...edge.numbers(),
-    };
-  }
-
+  const statusSources: StatusSources = {
+    table, numbers, clock, id, index, startedAtMs, accessLog, logCounts,
+    // A door that broke is no place to send people to, whatever else still works.
+    healthy: () => state === "healthy" && !broken,
+    state: () => (state === "healthy" && broken ? "degraded" : state),
+    address: () => address,
+    inFlight: () => ({ requests: underWay.size, tunnels: context.tunnels.size }),
+    sources: () => ({ ...Object.fromEntries(started.map(({ name, source }) => [name, source.numbers?.() ?? {}])), edge: { ...edge.numbers() }, ...(tcpFront === undefined ? {} : { tcp: { ...tcpFront.numbers() } }) }),
+    isUnconfirmed: (route, endpoint) => started.some(({ source }) => source.isUnconfirmed?.(route, endpoint) === true),
+  };
   const drain = (drainOptions: DrainOptions = {}): Promise<void> => ending ??= drainOnce(drainOptions);
   return {
     table, id, listen, drain,
@@ -244,9 +282,11 @@ export function createRouter(options: RouterOptions = {}): Router {
     get state() { return state; },
     get address() { return address; },
     get tlsAddress() { return tlsAddress; },
+    get tcpPorts() { return tcpFront?.ports ?? []; },
     get statusAddress() { return statusListener?.address; },
+    get statusAddresses() { return statusListener; },
     get inFlight() { return underWay.size; },
-    numbers: () => ({ ...numbers.snapshot(), ...edge.numbers() }),
+    numbers: () => ({ ...numbers.snapshot(), ...edge.numbers(), ...tcpFront?.numbers() }),
     on(event, listener) {
       const held = listeners[event];
       held.add(listener);
@@ -254,10 +294,4 @@ export function createRouter(options: RouterOptions = {}): Router {
     },
     [Symbol.asyncDispose]: () => drain(),
   };
-}
-
-/** `1d:2h:3m:4s`, as other components write it. */
-function uptimeOf(ms: number): string {
-  const seconds = Math.floor(ms / 1_000);
-  return `${Math.floor(seconds / 86_400)}d:${Math.floor(seconds / 3_600) % 24}h:${Math.floor(seconds / 60) % 60}m:${seconds % 60}s`;
 }

@@ -1,3 +1,4 @@
+import type { Endpoint } from "./endpoint.ts";
 import type { Clock, Logger } from "./ports.ts";
 import type { RouteTable } from "./table/route-table.ts";
 
@@ -14,6 +15,10 @@ export interface SourceContext {
 export interface RunningSource extends AsyncDisposable {
   /** What it counts, for `/varz`. */
   numbers?(): Readonly<Record<string, number>>;
+  /** Whether an endpoint of a route (`host/path`) comes from the last run, and nobody has registered it since. */
+  isUnconfirmed?(route: string, endpoint: Endpoint): boolean;
+  /** For a source that brought back what the last run knew: resolves as soon as anybody confirms some of it. Undefined when there was nothing. */
+  confirmed?(signal: AbortSignal): Promise<void> | undefined;
 }
 
 /**

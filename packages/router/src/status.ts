@@ -1,94 +1,125 @@
-import { timingSafeEqual, createHash } from "node:crypto";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import { Readable } from "node:stream";
 import { listenOn, type Address } from "./listen.ts";
-import type { RouteTable } from "./table/route-table.ts";
+import { createGuard } from "./status/auth.ts";
+import { prometheusContentType } from "./status/exposition.ts";
+import { metricsText } from "./status/metrics.ts";
+import type { StatusOptions } from "./status/options.ts";
+import { pageHeaders, statusPage } from "./status/page.ts";
+import { routesDocument } from "./status/routes-document.ts";
+import type { StatusSources } from "./status/sources.ts";
+import { createCpuMeter, varzDocument } from "./status/varz.ts";
 
-export interface StatusOptions {
-  /** 0 = any free one. */
-  port: number;
-  /** Default 127.0.0.1: who may see the table may see every app. */
-  host?: string;
-  /** With a name and a password `/varz` and `/routes` ask for them (HTTP Basic). */
-  user?: string;
-  password?: string;
+export { checkStatusOptions, type StatusOptions } from "./status/options.ts";
+export { routesDocument } from "./status/routes-document.ts";
+export type { StatusSources } from "./status/sources.ts";
+
+/** Where the status doors are. */
+export interface StatusAddresses {
+  /** Where plain HTTP is spoken, else where TLS is. */
+  readonly address: Address;
+  readonly tlsAddress: Address | undefined;
+  readonly insideAddress: Address | undefined;
+  readonly metricsAddress: Address | undefined;
 }
 
-export interface StatusSources {
-  readonly table: RouteTable;
-  readonly healthy: () => boolean;
-  readonly varz: () => object;
-}
+export interface StatusListener extends StatusAddresses, AsyncDisposable {}
 
-export interface StatusListener extends AsyncDisposable { readonly address: Address }
+/** How long a status request may take, either way, and how many connections there may be. */
+const timeoutMs = 10_000;
+const maxConnections = 256;
 
-/** The operator's door: `/health` for balancers, `/healthz`, liveness for supervisors, `/varz` and `/routes` for people. */
+/**
+ * The operator's doors: `/health` for balancers, liveness for supervisors, and the inside view for people and monitors.
+ * @throws {RouterError} ROUTER_PORT_TAKEN, ROUTER_PORT_FORBIDDEN, ROUTER_LISTEN_FAILED
+ */
 export async function createStatusListener(options: StatusOptions, sources: StatusSources): Promise<StatusListener> {
-  const { host = "127.0.0.1", user = "", password = "" } = options;
-  const server: Server = createServer((request, response) => answer(request, response, sources, user === "" ? undefined : `${user}:${password}`));
-  server.requestTimeout = 10_000;
-  const address = await listenOn(server, { host, port: options.port });
-  return {
-    address,
-    [Symbol.asyncDispose]: () => new Promise((resolve) => {
+  const { host = "127.0.0.1", user = "", password = "", tls, insidePort, everywhere = insidePort === undefined, metrics, refreshSeconds = 2 } = options;
+  const allowed = createGuard(user, password);
+  const cpu = createCpuMeter();
+  const doors: Server[] = [];
+
+  const open = async (handle: RequestListener, at: Address, secure?: object): Promise<Address> => {
+    const server = secure === undefined ? createServer(handle) : createTlsServer(secure, handle);
+    server.requestTimeout = server.headersTimeout = timeoutMs;
+    server.timeout = timeoutMs * 2;
+    server.maxConnections = maxConnections;
+    const address = await listenOn(server, at);
+    doors.push(server);
+    return address;
+  };
+  const close = async (): Promise<void> => {
+    await Promise.all(doors.splice(0).map((server) => new Promise<void>((resolve) => {
       server.close(() => resolve());
       server.closeAllConnections();
+    })));
+  };
+
+  const health = pages({
+    "/health": (response) => {
+      response.setHeader("Cache-Control", "private, max-age=0");
+      response.setHeader("Expires", "0");
+      if (sources.healthy()) return send(response, 200, "ok\n");
+      const { requests, tunnels } = sources.inFlight();
+      // Whoever waits for the end of a drain sees how far it is.
+      send(response, 503, sources.state() === "draining" ? `draining: ${requests - tunnels} requests and ${tunnels} tunnels under way\n` : "");
+    },
+    "/is-process-alive-do-not-use-for-loadbalancing": (response) => send(response, 200, "ok\n"),
+  });
+  const inside = pages({
+    "/healthz": (response) => send(response, 200, "ok\n"),
+    "/varz": guarded((response) => sendJson(response, varzDocument(sources, cpu()))),
+    "/routes": guarded((response) => sendJson(response, routesDocument(sources.table, sources.isUnconfirmed))),
+    "/metrics": guarded(sendMetrics),
+    "/": guarded((response, request) => {
+      for (const [name, value] of Object.entries(pageHeaders)) response.setHeader(name, value);
+      send(response, 200, statusPage(sources, new URLSearchParams(queryOf(request)).get("q")?.slice(0, 1_000) ?? "", refreshSeconds));
     }),
+  });
+
+  function guarded(show: Page): Page {
+    return (response, request) => {
+      if (allowed(request)) return show(response, request);
+      response.setHeader("WWW-Authenticate", "Basic realm=\"router\"");
+      send(response, 401, "credentials wanted\n");
+    };
+  }
+  function sendMetrics(response: ServerResponse, request: IncomingMessage): void {
+    response.setHeader("Content-Type", prometheusContentType);
+    if (request.method === "HEAD") return void response.end();
+    Readable.from(metricsText(sources)).on("error", () => response.destroy()).pipe(response);
+  }
+
+  try {
+    const outside = answer(everywhere ? [health, inside] : [health]);
+    const address = options.port === undefined ? undefined : await open(outside, { host, port: options.port });
+    const tlsAddress = tls === undefined ? undefined : await open(outside, { host, port: tls.port }, { cert: tls.cert, key: tls.key });
+    const insideAddress = insidePort === undefined ? undefined : await open(answer([health, inside]), { host: "127.0.0.1", port: insidePort });
+    const metricsAddress = metrics === undefined ? undefined : await open(answer([pages({ "/metrics": sendMetrics })]), { host: metrics.ca === undefined ? "127.0.0.1" : host, port: metrics.port },
+      metrics.ca === undefined ? undefined : { cert: metrics.cert, key: metrics.key, ca: metrics.ca, requestCert: true, rejectUnauthorized: true });
+    return { address: address ?? tlsAddress as Address, tlsAddress, insideAddress, metricsAddress, [Symbol.asyncDispose]: close };
+  } catch (cause) {
+    await close();
+    throw cause;
+  }
+}
+
+type Page = (response: ServerResponse, request: IncomingMessage) => void;
+
+const pages = (by: Readonly<Record<string, Page>>): ReadonlyMap<string, Page> => new Map(Object.entries(by));
+
+function answer(shown: readonly ReadonlyMap<string, Page>[]): RequestListener {
+  return (request, response) => {
+    if (request.method !== "GET" && request.method !== "HEAD") return send(response, 405, "method not allowed\n");
+    const path = (request.url ?? "/").split("?", 1)[0] as string;
+    const page = shown.map((each) => each.get(path)).find((each) => each !== undefined);
+    if (page === undefined) return send(response, 404, "not found\n");
+    page(response, request);
   };
 }
 
-function answer(request: IncomingMessage, response: ServerResponse, sources: StatusSources, credentials: string | undefined): void {
-  const path = (request.url ?? "/").split("?", 1)[0];
-  if (request.method !== "GET" && request.method !== "HEAD") return send(response, 405, "method not allowed\n");
-  switch (path) {
-    case "/health":
-      response.setHeader("Cache-Control", "private, max-age=0");
-      response.setHeader("Expires", "0");
-      return sources.healthy() ? send(response, 200, "ok\n") : send(response, 503, "");
-    case "/healthz":
-      return send(response, 200, "ok\n");
-    case "/is-process-alive-do-not-use-for-loadbalancing":
-      return send(response, 200, "ok\n");
-    case "/varz":
-    case "/routes":
-      if (credentials !== undefined && !isAllowed(request, credentials)) {
-        response.setHeader("WWW-Authenticate", "Basic realm=\"router\"");
-        return send(response, 401, "credentials wanted\n");
-      }
-      return sendJson(response, path === "/varz" ? sources.varz() : routesDocument(sources.table));
-    default:
-      return send(response, 404, "not found\n");
-  }
-}
-
-/** The table as gorouter shows it: route to endpoints, times in seconds. */
-export function routesDocument(table: RouteTable): Record<string, object[]> {
-  const document: Record<string, object[]> = {};
-  for (const { route, endpoints, options } of table.snapshot()) {
-    document[route] = endpoints.map((endpoint) => ({
-      address: endpoint.address,
-      availability_zone: endpoint.availabilityZone,
-      protocol: endpoint.protocol,
-      tls: endpoint.backend.tls,
-      ttl: endpoint.staleAfterMs === undefined ? -1 : Math.round(endpoint.staleAfterMs / 1_000),
-      tags: endpoint.tags,
-      ...(options.routeServiceUrl ? { route_service_url: options.routeServiceUrl } : {}),
-      ...(endpoint.isolationSegment ? { isolation_segment: endpoint.isolationSegment } : {}),
-      ...(endpoint.instanceId ? { private_instance_id: endpoint.instanceId } : {}),
-      ...(endpoint.backend.serverName ? { server_cert_domain_san: endpoint.backend.serverName } : {}),
-      ...(options.loadBalancing ? { load_balancing_algorithm: options.loadBalancing === "least-connections" ? "least-connection" : options.loadBalancing } : {}),
-      ...(options.hashHeader ? { hash_header: options.hashHeader } : {}),
-      ...(options.hashBalance ? { hash_balance: options.hashBalance } : {}),
-    }));
-  }
-  return document;
-}
-
-function isAllowed(request: IncomingMessage, credentials: string): boolean {
-  const given = /^Basic ([A-Za-z0-9+/=]+)$/i.exec(request.headers.authorization ?? "")?.[1];
-  if (given === undefined) return false;
-  const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
-  return timingSafeEqual(digest(Buffer.from(given, "base64").toString()), digest(credentials));
-}
+const queryOf = ({ url = "/" }: IncomingMessage): string => (url.includes("?") ? url.slice(url.indexOf("?") + 1) : "");
 
 function sendJson(response: ServerResponse, value: object): void {
   response.setHeader("Content-Type", "application/json");

@@ -2,18 +2,24 @@ import { createHash } from "node:crypto";
 import type { RequestRecord } from "./record.ts";
 
 /** Fields that are written only when asked for. */
-export const extraLogFields = ["failed_attempts", "failed_attempts_time", "backend_time"] as const;
+export const extraLogFields = ["failed_attempts", "failed_attempts_time", "dns_time", "dial_time", "tls_time", "backend_time", "local_address"] as const;
 export type ExtraLogField = (typeof extraLogFields)[number];
 
 export interface AccessLogOptions {
-  /** Default none. */
+  /** `line`: the classic line of a Cloud Foundry router. `json`: one object per line, times in seconds, without what is missing. Default `line`. */
+  kind?: "line" | "json";
+  /** In this order, each once; names that are unknown are passed over, as in gorouter. Default none. */
   extraFields?: readonly ExtraLogField[];
   /** Request headers to add, as `x_some_header:"…"`. Default none. */
   extraHeaders?: readonly string[];
   /** What to do with the query of GET requests: leave it, leave it out, or put its SHA-1 in its place. Default `none`. */
   redactQuery?: "none" | "all" | "hash";
-  /** Write `-` for addresses of clients. Default false. */
+  /** Write `-` for addresses of clients: both of the next two. Default false. */
   hideClientAddress?: boolean;
+  /** Write `-` for `X-Forwarded-For`. Default false. */
+  hideForwardedFor?: boolean;
+  /** Write `-` for the address of the peer. Default false. */
+  hidePeer?: boolean;
 }
 
 /** Where lines go: a stream, `process.stdout`, or anything else that takes text. */
@@ -25,24 +31,39 @@ export interface AccessLogSink {
 
 /** The classic line of a Cloud Foundry router, with its final newline. Times are UTC, durations seconds; `-` stands for what is missing. */
 export function accessLogLine(record: RequestRecord, options: AccessLogOptions = {}): string {
-  const { extraFields = [], extraHeaders = [], redactQuery = "none", hideClientAddress = false } = options;
+  const { extraFields = [], extraHeaders = [], hideClientAddress = false, hidePeer = hideClientAddress, hideForwardedFor = hideClientAddress } = options;
   const { endpoint, timings } = record;
-  const target = redactQuery === "none" || record.method !== "GET" ? record.target : redacted(record.target, redactQuery);
+  const target = loggedTarget(record, options);
   let line = `${record.host || "-"} - [${timestamp(record.receivedAtMs)}] ${quoted(`${record.method} ${target} HTTP/${record.httpVersion}`)}`
     + ` ${record.status === 0 ? "\"-\"" : record.status} ${record.bytesIn} ${record.bytesOut} ${quoted(record.referer)} ${quoted(record.userAgent)}`
-    + ` ${quoted(hideClientAddress ? "" : record.peer)} ${quoted(endpoint?.address ?? "")}`
-    + ` x_forwarded_for:${quoted(hideClientAddress ? "" : record.forwardedFor)} x_forwarded_proto:${quoted(record.forwardedProto)}`
+    + ` ${quoted(hidePeer ? "" : record.peer)} ${quoted(endpoint?.address ?? "")}`
+    + ` x_forwarded_for:${quoted(hideForwardedFor ? "" : record.forwardedFor)} x_forwarded_proto:${quoted(record.forwardedProto)}`
     + ` vcap_request_id:${quoted(record.requestId)} response_time:${seconds(timings.totalMs)} gorouter_time:${seconds(timings.routerMs)}`
     + ` app_id:${quoted(endpoint?.app ?? "")} app_index:${quoted(endpoint?.instanceIndex ?? "")} instance_id:${quoted(endpoint?.instanceId ?? "")}`;
   for (const field of new Set(extraFields)) {
-    if (field === "failed_attempts") line += ` failed_attempts:${record.failedAttempts}`;
-    else if (field === "failed_attempts_time") line += ` failed_attempts_time:${record.failedAttempts === 0 ? "\"-\"" : seconds(timings.failedAttemptsMs)}`;
-    else line += ` backend_time:${seconds(timings.appMs)}`;
+    if (!Object.hasOwn(extraValues, field)) continue;
+    const value = extraValues[field](record);
+    line += ` ${field}:${typeof value === "string" ? quoted(value) : field === "failed_attempts" ? value : seconds(value)}`;
   }
   line += ` x_cf_routererror:${quoted(record.error ?? "")}`;
   for (const name of extraHeaders) line += ` ${name.toLowerCase().replaceAll("-", "_")}:${quoted(record.header(name.toLowerCase()) ?? "")}`;
   return `${line}\n`;
 }
+
+/** What each further field holds: text, or a duration in milliseconds. */
+export const extraValues: Readonly<Record<ExtraLogField, (record: RequestRecord) => string | number | undefined>> = {
+  failed_attempts: ({ failedAttempts }) => failedAttempts,
+  failed_attempts_time: ({ failedAttempts, timings }) => (failedAttempts === 0 ? undefined : timings.failedAttemptsMs),
+  dns_time: ({ timings }) => timings.dnsMs,
+  dial_time: ({ timings }) => timings.dialMs,
+  tls_time: ({ timings }) => timings.tlsMs,
+  backend_time: ({ timings }) => timings.appMs,
+  local_address: (record) => record.localAddress(),
+};
+
+/** The target as it may be written down. */
+export const loggedTarget = ({ method, target }: RequestRecord, { redactQuery = "none" }: AccessLogOptions): string =>
+  (redactQuery === "none" || method !== "GET" ? target : redacted(target, redactQuery));
 
 /** Nine digits after the second, as the original has them; the clock gives three. */
 const timestamp = (ms: number): string => `${new Date(ms).toISOString().slice(0, -1)}000000Z`;

@@ -9,7 +9,7 @@ export interface DialTimes {
   totalMs: number;
 }
 
-/** Watches a socket that has just been told to connect. The times are whole when it says `connect`, over TLS `secureConnect`. */
+/** Watches a socket that has just been told to connect. The times are whole before others hear its `connect`, over TLS its `secureConnect`. */
 export function timeDial(socket: Socket, tls: boolean): DialTimes {
   const times: DialTimes = { dnsMs: 0, dialMs: 0, tlsMs: 0, totalMs: 0 };
   const begun = performance.now();
@@ -20,13 +20,13 @@ export function timeDial(socket: Socket, tls: boolean): DialTimes {
     named = performance.now();
     if (socket.connecting) times.dnsMs = named - begun;
   });
-  socket.once("connect", () => {
+  socket.prependOnceListener("connect", () => {
     connected = performance.now();
     times.dialMs = connected - named;
     times.totalMs = connected - begun;
   });
   if (tls) {
-    socket.once("secureConnect", () => {
+    socket.prependOnceListener("secureConnect", () => {
       const now = performance.now();
       times.tlsMs = now - connected;
       times.totalMs = now - begun;

@@ -25,9 +25,13 @@ export interface RequestRecord {
   readonly userAgent: string;
   /** The router's own error (`X-Cf-RouterError`), if it answered itself; else why an answer was cut. */
   readonly error: string | undefined;
+  /** Why the answer of the app was cut; undefined when it was whole, or there was none. */
+  readonly truncated: string | undefined;
   readonly attempts: number;
   readonly failedAttempts: number;
   readonly upgraded: boolean;
+  /** Whether the client asked to leave HTTP (`Upgrade`). */
+  readonly wantedUpgrade: boolean;
   /** Milliseconds since the epoch. */
   readonly receivedAtMs: number;
   readonly timings: {
@@ -41,8 +45,18 @@ export interface RequestRecord {
     readonly appHeadersMs: number | undefined;
     /** Spent on attempts that failed. */
     readonly failedAttemptsMs: number;
+    /** In the router before there was a connection to the endpoint, failed attempts aside; undefined when none answered. */
+    readonly queueMs: number | undefined;
+    /** To make that connection; undefined when one was open already. */
+    readonly connectMs: number | undefined;
+    /** Of that, for the name (none for an address), for TCP, for TLS (none without). */
+    readonly dnsMs: number | undefined;
+    readonly dialMs: number | undefined;
+    readonly tlsMs: number | undefined;
   };
-  /** Values of request headers, by lower-case name; for additional fields of the log. */
+  /** `address:port` of the router's end of the client's connection; empty when that is gone. Asked for only where somebody wants it: it costs a system call. */
+  localAddress(): string;
+  /** Values of request headers as they went on their way (a trace's among them), by lower-case name; for additional fields of the log. */
   header(name: string): string | undefined;
 }
 
@@ -70,9 +84,11 @@ export function recordOf(exchange: Exchange): RequestRecord {
     referer: request.headers.referer ?? "",
     userAgent: request.headers["user-agent"] ?? "",
     error: fault?.code ?? (exchange.truncated === undefined ? undefined : `answer_truncated (${exchange.truncated})`),
+    truncated: exchange.truncated,
     attempts: exchange.attempts,
     failedAttempts: exchange.failedAttempts,
     upgraded: exchange.upgraded,
+    wantedUpgrade: exchange.upgrade !== undefined,
     receivedAtMs: exchange.receivedAtMs,
     timings: {
       totalMs,
@@ -80,15 +96,28 @@ export function recordOf(exchange: Exchange): RequestRecord {
       appMs,
       appHeadersMs: appHeadersMs === 0 ? undefined : appHeadersMs - appStartedMs,
       failedAttemptsMs: exchange.failedMs,
+      queueMs: appStartedMs === 0 ? undefined : Math.max(0, appStartedMs - startedMs - exchange.failedMs - exchange.connectMs),
+      connectMs: exchange.connectMs || undefined,
+      dnsMs: exchange.dnsMs || undefined,
+      dialMs: exchange.dialMs || undefined,
+      tlsMs: exchange.tlsMs || undefined,
     },
-    header: (name) => {
-      const value = received(request, name);
-      return value === "" ? undefined : value;
-    },
+    localAddress: () => (request.socket.localAddress === undefined ? "" : `${request.socket.localAddress}:${request.socket.localPort}`),
+    header: (name) => valuesOf(exchange.requestHeaders, name),
   };
 }
 
 function received({ headers }: IncomingMessage, name: string): string {
   const value = headers[name];
   return Array.isArray(value) ? value.join(", ") : value ?? "";
+}
+
+/** All values of a header, joined as one; undefined when there is none. */
+function valuesOf(headers: readonly string[], name: string): string | undefined {
+  let value: string | undefined;
+  for (let at = 0; at < headers.length; at += 2) {
+    const given = headers[at] as string;
+    if (given.length === name.length && given.toLowerCase() === name) value = value === undefined ? headers[at + 1] : `${value}, ${headers[at + 1]}`;
+  }
+  return value === "" ? undefined : value;
 }

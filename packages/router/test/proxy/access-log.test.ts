@@ -6,12 +6,14 @@ import { echo, httpBackend } from "../fixtures/backend.ts";
 import { ask, eventually } from "../fixtures/client.ts";
 import { rig } from "../fixtures/rig.ts";
 
+const noDial = { queueMs: undefined, connectMs: undefined, dnsMs: undefined, dialMs: undefined, tlsMs: undefined };
+
 const record = (more: Partial<RequestRecord> = {}): RequestRecord => ({
   method: "GET", host: "a.example.com", target: "/x?y=1", httpVersion: "1.1", route: "a.example.com",
   endpoint: { address: "10.0.0.1:61001", app: "guid", instanceId: "i", instanceIndex: "2", tags: {} },
   status: 200, bytesIn: 5, bytesOut: 1_024, requestId: "id", peer: "1.2.3.4:5", forwardedFor: "9.9.9.9, 1.2.3.4", forwardedProto: "https", referer: "http://r/", userAgent: "curl/8",
   error: undefined, attempts: 1, failedAttempts: 0, upgraded: false, receivedAtMs: Date.UTC(2024, 0, 2, 3, 4, 5, 678),
-  timings: { totalMs: 12.3456, routerMs: 2.3456, appMs: 10, appHeadersMs: 9, failedAttemptsMs: 0 }, header: () => undefined, ...more,
+  timings: { totalMs: 12.3456, routerMs: 2.3456, appMs: 10, appHeadersMs: 9, failedAttemptsMs: 0, ...noDial }, header: () => undefined, localAddress: () => "10.0.0.9:80", truncated: undefined, wantedUpgrade: false, ...more,
 });
 
 describe("the line", () => {
@@ -22,7 +24,7 @@ describe("the line", () => {
 
   test("dashes for what is missing", () => expect(accessLogLine(record({
     host: "", endpoint: undefined, status: 0, referer: "", userAgent: "", peer: "", forwardedFor: "", forwardedProto: "", requestId: "", error: "unknown_route",
-    timings: { totalMs: 1, routerMs: -1, appMs: undefined, appHeadersMs: undefined, failedAttemptsMs: 0 },
+    timings: { totalMs: 1, routerMs: -1, appMs: undefined, appHeadersMs: undefined, failedAttemptsMs: 0, ...noDial },
   }))).toBe(
     "- - [2024-01-02T03:04:05.678000000Z] \"GET /x?y=1 HTTP/1.1\" \"-\" 5 1024 \"-\" \"-\" \"-\" \"-\""
     + " x_forwarded_for:\"-\" x_forwarded_proto:\"-\" vcap_request_id:\"-\" response_time:0.001000 gorouter_time:\"-\" app_id:\"-\" app_index:\"-\" instance_id:\"-\" x_cf_routererror:\"unknown_route\"\n"));
@@ -34,7 +36,7 @@ describe("the line", () => {
   });
 
   test("extra fields in their order, each once; extra headers last", () => {
-    const line = accessLogLine(record({ failedAttempts: 2, timings: { totalMs: 1, routerMs: 1, appMs: 10, appHeadersMs: 1, failedAttemptsMs: 3 }, header: (name) => (name === "x-tenant" ? "t" : undefined) }),
+    const line = accessLogLine(record({ failedAttempts: 2, timings: { totalMs: 1, routerMs: 1, appMs: 10, appHeadersMs: 1, failedAttemptsMs: 3, ...noDial }, header: (name) => (name === "x-tenant" ? "t" : undefined) }),
       { extraFields: ["backend_time", "failed_attempts", "failed_attempts_time", "backend_time"], extraHeaders: ["X-Tenant", "X-None"] });
     expect(line.split("instance_id:\"i\"")[1]).toBe(" backend_time:0.010000 failed_attempts:2 failed_attempts_time:0.003000 x_cf_routererror:\"-\" x_tenant:\"t\" x_none:\"-\"\n");
   });
