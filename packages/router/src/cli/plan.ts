@@ -19,6 +19,8 @@ export interface Plan {
   readonly syslog: SocketTargetOptions | undefined;
   readonly logLevel: LogLevel;
   readonly drainWaitMs: number;
+  readonly activeAppsMs: number;
+  readonly appLogs: boolean;
   /** What SIGTERM and SIGINT mean. */
   readonly onTerm: "drain" | "stop";
   /** Where the table is kept between two runs, and whether this process writes it. */
@@ -43,6 +45,7 @@ export async function makePlan(given: Arguments, world: Pick<World, "env" | "wor
     bus: file?.bus ?? {}, report: file?.report ?? [], config: given.config,
     onTerm: given.onTerm, saved: given.saveRoutes === undefined ? undefined : { file: given.saveRoutes, write: worker === 0 },
     accessLog: given.accessLog ?? file?.accessLogFile, syslog: file?.syslog, logLevel: file?.logLevel ?? "warn", drainWaitMs: given.drainWaitMs ?? file?.drainWaitMs ?? 0,
+    activeAppsMs: file?.activeAppsMs ?? 0, appLogs: file?.appLogs ?? false,
     router: {
       startDelayMs: nats === undefined ? 0 : 5_000,
       ...file?.router,

@@ -1,4 +1,6 @@
 import { createBus, natsTransport, type Bus } from "@opencf/bus";
+import { publishActiveApps } from "../bus/active-apps.ts";
+import { logToApps } from "../bus/app-log.ts";
 import { routesFromBus } from "../bus-link.ts";
 import { logLevels } from "../config/draft.ts";
 import { RouterError } from "../errors.ts";
@@ -33,12 +35,15 @@ async function run(plan: Plan, { json }: Arguments, world: World): Promise<void>
     ...(plan.accessLog === undefined || plan.accessLog === "-" ? [] : [logToFile(plan.accessLog, { log })]),
     ...(plan.syslog === undefined ? [] : [logToSocket({ ...plan.syslog, log })]),
   ];
-  const outputs: AccessLogOutput[] = [...targets, ...(plan.accessLog === "-" ? [world.stdout] : [])];
+  const appLog = bus === undefined || !plan.appLogs ? [] : [logToApps(bus, { index: plan.router.index ?? 0, format: plan.router.accessLogFormat ?? {} })];
+  const outputs: AccessLogOutput[] = [...targets, ...appLog, ...(plan.accessLog === "-" ? [world.stdout] : [])];
+  const held: Disposable[] = [];
   let router: Router | undefined;
   let hurried = false;
   let stopAsked = false;
   try {
     router = createRouter({ ...plan.router, sources: [...(plan.saved === undefined ? [] : [savedRoutes(plan.saved)]), ...files, ...(bus ? [routesFromBus(bus, plan.bus)] : [])], log, ...(outputs.length > 0 ? { accessLog: outputs } : {}) });
+    if (bus !== undefined && plan.activeAppsMs > 0) held.push(publishActiveApps(bus, router, { everyMs: plan.activeAppsMs }));
     if (json) {
       router.on("request", ({ header: _, ...record }) => say("request", record, ""));
       router.on("connection", ({ endpoint, ...record }) => say("connection", { ...record, endpoint: endpoint?.address }, ""));
@@ -63,6 +68,8 @@ async function run(plan: Plan, { json }: Arguments, world: World): Promise<void>
   } finally {
     if (!hurried) {
       await router?.[Symbol.asyncDispose]();
+      for (const one of held) one[Symbol.dispose]();
+      for (const one of appLog) await one[Symbol.asyncDispose]();
       await bus?.[Symbol.asyncDispose]();
     }
     for (const target of targets) await target[Symbol.asyncDispose]();

@@ -27,6 +27,10 @@ export interface ProgramConfig {
   readonly syslog: SocketTargetOptions | undefined;
   readonly logLevel: LogLevel;
   readonly drainWaitMs: number;
+  /** Between two `router.active_apps`; 0: none is said. */
+  readonly activeAppsMs: number;
+  /** Whether apps get their access lines by way of the bus. */
+  readonly appLogs: boolean;
   readonly report: readonly KeyReport[];
 }
 
@@ -58,7 +62,7 @@ export async function parseConfig(text: string, from: string): Promise<ProgramCo
   ];
   const authorities = draft.authorities.length > 0 ? [...rootCertificates, ...draft.authorities] : undefined;
   return {
-    hasRoutes, bus, report, accessLogFile: draft.accessLogFile, syslog: syslogOf(draft), logLevel: draft.logLevel ?? "warn", drainWaitMs: draft.drainWaitMs ?? 0,
+    hasRoutes, bus, report, accessLogFile: draft.accessLogFile, syslog: syslogOf(draft), logLevel: draft.logLevel ?? "warn", drainWaitMs: draft.drainWaitMs ?? 0, activeAppsMs: draft.activeAppsMs, appLogs: draft.appLogs,
     nats: natsOf(draft, hasRoutes),
     router: {
       ...(hasRoutes ? {} : { port: 8_081, host: "0.0.0.0", pathCase: "insensitive", startDelayMs: 5_000, drainTimeoutMs: router.endpointTimeoutMs ?? 60_000 }),

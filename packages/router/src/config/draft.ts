@@ -45,9 +45,11 @@ export interface Draft {
   accessLogFile: string | undefined;
   logLevel: LogLevel | undefined;
   drainWaitMs: number | undefined;
+  activeAppsMs: number;
+  appLogs: boolean;
 }
 
 export const emptyDraft = (): Draft => ({
   router: {}, tls: {}, bus: {}, nats: {}, status: {}, statusTls: {}, prometheus: {}, syslog: {}, services: {}, tracing: {}, rewrite: {}, accessLog: {}, emptyPool: {}, authorities: [],
-  forceHttps: false, sanitizeProto: false, disableHttp: false, accessLogFile: undefined, logLevel: undefined, drainWaitMs: undefined,
+  forceHttps: false, sanitizeProto: false, disableHttp: false, accessLogFile: undefined, logLevel: undefined, drainWaitMs: undefined, activeAppsMs: 0, appLogs: false,
 });

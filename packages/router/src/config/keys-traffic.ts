@@ -63,7 +63,7 @@ export const trafficRows: readonly Row[] = [
 
   honoured("secure_cookies", flag, (draft, value) => { draft.router.secureCookies = value; }),
   honoured("sticky_session_cookie_names", listOf(filled), (draft, value) => { draft.router.stickyCookieNames = value; }),
-  refused("sticky_sessions_for_auth_negotiate", flag, "Negotiate does not tie a client to an instance", false),
+  honoured("sticky_sessions_for_auth_negotiate", flag, (draft, value) => { draft.router.stickyForNegotiate = value; }),
   honoured("forwarded_client_cert", oneOf("always_forward", "forward", "sanitize_set"), (draft, value) => {
     draft.router.forwardedClientCert = value === "always_forward" ? "always-forward" : value === "sanitize_set" ? "sanitize-set" : "forward";
   }),

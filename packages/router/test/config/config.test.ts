@@ -100,7 +100,7 @@ describe("a gorouter's file", () => {
     const { report } = await parseConfig(rendered, "gorouter.yml");
     const said = Object.fromEntries(report.filter(({ state }) => state !== "honoured").map(({ key, state }) => [key, state]));
     expect(said).toEqual({
-      "logging.loggregator_enabled": "not honoured", "logging.metron_address": "not honoured", "logging.format": "not honoured", "logging.extra_access_log_fields": "partly honoured",
+      "logging.loggregator_enabled": "partly honoured", "logging.metron_address": "not honoured", "logging.format": "not honoured", "logging.extra_access_log_fields": "partly honoured",
       go_max_procs: "not honoured", tls_handshake_timeout: "not honoured", max_idle_conns: "not honoured", pid_file: "not honoured",
       something_new: "unknown", nested: "unknown", status_typo: "unknown",
     });
