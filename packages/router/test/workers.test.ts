@@ -4,9 +4,10 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { httpBackend } from "./fixtures/backend.ts";
+import { freePort } from "../../../test/support/free-port.ts";
+import { httpBackend, rawBackend } from "./fixtures/backend.ts";
 import { bundle } from "./fixtures/bundle.ts";
-import { ask, eventually } from "./fixtures/client.ts";
+import { ask, eventually, wire } from "./fixtures/client.ts";
 
 let programs: Awaited<ReturnType<typeof bundle>>;
 let folder = "";
@@ -83,4 +84,34 @@ test("a single process ends with 0 on a signal, its log written to the end", asy
   program.child.kill("SIGINT");
   expect(await program.code).toBe(0);
   expect(program.events().map(({ event }) => event)).toEqual(["listening", "request", "stopped"]);
+}, 40_000);
+
+test("workers share TCP ports and the file that opens and closes them; keys that are not honoured are told once", async () => {
+  await using app = await rawBackend((socket) => socket.end(`${process.pid}`));
+  const [first, second] = [await freePort(), await freePort()];
+  const file = join(folder, "tcp.yml");
+  const text = (port: number): string => `tcp_ports: ${first},${second}\ntcp_routes: { ${port}: "127.0.0.1:${app.port}" }\npid_file: x\n`;
+  await writeFile(file, text(first));
+  await using program = start("-c", file, "--port", "0", "--workers", "2", "--json");
+  await eventually(() => program.events().filter(({ event }) => event === "listening").length === 2, 15_000, program.err);
+  for (let n = 0; n < 10; n += 1) {
+    await using client = await wire(first);
+    expect(await client.end()).toBe(String(process.pid));
+  }
+  await eventually(() => program.events().filter(({ event }) => event === "connection").length === 10, 10_000);
+  await writeFile(file, text(second));
+  const opens = async (port: number): Promise<boolean> => { try { await using client = await wire(port); await client.end(); return true; } catch { return false; } };
+  await eventually(() => opens(second), 15_000, program.err);
+  await eventually(async () => !(await opens(first)), 15_000, program.err);
+  expect(program.err().split("\n").filter((line) => line.includes("pid_file"))).toHaveLength(1);
+  program.child.kill("SIGTERM");
+  expect(await program.code).toBe(0);
+}, 60_000);
+
+test("a configuration that makes no sense ends them all with 2, before any of them begins", async () => {
+  const file = join(folder, "bad.yml");
+  await writeFile(file, "routes: {}\nport: soon\n");
+  await using program = start("-c", file, "--workers", "2");
+  expect(await program.code).toBe(2);
+  expect(program.err().match(/port: expected/g)).toHaveLength(1);
 }, 40_000);

@@ -7,6 +7,7 @@ import { createSigner } from "../../src/route-service/signature.ts";
 import { echo, httpBackend, misbehaving } from "../fixtures/backend.ts";
 import { authority } from "../fixtures/certificates.ts";
 import { ask, eventually } from "../fixtures/client.ts";
+import { askSecurely } from "../fixtures/secure.ts";
 import { manualClock, rig } from "../fixtures/rig.ts";
 import { routeService, type Meddle } from "../fixtures/route-service.ts";
 
@@ -107,6 +108,61 @@ describe.skipIf(own === undefined || other === undefined)("route services", () =
       await using g = await guarded({ options: { forwardedProto }, meddle: (headers) => headers.map((value, at) => (headers[at - 1]?.toLowerCase() === "x-forwarded-proto" ? "wss" : value)) });
       expect((await ask(g.port, { path: "/Shop", headers: { "x-forwarded-proto": "https" } })).echoed().headers["x-forwarded-proto"]).toBe("wss");
       expect(g.guard.asked[0]?.headers["x-forwarded-proto"]).toBe(forwardedProto === "overwrite" ? "http" : "https");
+    }
+  });
+
+  for (const [sanitize, force] of [[false, false], [false, true], [true, false], [true, true]] as const) {
+    for (const back of ["http", "https"] as const) {
+      test(`13.51: X-Forwarded-Proto through a service that comes back by ${back}, ${sanitize ? "" : "not "}sanitized, ${force ? "" : "not "}forced: the app sees what the service saw`, async () => {
+        const own2 = own?.sign("app.example.com") as { cert: string; key: string };
+        const app = await httpBackend(echo);
+        let port = 0;
+        const guard = await routeService({ ...certificate(), ...(back === "https" ? { backBy: { ca: own?.ca ?? "", servername: "app.example.com" } } : {}) }, () => port);
+        const r = await rig({
+          routeServices: { secret, ca: own?.ca ?? "", forwardedScheme: back }, tls: { port: 0, certificates: [own2] },
+          forwardedProto: force ? "https" : sanitize ? "overwrite" : "keep",
+        });
+        try {
+          const tlsPort = r.router.tlsAddress?.port ?? 0;
+          port = back === "https" ? tlsPort : r.port;
+          r.router.table.register("app.example.com", { host: app.host, port: app.port }, { routeServiceUrl: guard.url });
+          for (const scheme of ["http", "https"] as const) {
+            for (const sent of [undefined, "http", "https"]) {
+              const headers: Record<string, string> = sent === undefined ? {} : { "x-forwarded-proto": sent };
+              const answer = scheme === "http" ? await ask(r.port, { headers }) : await askSecurely(tlsPort, { headers }, { ca: own?.ca as string });
+              const expected = force ? "https" : sanitize ? scheme : sent ?? scheme;
+              expect([answer.status, answer.echoed().headers["x-forwarded-proto"], guard.asked.at(-1)?.headers["x-forwarded-proto"]], `${scheme}, ${String(sent)}`).toEqual([200, expected, expected]);
+            }
+          }
+        } finally {
+          for (const one of [r, guard, app]) await one[Symbol.asyncDispose]();
+        }
+      });
+    }
+  }
+
+  test("13.95: services outside and inside, with clients by HTTPS and no port for HTTP", async () => {
+    for (const inside of [false, true]) {
+      const app = await httpBackend(echo);
+      let port = 0;
+      const backBy = { ca: own?.ca ?? "", servername: "app.example.com" };
+      const guard = await routeService({ ...certificate(), backBy }, () => port);
+      const r = await rig({
+        port: false, tls: { port: 0, certificates: [own?.sign("app.example.com") as { cert: string; key: string }] }, backendCa: own?.ca ?? "",
+        routeServices: { secret, ca: own?.ca ?? "", hairpinning: inside },
+      });
+      try {
+        port = r.router.tlsAddress?.port ?? 0;
+        const service = new URL(guard.url);
+        // Nobody is at that address outside: only the table leads there.
+        if (inside) r.router.table.register("guard.services.example.com", { host: "127.0.0.1", tlsPort: Number(service.port), serverCertDomainSan: "localhost" });
+        r.router.table.register("app.example.com", { host: app.host, port: app.port }, { routeServiceUrl: inside ? "https://guard.services.example.com/check" : guard.url });
+        const answer = await askSecurely(port, { path: "/x?y=1", method: "POST", body: "hello" }, { ca: own?.ca as string });
+        expect([answer.status, answer.headers["x-guarded"], answer.echoed().url, answer.echoed().body, answer.echoed().headers["x-forwarded-proto"]]).toEqual([200, "yes", "/x?y=1", "hello", "https"]);
+        expect(guard.asked[0]?.headers.host).toBe(inside ? "guard.services.example.com" : service.host);
+      } finally {
+        for (const one of [r, guard, app]) await one[Symbol.asyncDispose]();
+      }
     }
   });
 
