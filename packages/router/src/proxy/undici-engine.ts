@@ -1,40 +1,49 @@
-import { isIP } from "node:net";
-import { buildConnector, Pool, type Dispatcher } from "undici";
-import type { Backend, Endpoint } from "../endpoint.ts";
-import { trustOf } from "../trust.ts";
-import { beginAnswer } from "./answer.ts";
-import type { Engine, Exchange } from "./exchange.ts";
-import { classify, type FailedAttempt, type Progress } from "./failure.ts";
+import { Client, Pool, type Dispatcher } from "undici";
+import type { Backend } from "../endpoint.ts";
+import type { Engine } from "./exchange.ts";
 import { RequestBody } from "./request-body.ts";
-import { cut } from "./respond.ts";
 import type { ProxySettings } from "./settings.ts";
+import { UndiciAttempt } from "./undici-attempt.ts";
+import { connectorFor, serverNameOf } from "./undici-connect.ts";
 
 /** One undici pool per address: connections are never shared between endpoints, whose identities differ. */
 export function createUndiciEngine(settings: ProxySettings): Engine {
-  const pools = new Set<Pool>();
+  const pools = new Set<Pool | Client>();
 
   function poolOf(backend: Backend): Pool {
     if (backend.connections instanceof Pool) return backend.connections;
-    const pool = new Pool(`${backend.tls ? "https" : "http"}://${backend.address}`, {
+    const pool = new Pool(originOf(backend), {
+      ...optionsFor(backend),
       connections: null,
       // Pools forget no connection object by themselves; this bounds what one burst leaves behind.
       clientTtl: 300_000,
-      // One request at a time on a connection; 0 is undici's word for: and then close it.
-      pipelining: settings.backendIdleMs === 0 ? 0 : 1,
-      keepAliveTimeout: Math.max(1, settings.backendIdleMs),
-      keepAliveMaxTimeout: Math.max(1, settings.backendIdleMs),
-      maxHeaderSize: settings.maxResponseHeaderBytes,
-      // One timer of our own covers the whole attempt.
-      headersTimeout: 0,
-      bodyTimeout: 0,
-      connect: connectorFor(backend, settings),
     });
     pools.add(pool);
     backend.connections = pool;
     return pool;
   }
 
-  const discard = async (pool: Pool): Promise<void> => {
+  const optionsFor = (backend: Backend) => ({
+    // One request at a time on a connection; 0 is undici's word for: and then close it.
+    pipelining: settings.backendIdleMs === 0 ? 0 : 1,
+    keepAliveTimeout: Math.max(1, settings.backendIdleMs),
+    keepAliveMaxTimeout: Math.max(1, settings.backendIdleMs),
+    maxHeaderSize: settings.maxResponseHeaderBytes,
+    // One timer of our own covers the whole attempt.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    connect: connectorFor(backend, settings),
+  });
+
+  /** On a connection of its own, which is closed behind it: whatever the pool holds may be as dead as the one that it gave. */
+  function dispatchAlone(backend: Backend, request: Dispatcher.DispatchOptions, attempt: UndiciAttempt): void {
+    const alone = new Client(originOf(backend), { ...optionsFor(backend), pipelining: 0 });
+    pools.add(alone);
+    alone.dispatch(request, attempt);
+    void discard(alone);
+  }
+
+  const discard = async (pool: Pool | Client): Promise<void> => {
     await pool.close().catch(() => undefined);
     pools.delete(pool);
   };
@@ -43,7 +52,7 @@ export function createUndiciEngine(settings: ProxySettings): Engine {
     forward(exchange, endpoint, headers) {
       return new Promise((resolve) => {
         const body = exchange.hasBody ? new RequestBody(exchange) : null;
-        const attempt = new Attempt(exchange, endpoint, body, resolve);
+        const attempt = new UndiciAttempt(exchange, endpoint, { body, resolve, again: () => dispatchAlone(endpoint.backend, request, attempt) });
         const request: Dispatcher.DispatchOptions & { servername?: string } = { path: exchange.target, method: exchange.method as Dispatcher.HttpMethod, headers, body };
         if (endpoint.backend.tls) request.servername = serverNameOf(endpoint.backend);
         poolOf(endpoint.backend).dispatch(request, attempt);
@@ -60,145 +69,4 @@ export function createUndiciEngine(settings: ProxySettings): Engine {
   };
 }
 
-/**
- * The name an endpoint must prove is the instance's, never the `Host` of the request, which undici would take by itself:
- * that is the same for all instances, and says nothing about which one answers.
- */
-const serverNameOf = ({ serverName, host }: Backend): string => serverName || (isIP(host) === 0 ? host : "");
-
-function connectorFor(backend: Backend, settings: ProxySettings): buildConnector.connector {
-  const trust = trustOf(backend) ?? settings.backendTls;
-  const connect = buildConnector({ timeout: settings.dialTimeoutMs, ...(backend.tls ? { ...trust, ca: trust.ca as string | string[] } : {}) });
-  return backend.tls ? (options, callback) => connect({ ...options, servername: serverNameOf(backend) }, callback) : connect;
-}
-
-/**
- * One request at undici's lowest level: raw headers in and out, body chunks handed on as they come, back-pressure by return value.
- * Its life: born → connected (`onConnect`) → answered (`onHeaders`) → over (`onComplete` or `onError`).
- */
-class Attempt implements Dispatcher.DispatchHandler {
-  readonly #exchange: Exchange;
-  readonly #endpoint: Endpoint;
-  readonly #body: RequestBody | null;
-  readonly #resolve: (failure: FailedAttempt | undefined) => void;
-  readonly #timer: NodeJS.Timeout;
-  #abort: ((error: Error) => void) | undefined = undefined;
-  #resume: (() => void) | undefined = undefined;
-  #stopped: "CLIENT_GONE" | "ENDPOINT_TIMEOUT" | undefined = undefined;
-  #progress: Progress = "unsent";
-  #answered = false;
-  #over = false;
-
-  constructor(exchange: Exchange, endpoint: Endpoint, body: RequestBody | null, resolve: (failure: FailedAttempt | undefined) => void) {
-    this.#exchange = exchange;
-    this.#endpoint = endpoint;
-    this.#body = body;
-    this.#resolve = resolve;
-    this.#timer = setTimeout(() => this.#stop("ENDPOINT_TIMEOUT"), exchange.endpointTimeoutMs);
-    exchange.whenClosed(() => this.#stop("CLIENT_GONE"));
-  }
-
-  onConnect(abort: (error?: Error) => void): void {
-    this.#abort = abort;
-    if (this.#stopped !== undefined) {
-      abort(new Error(this.#stopped));
-      return;
-    }
-    this.#progress = "sent";
-    this.#exchange.appStartedMs = performance.now();
-  }
-
-  onHeaders(status: number, rawHeaders: Buffer[], resume: () => void, reason: string): boolean {
-    const headers = rawHeaders.map((part) => part.toString("latin1"));
-    if (status < 200) {
-      if (status === 103) this.#hint(headers);
-      return true;
-    }
-    this.#resume = resume;
-    beginAnswer(this.#exchange, this.#endpoint, { status, reason: asLatin1(reason), headers });
-    this.#answered = true;
-    // Headers leave together with the first piece of the body, if it is here already; an app that thinks before it speaks is not waited for.
-    process.nextTick(flushHead, this.#exchange);
-    return true;
-  }
-
-  onData(chunk: Buffer): boolean {
-    const { response } = this.#exchange;
-    this.#exchange.bytesOut += chunk.length;
-    if (response.write(chunk)) return true;
-    response.once("drain", this.#resume as () => void);
-    return false;
-  }
-
-  onComplete(trailers: string[] | null): void {
-    const { response } = this.#exchange;
-    if (trailers !== null && trailers.length > 0 && response.chunkedEncoding) response.addTrailers(pairs(trailers));
-    this.#exchange.appFinishedMs = performance.now();
-    response.end();
-    this.#finish(undefined);
-  }
-
-  onError(error: Error): void {
-    // An attempt can end with the client's body half read; what is left of it is of no use to anybody.
-    this.#body?.destroy();
-    const failure: FailedAttempt = { code: this.#stopped ?? codeOf(error), message: error.message, progress: this.#progress };
-    if (!this.#answered) {
-      this.#finish(failure);
-      return;
-    }
-    this.#exchange.appFinishedMs = performance.now();
-    if (failure.code !== "CLIENT_GONE") {
-      this.#exchange.truncated = classify(failure).cause;
-      this.#exchange.context.log.warn("router.answer.truncated", { endpoint: this.#endpoint.address, requestId: this.#exchange.requestId, code: failure.code, error: error.message });
-      cut(this.#exchange);
-    }
-    this.#finish(undefined);
-  }
-
-  /** 103 Early Hints are the only interim answers worth handing on; 100 is between the router and each side. */
-  #hint(headers: string[]): void {
-    const link = headers.flatMap((name, at) => (at % 2 === 0 && name.toLowerCase() === "link" ? [headers[at + 1] as string] : []));
-    if (link.length > 0 && this.#exchange.request.httpVersionMinor > 0) this.#exchange.response.writeEarlyHints({ link });
-  }
-
-  #stop(code: "CLIENT_GONE" | "ENDPOINT_TIMEOUT"): void {
-    if (this.#over || this.#stopped !== undefined) return;
-    this.#stopped = code;
-    // Before a connection is there undici has nothing to abort: `onConnect` will see the mark, and the dial has its own limit.
-    this.#abort?.(new Error(code));
-  }
-
-  #finish(failure: FailedAttempt | undefined): void {
-    if (this.#over) return;
-    this.#over = true;
-    clearTimeout(this.#timer);
-    this.#exchange.whenClosed(undefined);
-    this.#resolve(failure);
-  }
-}
-
-/** undici reads the reason phrase as UTF-8, which no header line can be written in: back to its bytes. */
-const asLatin1 = (text: string): string => (/^[\x20-\x7e]*$/.test(text) ? text : Buffer.from(text).toString("latin1"));
-
-function flushHead({ response, bytesOut }: Exchange): void {
-  if (bytesOut === 0 && !response.writableEnded && !response.destroyed) response.flushHeaders();
-}
-
-const codes: Record<string, string> = {
-  UND_ERR_CONNECT_TIMEOUT: "DIAL_TIMEOUT",
-  UND_ERR_SOCKET: "EOF",
-  UND_ERR_HEADERS_OVERFLOW: "HEADERS_TOO_LARGE",
-  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: "BAD_RESPONSE",
-  UND_ERR_REQ_CONTENT_LENGTH_MISMATCH: "CLIENT_GONE",
-};
-
-function codeOf(error: Error & { code?: string }): string {
-  const code = error.code ?? "";
-  return codes[code] ?? (error.name === "HTTPParserError" || code === "ERR_INVALID_CHAR" || code === "ERR_HTTP_INVALID_STATUS_CODE" ? "BAD_RESPONSE" : code);
-}
-
-function pairs(flat: readonly (string | Buffer)[]): [string, string][] {
-  const out: [string, string][] = [];
-  for (let at = 0; at < flat.length; at += 2) out.push([String(flat[at]), String(flat[at + 1])]);
-  return out;
-}
+const originOf = ({ tls, address }: Backend): string => `${tls ? "https" : "http"}://${address}`;

@@ -1,0 +1,166 @@
+import type { Dispatcher } from "undici";
+import type { Endpoint } from "../endpoint.ts";
+import { beginAnswer } from "./answer.ts";
+import { noteDial } from "./dial-times.ts";
+import { speaksHttp10, type Exchange } from "./exchange.ts";
+import { classify, isIdempotent, type FailedAttempt, type Progress } from "./failure.ts";
+import type { RequestBody } from "./request-body.ts";
+import { cut } from "./respond.ts";
+import { deathNow, takeFresh } from "./undici-connect.ts";
+
+/**
+ * One request at undici's lowest level: raw headers in and out, body chunks handed on as they come, back-pressure by return value.
+ * Its life: born → connected (`onConnect`) → answered (`onHeaders`) → over (`onComplete` or `onError`).
+ */
+export class UndiciAttempt implements Dispatcher.DispatchHandler {
+  readonly #exchange: Exchange;
+  readonly #endpoint: Endpoint;
+  readonly #body: RequestBody | null;
+  readonly #resolve: (failure: FailedAttempt | undefined) => void;
+  readonly #timer: NodeJS.Timeout;
+  #abort: ((error: Error) => void) | undefined = undefined;
+  #resume: (() => void) | undefined = undefined;
+  #stopped: "CLIENT_GONE" | "ENDPOINT_TIMEOUT" | undefined = undefined;
+  #progress: Progress = "unsent";
+  #answered = false;
+  #over = false;
+  /** Makes the attempt on a new connection. Once, and only where the connection was an old one. */
+  #again: (() => void) | undefined;
+  #reused = false;
+
+  constructor(exchange: Exchange, endpoint: Endpoint, { body, resolve, again }: { body: RequestBody | null; resolve: (failure: FailedAttempt | undefined) => void; again: () => void }) {
+    this.#exchange = exchange;
+    this.#endpoint = endpoint;
+    this.#body = body;
+    this.#resolve = resolve;
+    this.#again = again;
+    this.#timer = setTimeout(() => this.#stop("ENDPOINT_TIMEOUT"), exchange.endpointTimeoutMs);
+    exchange.whenClosed(() => this.#stop("CLIENT_GONE"));
+  }
+
+  onConnect(abort: (error?: Error) => void): void {
+    this.#abort = abort;
+    if (this.#stopped !== undefined) {
+      abort(new Error(this.#stopped));
+      return;
+    }
+    this.#progress = "sent";
+    const times = takeFresh(this.#endpoint.backend);
+    this.#reused = times === undefined;
+    noteDial(this.#exchange, times);
+    this.#exchange.appStartedMs = performance.now();
+  }
+
+  onHeaders(status: number, rawHeaders: Buffer[], resume: () => void, reason: string): boolean {
+    const headers = rawHeaders.map((part) => part.toString("latin1"));
+    if (status < 200) {
+      if (status === 103) this.#hint(headers);
+      return true;
+    }
+    this.#resume = resume;
+    beginAnswer(this.#exchange, this.#endpoint, { status, reason: asLatin1(reason), headers });
+    this.#answered = true;
+    // Headers leave together with the first piece of the body, if it is here already; an app that thinks before it speaks is not waited for.
+    process.nextTick(flushHead, this.#exchange);
+    return true;
+  }
+
+  onData(chunk: Buffer): boolean {
+    const { response } = this.#exchange;
+    this.#exchange.bytesOut += chunk.length;
+    if (response.write(chunk)) return true;
+    response.once("drain", this.#resume as () => void);
+    return false;
+  }
+
+  onComplete(trailers: string[] | null): void {
+    const death = deathNow();
+    if (death !== undefined) return this.onError(death);
+    const { response } = this.#exchange;
+    if (trailers !== null && trailers.length > 0 && response.chunkedEncoding) response.addTrailers(pairs(trailers));
+    this.#exchange.appFinishedMs = performance.now();
+    response.end();
+    this.#finish(undefined);
+  }
+
+  onError(error: Error): void {
+    // An attempt can end with the client's body half read; what is left of it is of no use to anybody.
+    this.#body?.destroy();
+    const failure: FailedAttempt = { code: this.#stopped ?? codeOf(error), message: error.message, progress: this.#progress };
+    if (!this.#answered) {
+      if (!this.#tryAgain(failure)) this.#finish(failure);
+      return;
+    }
+    this.#exchange.appFinishedMs = performance.now();
+    if (failure.code !== "CLIENT_GONE") {
+      this.#exchange.truncated = classify(failure).cause;
+      this.#exchange.context.log.warn("router.answer.truncated", { endpoint: this.#endpoint.address, requestId: this.#exchange.requestId, code: failure.code, error: error.message });
+      cut(this.#exchange);
+    }
+    this.#finish(undefined);
+  }
+
+  /** A kept connection that had run out, which only the writing showed (RFC 9112, 9.3.1): what may be repeated is, at the same endpoint. */
+  #tryAgain({ code }: FailedAttempt): boolean {
+    const again = this.#again;
+    const { method, hasBody, idempotencyKey } = this.#exchange;
+    if (again === undefined || !this.#reused || (code !== "EOF" && code !== "ECONNRESET" && code !== "EPIPE") || !isIdempotent(method, hasBody, idempotencyKey)) return false;
+    this.#again = undefined;
+    this.#abort = undefined;
+    again();
+    return true;
+  }
+
+  /** 103 Early Hints are the only interim answers worth handing on; 100 is between the router and each side. */
+  #hint(headers: string[]): void {
+    const link = headers.flatMap((name, at) => (at % 2 === 0 && name.toLowerCase() === "link" ? [headers[at + 1] as string] : []));
+    if (link.length > 0 && !speaksHttp10(this.#exchange)) this.#exchange.response.writeEarlyHints({ link });
+  }
+
+  #stop(code: "CLIENT_GONE" | "ENDPOINT_TIMEOUT"): void {
+    if (this.#over || this.#stopped !== undefined) return;
+    this.#stopped = code;
+    // Before a connection is there undici has nothing to abort: `onConnect` will see the mark, and the dial has its own limit.
+    this.#abort?.(new Error(code));
+  }
+
+  #finish(failure: FailedAttempt | undefined): void {
+    if (this.#over) return;
+    this.#over = true;
+    clearTimeout(this.#timer);
+    this.#exchange.whenClosed(undefined);
+    this.#resolve(failure);
+  }
+}
+
+/** undici reads the reason phrase as UTF-8, which no header line can be written in: back to its bytes. */
+const asLatin1 = (text: string): string => (/^[\x20-\x7e]*$/.test(text) ? text : Buffer.from(text).toString("latin1"));
+
+function flushHead({ response, bytesOut }: Exchange): void {
+  if (bytesOut === 0 && !response.writableEnded && !response.destroyed) response.flushHeaders();
+}
+
+const codes: Record<string, string> = {
+  UND_ERR_CONNECT_TIMEOUT: "DIAL_TIMEOUT",
+  UND_ERR_SOCKET: "EOF",
+  UND_ERR_HEADERS_OVERFLOW: "HEADERS_TOO_LARGE",
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: "BAD_RESPONSE",
+  UND_ERR_REQ_CONTENT_LENGTH_MISMATCH: "CLIENT_GONE",
+};
+
+function codeOf(error: Error & { code?: string }): string {
+  const code = error.code ?? "";
+  if (code === "UND_ERR_SOCKET") {
+    const cause = deathNow()?.code;
+    if (cause !== undefined) return cause;
+    // A change of protocol that nobody asked for.
+    if (error.message === "bad upgrade") return "BAD_RESPONSE";
+  }
+  return codes[code] ?? (error.name === "HTTPParserError" || code === "ERR_INVALID_CHAR" || code === "ERR_HTTP_INVALID_STATUS_CODE" ? "BAD_RESPONSE" : code);
+}
+
+function pairs(flat: readonly (string | Buffer)[]): [string, string][] {
+  const out: [string, string][] = [];
+  for (let at = 0; at < flat.length; at += 2) out.push([String(flat[at]), String(flat[at + 1])]);
+  return out;
+}
