@@ -1,0 +1,212 @@
+import type { Socket } from "node:net";
+import type { BodyReader } from "../http1/body.ts";
+import { createBodyReader } from "../http1/body-reader.ts";
+import type { RequestHead } from "../http1/head.ts";
+import { createRequestHeadParser, type HeadParser } from "../http1/head-parser.ts";
+import type { Refusal } from "../http1/refusal.ts";
+import { Exchange, type ProxyContext } from "../proxy/exchange.ts";
+import type { Fault } from "../proxy/fault.ts";
+import { ClientRequest } from "./client-request.ts";
+import { ClientResponse } from "./client-response.ts";
+import { closingAnswer, faultOf, tooSlow } from "./closing-answer.ts";
+
+/** What all connections of a front share. */
+export interface ClientConnectionOptions {
+  readonly context: ProxyContext;
+  readonly headersTimeoutMs: number;
+  readonly clientIdleMs: number;
+  readonly maxHeaderBytes: number;
+  /** Takes an exchange to its end; never rejects. */
+  readonly handle: (exchange: Exchange) => Promise<void>;
+  /** Takes over a connection on which the next request leaves HTTP; the request is put back before what followed it. */
+  readonly handOver: (socket: Socket) => void;
+  readonly gone: (connection: ClientConnection) => void;
+}
+
+/** What a client may send ahead while its request is answered. */
+const maxAheadBytes = 65_536;
+
+/** One client's connection: requests one after the other, each with its answer before the next is looked at. */
+export class ClientConnection {
+  readonly socket: Socket;
+  /** Monotonic, milliseconds: when the client has let us wait for too long. */
+  deadlineMs: number;
+  readonly #options: ClientConnectionOptions;
+  readonly #parser: HeadParser<RequestHead>;
+  #request: ClientRequest | undefined = undefined;
+  #response: ClientResponse | undefined = undefined;
+  #body: BodyReader | undefined = undefined;
+  /** Whether the head being waited for is the first, or has begun. */
+  #inHead = true;
+  #ahead: Buffer | undefined = undefined;
+  #paused = false;
+  #left = false;
+
+  constructor(socket: Socket, options: ClientConnectionOptions) {
+    this.socket = socket;
+    this.#options = options;
+    this.#parser = createRequestHeadParser({ maxHeadBytes: options.maxHeaderBytes, maxHeaders: 65_536 });
+    this.deadlineMs = performance.now() + options.headersTimeoutMs;
+    socket.on("data", this.#onData);
+    socket.on("drain", this.#onDrain);
+    socket.on("end", this.#onEnd);
+    socket.on("error", this.#onError);
+    socket.on("timeout", this.#onTimeout);
+    socket.on("close", this.#onClose);
+  }
+
+  get idle(): boolean { return this.#response === undefined && !this.#parser.begun && this.#ahead === undefined; }
+
+  /** Its time is over. */
+  expire(): void {
+    if (this.#response !== undefined) return;
+    if (this.#inHead) this.#refuse(tooSlow);
+    else this.socket.destroySoon();
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    if (this.#ahead === undefined) return this.#consume(chunk, 0);
+    this.#hold(chunk);
+  };
+
+  readonly #onDrain = (): void => void this.#response?.emit("drain");
+  readonly #onError = (): void => void this.socket.destroy();
+  readonly #onTimeout = (): void => void this.socket.destroy();
+
+  readonly #onEnd = (): void => {
+    // A client that closes its half has left, as a browser's closed tab looks no different.
+    if (this.#response === undefined) this.socket.end();
+    else this.socket.destroy();
+  };
+
+  readonly #onClose = (): void => {
+    this.#left = true;
+    this.#options.gone(this);
+    // First the exchange hears that its client has left, then who reads the body: or the app would be blamed for it.
+    this.#response?.close();
+    this.#request?.leave();
+  };
+
+  #consume(chunk: Buffer, from: number): void {
+    let at = from;
+    while (at < chunk.length && !this.#left) {
+      const body = this.#body;
+      if (body !== undefined) {
+        const next = body.push(chunk, at, this.#take);
+        if (typeof next !== "number") return this.#refuse(faultOf(next));
+        at = next;
+        if (body.done) this.#bodyDone(body);
+      } else if (this.#response !== undefined) return this.#hold(at === 0 ? chunk : chunk.subarray(at));
+      else {
+        const head = this.#parser.push(chunk, at);
+        if (head === undefined) return this.#awaitHead();
+        if (head.kind === "refusal") return this.#refuse(faultOf(head as Refusal));
+        at = this.#parser.next;
+        if (head.upgrade !== undefined || head.method === "CONNECT") return this.#handOver(head, chunk.subarray(at));
+        this.#begin(head);
+      }
+    }
+  }
+
+  /** A head has begun: from its first byte on the client has its time for it. */
+  #awaitHead(): void {
+    if (this.#inHead) return;
+    this.#inHead = true;
+    this.deadlineMs = performance.now() + this.#options.headersTimeoutMs;
+  }
+
+  #begin(head: RequestHead): void {
+    const { socket } = this;
+    const { context, handle } = this.#options;
+    this.deadlineMs = Number.POSITIVE_INFINITY;
+    const request = this.#request = new ClientRequest(socket, head, this.#resume);
+    const response = this.#response = new ClientResponse(socket, { http10: head.version === "1.0", head: head.method === "HEAD", keepAlive: head.keepAlive }, this.#answered);
+    if (head.framing.kind !== "none") this.#body = createBodyReader(head.framing, "request");
+    const exchange = new Exchange(context, request, response.asServerResponse);
+    exchange.expectContinue = head.expectContinue && head.framing.kind !== "none";
+    void handle(exchange);
+  }
+
+  readonly #take = (slice: Buffer): void => {
+    const request = this.#request as ClientRequest;
+    // Of an answer that is over, the rest of the request is nobody's.
+    if (this.#response === undefined || this.#response.writableFinished || request.destroyed) return;
+    if (!request.push(slice)) this.#pause();
+  };
+
+  #bodyDone(body: BodyReader): void {
+    this.#body = undefined;
+    const request = this.#request as ClientRequest;
+    if (request.destroyed) request.complete = true;
+    else request.finish(body.trailers);
+    if (this.#response?.writableFinished === true) this.#next();
+  }
+
+  /** The last byte of the answer is handed over. */
+  readonly #answered = (): void => {
+    const { shouldKeepAlive } = this.#response as ClientResponse;
+    this.socket.setTimeout(0);
+    if (!shouldKeepAlive) this.socket.destroySoon();
+    else if (this.#body === undefined) this.#next();
+    else {
+      // What is left of the body has to be read to find the next request.
+      this.socket.setTimeout(this.#options.context.settings.clientStallMs);
+      this.#resume();
+    }
+  };
+
+  #next(): void {
+    this.socket.setTimeout(0);
+    this.#request = undefined;
+    this.#response = undefined;
+    this.#inHead = false;
+    this.deadlineMs = performance.now() + this.#options.clientIdleMs;
+    const ahead = this.#ahead;
+    this.#ahead = undefined;
+    if (ahead !== undefined) this.#consume(ahead, 0);
+    else if (this.#options.context.draining) this.socket.destroySoon();
+    if (this.#ahead === undefined) this.#resume();
+  }
+
+  #hold(piece: Buffer): void {
+    this.#ahead = this.#ahead === undefined ? piece : Buffer.concat([this.#ahead, piece]);
+    if (this.#ahead.length > maxAheadBytes) this.#pause();
+  }
+
+  #pause(): void {
+    this.#paused = true;
+    this.socket.pause();
+  }
+
+  readonly #resume = (): void => {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.socket.resume();
+  };
+
+  #handOver({ method, target, version, rawHeaders }: RequestHead, rest: Buffer): void {
+    const { socket } = this;
+    let text = `${method} ${target} HTTP/${version}\r\n`;
+    for (let at = 0; at < rawHeaders.length; at += 2) text += `${rawHeaders[at]}: ${rawHeaders[at + 1]}\r\n`;
+    socket.off("data", this.#onData).off("drain", this.#onDrain).off("end", this.#onEnd).off("error", this.#onError).off("timeout", this.#onTimeout).off("close", this.#onClose);
+    this.#options.gone(this);
+    // Neither flowing nor paused, so that the next reader starts it.
+    (socket as Socket & { readableFlowing: boolean | null }).readableFlowing = null;
+    socket.unshift(Buffer.concat([Buffer.from(`${text}\r\n`, "latin1"), rest]));
+    this.#left = true;
+    this.#options.handOver(socket);
+  }
+
+  #refuse(fault: Fault): void {
+    this.#left = true;
+    const { socket } = this;
+    // A broken body of a request that is being answered: nothing can be said any more.
+    if (this.#response?.headersSent === true || !socket.writable) socket.destroy();
+    else {
+      socket.setTimeout(this.#options.context.settings.clientStallMs);
+      socket.end(closingAnswer(fault), "latin1", () => socket.destroySoon());
+      this.#response?.close();
+      this.#request?.leave();
+    }
+  }
+}

@@ -1,0 +1,180 @@
+import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import { Stream } from "node:stream";
+import { encodeLastChunk } from "../http1/chunked-writer.ts";
+import { answerHeadText, type AnswerContext } from "./answer-head.ts";
+import { HeaderBag, flatten, type GivenHeaders } from "./header-bag.ts";
+
+/** Up to here copying into one piece is cheaper than telling the system of several. */
+const maxCopiedBytes = 16_384;
+const none = Buffer.alloc(0);
+
+/**
+ * An answer with the methods of node:http's `ServerResponse`, written with as few calls to the system as it takes: the head waits for
+ * the first piece of the body, or for `flushHeaders`, and a small answer leaves in one piece.
+ */
+export class ClientResponse extends Stream {
+  statusCode = 200;
+  statusMessage = "";
+  headersSent = false;
+  sendDate = true;
+  chunkedEncoding = false;
+  shouldKeepAlive: boolean;
+  writableEnded = false;
+  writableFinished = false;
+  destroyed = false;
+  readonly socket: Socket;
+  readonly #context: Omit<AnswerContext, "sendDate" | "keepAlive">;
+  readonly #over: () => void;
+  readonly #bag = new HeaderBag();
+  #head = "";
+  #trailers: readonly string[] = [];
+  #continued = false;
+  #closed = false;
+
+  constructor(socket: Socket, { http10, head, keepAlive }: Omit<AnswerContext, "sendDate">, over: () => void) {
+    super();
+    this.socket = socket;
+    this.#context = { http10, head };
+    this.shouldKeepAlive = keepAlive;
+    this.#over = over;
+  }
+
+  get finished(): boolean { return this.writableEnded; }
+  get writable(): boolean { return !this.writableEnded && !this.destroyed; }
+  get writableLength(): number { return this.socket.writableLength + this.#head.length; }
+  get writableHighWaterMark(): number { return this.socket.writableHighWaterMark; }
+  get writableNeedDrain(): boolean { return this.socket.writableNeedDrain; }
+  get connection(): Socket { return this.socket; }
+
+  setHeader(name: string, value: string | number | readonly string[]): this { this.#bag.set(name, value); return this; }
+  appendHeader(name: string, value: string | readonly string[]): this { this.#bag.append(name, value); return this; }
+  getHeader(name: string): string | string[] | undefined { return this.#bag.get(name); }
+  getHeaders(): Record<string, string | string[]> { return this.#bag.all(); }
+  getHeaderNames(): string[] { return Object.keys(this.#bag.all()); }
+  hasHeader(name: string): boolean { return this.#bag.get(name) !== undefined; }
+  removeHeader(name: string): void { this.#bag.delete(name); }
+
+  writeHead(status: number, reason?: string | GivenHeaders, headers?: GivenHeaders): this {
+    if (this.headersSent) throw Object.assign(new Error("the head is written already"), { code: "ERR_HTTP_HEADERS_SENT" });
+    const flat = this.#bag.merged(flatten(typeof reason === "object" ? reason : headers));
+    const phrase = typeof reason === "string" ? reason : this.statusMessage === "" ? undefined : this.statusMessage;
+    const { text, chunked, keepAlive } = answerHeadText(status, phrase, flat, { ...this.#context, keepAlive: this.shouldKeepAlive, sendDate: this.sendDate });
+    this.statusCode = status;
+    this.#head = text;
+    this.chunkedEncoding = chunked;
+    this.shouldKeepAlive = keepAlive;
+    this.headersSent = true;
+    return this;
+  }
+
+  flushHeaders(): void {
+    if (!this.headersSent) this.writeHead(this.statusCode);
+    const head = this.#head;
+    this.#head = "";
+    if (head !== "" && !this.destroyed) this.socket.write(head, "latin1");
+  }
+
+  write(chunk: Buffer | string, encoding?: BufferEncoding | (() => void), callback?: () => void): boolean {
+    const done = typeof encoding === "function" ? encoding : callback;
+    if (this.writableEnded || this.destroyed) return false;
+    if (!this.headersSent) this.writeHead(this.statusCode);
+    const bytes = bytesOf(chunk, encoding);
+    if (bytes.length === 0 || this.#isBodiless) {
+      if (done !== undefined) process.nextTick(done);
+      return true;
+    }
+    return this.chunkedEncoding
+      ? this.#put(`${bytes.length.toString(16)}\r\n`, bytes, "\r\n", done)
+      : this.#put("", bytes, "", done);
+  }
+
+  end(chunk?: Buffer | string | (() => void), encoding?: BufferEncoding | (() => void), callback?: () => void): this {
+    const done = [chunk, encoding, callback].find((one) => typeof one === "function") as (() => void) | undefined;
+    if (done !== undefined) this.once("finish", done);
+    if (this.writableEnded || this.destroyed) return this;
+    const bytes = chunk === undefined || typeof chunk === "function" ? none : bytesOf(chunk, encoding);
+    if (!this.headersSent) {
+      if (!this.hasHeader("content-length")) this.setHeader("Content-Length", bytes.length);
+      this.writeHead(this.statusCode);
+    }
+    this.writableEnded = true;
+    const body = this.#isBodiless ? none : bytes;
+    if (!this.chunkedEncoding) this.#put("", body, "", this.#flushed);
+    else this.#put(body.length === 0 ? "" : `${body.length.toString(16)}\r\n`, body, `${body.length === 0 ? "" : "\r\n"}${encodeLastChunk(this.#trailers).toString("latin1")}`, this.#flushed);
+    return this;
+  }
+
+  addTrailers(trailers: OutgoingHttpHeaders | readonly (readonly [string, string])[]): void {
+    this.#trailers = flatten(Array.isArray(trailers) ? (trailers as [string, string][]).flat() : trailers as OutgoingHttpHeaders);
+  }
+
+  writeContinue(): void {
+    if (this.#continued || this.headersSent || this.destroyed) return;
+    this.#continued = true;
+    this.socket.write("HTTP/1.1 100 Continue\r\n\r\n", "latin1");
+  }
+
+  writeProcessing(): void { if (!this.headersSent) this.socket.write("HTTP/1.1 102 Processing\r\n\r\n", "latin1"); }
+
+  writeEarlyHints({ link }: { link: string | string[] }): void {
+    if (this.headersSent || this.destroyed) return;
+    const values = [link].flat();
+    const { text } = answerHeadText(103, undefined, values.flatMap((value) => ["Link", value]), { http10: false, head: false, keepAlive: true, sendDate: false });
+    this.socket.write(text, "latin1");
+  }
+
+  destroy(error?: Error): this {
+    this.socket.destroy(error);
+    return this;
+  }
+
+  cork(): void { this.socket.cork(); }
+  uncork(): void { this.socket.uncork(); }
+
+  /** The client is gone, or has everything. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.destroyed = true;
+    this.emit("close");
+  }
+
+  /** As which it goes through the steps. */
+  get asServerResponse(): ServerResponse { return this as unknown as ServerResponse; }
+
+  get #isBodiless(): boolean { return this.#context.head || this.statusCode === 204 || this.statusCode === 304; }
+
+  readonly #flushed = (): void => {
+    if (this.#closed) return;
+    this.writableFinished = true;
+    this.emit("finish");
+    this.close();
+    this.#over();
+  };
+
+  #put(before: string, bytes: Buffer, after: string, done: (() => void) | undefined): boolean {
+    const { socket } = this;
+    const first = this.#head + before;
+    this.#head = "";
+    const size = first.length + bytes.length + after.length;
+    if (first === "" && after === "") return socket.write(bytes, done);
+    if (bytes.length === 0) return socket.write(first + after, "latin1", done);
+    if (size <= maxCopiedBytes) {
+      const piece = Buffer.allocUnsafe(size);
+      piece.write(first, 0, "latin1");
+      bytes.copy(piece, first.length);
+      if (after !== "") piece.write(after, first.length + bytes.length, "latin1");
+      return socket.write(piece, done);
+    }
+    socket.cork();
+    if (first !== "") socket.write(first, "latin1");
+    let room = socket.write(bytes, after === "" ? done : undefined);
+    if (after !== "") room = socket.write(after, "latin1", done);
+    socket.uncork();
+    return room;
+  }
+}
+
+const bytesOf = (chunk: Buffer | string, encoding: unknown): Buffer =>
+  (typeof chunk === "string" ? Buffer.from(chunk, typeof encoding === "string" ? encoding as BufferEncoding : "utf8") : chunk);
