@@ -5,6 +5,7 @@ import type { LogLevel } from "../config/draft.ts";
 import type { SocketTargetOptions } from "../log/socket.ts";
 import type { RouterOptions } from "../options.ts";
 import type { Arguments } from "./arguments.ts";
+import { statusOfWorker } from "./worker-ports.ts";
 import type { World } from "./world.ts";
 
 /** What the program will do: the file, and over it the flags. */
@@ -35,15 +36,18 @@ export async function makePlan(given: Arguments, world: Pick<World, "env" | "wor
   const file = given.config === undefined ? undefined : await readConfig(given.config);
   const servers = given.nats.length > 0 ? { servers: given.nats } : undefined;
   const nats = servers ?? file?.nats;
-  const worker = Math.max(0, (world.worker ?? 0) - 1);
-  const apart = (port: number): number => (port === 0 ? 0 : port + worker);
-  const status: RouterOptions["status"] = given.statusPort === undefined ? statusOfWorker(file?.router.status, apart)
-    : { port: apart(given.statusPort), user: given.statusUser ?? "", password: world.env["ROUTER_STATUS_PASSWORD"] ?? "" };
+  const worker = world.worker ?? 0;
+  const port = given.port ?? file?.router.port ?? 8_080;
+  const tcpPorts = given.tcpPorts ?? file?.router.tcp?.ports;
+  const status = statusOfWorker(
+    given.statusPort === undefined ? file?.router.status : { port: given.statusPort, user: given.statusUser ?? "", password: world.env["ROUTER_STATUS_PASSWORD"] ?? "" },
+    worker, { workers: given.workers, traffic: [port, file?.router.tls?.port ?? 0].filter((one): one is number => typeof one === "number" && one > 0), tcpPorts },
+  );
   return {
     routes: [...(file?.hasRoutes === true && given.config !== undefined ? [given.config] : []), ...(given.routes === undefined ? [] : [given.routes])],
     nats: nats === undefined ? undefined : { ...nats, ...(given.natsTimeoutMs === undefined ? {} : { connectTimeoutMs: given.natsTimeoutMs }) },
     bus: file?.bus ?? {}, report: file?.report ?? [], config: given.config,
-    onTerm: given.onTerm, saved: given.saveRoutes === undefined ? undefined : { file: given.saveRoutes, write: worker === 0 },
+    onTerm: given.onTerm, saved: given.saveRoutes === undefined ? undefined : { file: given.saveRoutes, write: worker <= 1 },
     accessLog: given.accessLog ?? file?.accessLogFile, syslog: file?.syslog, logLevel: file?.logLevel ?? "warn", drainWaitMs: given.drainWaitMs ?? file?.drainWaitMs ?? 0,
     activeAppsMs: file?.activeAppsMs ?? 0, appLogs: file?.appLogs ?? false,
     router: {
@@ -59,14 +63,3 @@ export async function makePlan(given: Arguments, world: Pick<World, "env" | "wor
     },
   };
 }
-
-/** Each worker has status ports of its own: the numbers are its own too. */
-function statusOfWorker(status: RouterOptions["status"], apart: (port: number) => number): RouterOptions["status"] {
-  if (status === undefined) return undefined;
-  const { port, tls, insidePort, metrics } = status;
-  return {
-    ...status, ...(port === undefined ? {} : { port: apart(port) }), ...(tls === undefined ? {} : { tls: { ...tls, port: apart(tls.port) } }),
-    ...(insidePort === undefined ? {} : { insidePort: apart(insidePort) }), ...(metrics === undefined ? {} : { metrics: { ...metrics, port: apart(metrics.port) } }),
-  };
-}
-

@@ -1,4 +1,5 @@
 import cluster, { type Worker } from "node:cluster";
+import { watchHandover } from "./handover.ts";
 import type { World } from "./world.ts";
 
 /** How a worker learns which one it is: from 1 on, and the same again after it was replaced. */
@@ -23,6 +24,7 @@ export function runWorkers(count: number, world: Pick<World, "stderr" | "onSigna
       const worker = cluster.fork({ [workerVariable]: String(index) });
       let listened = false;
       alive.add(worker);
+      watchHandover(worker, () => [...alive].find((other) => other !== worker && other.isConnected()));
       worker.on("listening", () => { listened = true; });
       worker.on("exit", (code, signal) => {
         alive.delete(worker);
