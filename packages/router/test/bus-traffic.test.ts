@@ -1,0 +1,72 @@
+import { createBus, memoryTransport, type Body } from "@opencf/bus";
+import { logEnvelopes } from "@opencf/bus/messages/log";
+import { routerActiveApps } from "@opencf/bus/messages/route";
+import { expect, test } from "vitest";
+import { logToApps, publishActiveApps } from "../src/bus.ts";
+import { httpBackend } from "./fixtures/backend.ts";
+import { ask, eventually } from "./fixtures/client.ts";
+import { rig } from "./fixtures/rig.ts";
+
+type Envelope = Body<typeof logEnvelopes>["envelopes"][number];
+
+test("apps that had requests are named on the bus, each once a round, and nobody in a round without any", async () => {
+  await using bus = await createBus({ transport: memoryTransport() });
+  const heard: string[][] = [];
+  bus.subscribe(routerActiveApps, ({ body }) => void heard.push([...body].sort()));
+  await using app = await httpBackend((_, response) => response.end());
+  await using r = await rig();
+  for (const name of ["one", "two"]) r.serve([{ host: app.host, port: app.port, app: "guid" }], `${name}.example.com`);
+  r.serve([{ host: "127.0.0.1", port: app.port }], "none.example.com");
+  using _ = publishActiveApps(bus, r.router, { everyMs: 20 });
+  for (const host of ["one.example.com", "two.example.com", "none.example.com", "nobody.example.com"]) await ask(r.port, { host });
+  await eventually(() => heard.length > 0);
+  await ask(r.port, { host: "one.example.com" });
+  await eventually(() => heard.length > 1);
+  expect(heard.every((apps) => apps.length === 1 && apps[0] === "guid")).toBe(true);
+  // One message for each round that had requests, and there were at most five requests with an app.
+  expect(heard.length).toBeLessThanOrEqual(3);
+  expect(() => publishActiveApps(bus, r.router, { everyMs: 0 })).toThrow(expect.objectContaining({ code: "ROUTER_BAD_OPTION" }));
+});
+
+test("13.107 the log of an app gets its lines as RTR, with the labels of the endpoint; what has no app goes to no such log", async () => {
+  await using bus = await createBus({ transport: memoryTransport() });
+  const heard: Envelope[] = [];
+  bus.subscribe(logEnvelopes, ({ body }) => void heard.push(...body.envelopes));
+  await using app = await httpBackend((_, response) => response.end("hello"));
+  const target = logToApps(bus, { index: 4, everyMs: 10 });
+  await using r = await rig({ accessLog: target });
+  r.serve([{ host: app.host, port: app.port, app: "guid", tags: { process_type: "web" } }]);
+  await ask(r.port, { path: "/x" });
+  await ask(r.port, { host: "nobody.example.com" });
+  await ask(r.port, { path: "/y" });
+  await eventually(() => heard.length === 2);
+  expect(heard).toEqual(["/x", "/y"].map((path) => ({
+    source_id: "guid", instance_id: "4", type: "OUT", timestamp: expect.stringMatching(/^\d{19}$/), tags: { process_type: "web", source_type: "RTR" },
+    payload: expect.stringMatching(new RegExp(`^app\\.example\\.com - \\[.*\\] "GET ${path} HTTP/1\\.1" 200 .* app_id:"guid" .*x_cf_routererror:"-"$`)),
+  })));
+  await target[Symbol.asyncDispose]();
+});
+
+test("13.105 a line too long for a log has its long fields cut, each at its limit", async () => {
+  await using bus = await createBus({ transport: memoryTransport() });
+  const heard: Envelope[] = [];
+  bus.subscribe(logEnvelopes, ({ body }) => void heard.push(...body.envelopes));
+  await using app = await httpBackend((_, response) => response.end("hello"));
+  const lines: string[] = [];
+  await using target = logToApps(bus, { everyMs: 10, format: { extraHeaders: ["x-long"] } });
+  await using r = await rig({ accessLog: [target, { write: (line: string) => lines.push(line) }] });
+  app.server.maxHeadersCount = 0;
+  r.serve([{ host: app.host, port: app.port, app: "guid" }]);
+  const headers = { "user-agent": "u".repeat(30_000), referer: "r".repeat(2_000), "x-forwarded-for": "1".repeat(2_000), "x-long": "l".repeat(30_000) };
+  await ask(r.port, { path: `/${"t".repeat(30_000)}`, headers });
+  await ask(r.port, { headers: { "user-agent": "u".repeat(30_000) } });
+  await eventually(() => heard.length === 2 && lines.length === 2);
+  const cut = heard[0]?.payload ?? "";
+  const mark = "...-TOO-LONG-TO-LOG--TRUNCATED";
+  expect(cut.length).toBeLessThan(65_400);
+  for (const [letter, limit] of [["u", 1_000], ["r", 1_000], ["1", 1_000], ["l", 20_000]] as const) expect(cut).toContain(`"${letter.repeat(limit - mark.length)}${mark}"`);
+  expect(cut).toContain(`/${"t".repeat(20_000 - mark.length - 1)}${mark}`);
+  // The file's line is whole, and so is one that fits.
+  expect(lines[0]).toContain("u".repeat(30_000));
+  expect(heard[1]?.payload).toContain("u".repeat(30_000));
+});
