@@ -11,10 +11,14 @@ export interface Door {
   close(): void;
   /** Closes connections that have not come as far as their first request. */
   cut(): void;
+  /** Connections closed at once, because there were too many. */
+  readonly dropped: number;
 }
 
 export interface DoorOptions {
   readonly accept: Acceptor;
+  /** Connections at a time; 0 = no limit. */
+  readonly maxConnections: number;
   /** Takes an accepted connection over. */
   readonly serve: (socket: Socket) => void;
   /** Something happened to the port itself. */
@@ -22,7 +26,7 @@ export interface DoorOptions {
 }
 
 /** Opens a port, and takes connections through `accept` to `serve`. */
-export function createDoor({ accept, serve, failed }: DoorOptions): Door {
+export function createDoor({ accept, maxConnections, serve, failed }: DoorOptions): Door {
   const entering = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true, highWaterMark: 65_536 }, (socket) => {
     entering.add(socket);
@@ -34,7 +38,11 @@ export function createDoor({ accept, serve, failed }: DoorOptions): Door {
       serve(accepted);
     });
   });
+  let dropped = 0;
+  if (maxConnections > 0) server.maxConnections = maxConnections;
+  server.on("drop", () => { dropped += 1; });
   return {
+    get dropped() { return dropped; },
     get listening() { return server.listening; },
     async listen(address) {
       const where = await listenOn(server, address, { shared: true });

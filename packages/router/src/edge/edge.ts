@@ -16,6 +16,8 @@ export interface EdgeOptions {
   readonly tls: TlsOptions | undefined;
   readonly proxyProtocol: ProxyProtocol;
   readonly proxyHeaderTimeoutMs: number;
+  /** To each port at a time; 0 = no limit. */
+  readonly maxConnections: number;
   readonly trustedProxies: BlockList | undefined;
   readonly log: Logger;
   readonly clock: Clock;
@@ -35,6 +37,8 @@ export interface EdgeNumbers {
   readonly refused_proxy_headers: number;
   /** TLS handshakes that failed, client certificates that were not good enough included. */
   readonly refused_handshakes: number;
+  /** Connections closed at once, because there were too many. */
+  readonly dropped_connections: number;
 }
 
 /** Where clients come in: a port for HTTP, a port for HTTPS, or both. */
@@ -52,7 +56,7 @@ export interface Edge {
 }
 
 /** @throws {RouterError} ROUTER_BAD_OPTION */
-export function createEdge({ host, port, tls, proxyProtocol, proxyHeaderTimeoutMs, trustedProxies, log, clock, headersTimeoutMs, serve, serveHttp2, failed: onFailed }: EdgeOptions): Edge {
+export function createEdge({ maxConnections, host, port, tls, proxyProtocol, proxyHeaderTimeoutMs, trustedProxies, log, clock, headersTimeoutMs, serve, serveHttp2, failed: onFailed }: EdgeOptions): Edge {
   if (port === false && tls === undefined) throw new RouterError("ROUTER_BAD_OPTION", "port: false without tls leaves no way in");
   if (!proxyProtocols.includes(proxyProtocol)) throw new RouterError("ROUTER_BAD_OPTION", `proxyProtocol ${JSON.stringify(proxyProtocol)}: expected one of ${proxyProtocols.join(", ")}`);
   if (!(proxyHeaderTimeoutMs >= 1)) throw new RouterError("ROUTER_BAD_OPTION", `proxyHeaderTimeoutMs: ${proxyHeaderTimeoutMs} is no number from 1 on`);
@@ -68,13 +72,13 @@ export function createEdge({ host, port, tls, proxyProtocol, proxyHeaderTimeoutM
   const look = acceptPreface({ timeoutMs: headersTimeoutMs, clock, knows: (socket) => knowing.add(socket) });
   const first = acceptor(proxyProtocol);
   const plain = port === false ? undefined
-    : serveHttp2 === undefined ? createDoor({ accept: first, serve, failed })
-    : createDoor({ accept: (socket, next) => first(socket, (named) => look(named, next)), serve: (socket) => (knowing.has(socket) ? serveHttp2 : serve)(socket), failed });
+    : serveHttp2 === undefined ? createDoor({ accept: first, maxConnections, serve, failed })
+    : createDoor({ accept: (socket, next) => first(socket, (named) => look(named, next)), maxConnections, serve: (socket) => (knowing.has(socket) ? serveHttp2 : serve)(socket), failed });
   const terminator = tls === undefined ? undefined : createTlsTerminator({
     tls, log, clock, protocols: serveHttp2 === undefined ? ["http/1.1"] : ["h2", "http/1.1"],
     serve: (socket) => (socket.alpnProtocol === "h2" && serveHttp2 !== undefined ? serveHttp2 : serve)(socket), refused: () => { numbers.refused_handshakes += 1; },
   });
-  const secure = terminator === undefined ? undefined : createDoor({ accept: acceptor(tls?.proxyProtocol ?? proxyProtocol), serve: (socket) => terminator.accept(socket), failed });
+  const secure = terminator === undefined ? undefined : createDoor({ accept: acceptor(tls?.proxyProtocol ?? proxyProtocol), maxConnections, serve: (socket) => terminator.accept(socket), failed });
 
   return {
     get listening() { return plain?.listening === true || secure?.listening === true; },
@@ -97,6 +101,6 @@ export function createEdge({ host, port, tls, proxyProtocol, proxyHeaderTimeoutM
       if (terminator === undefined) throw new RouterError("ROUTER_BAD_OPTION", "this router has no port for TLS");
       await terminator.reload(certificates);
     },
-    numbers: () => ({ ...numbers }),
+    numbers: () => ({ ...numbers, dropped_connections: (plain?.dropped ?? 0) + (secure?.dropped ?? 0) }),
   };
 }

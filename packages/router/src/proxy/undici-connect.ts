@@ -9,7 +9,11 @@ import type { ProxySettings } from "./settings.ts";
  * The name an endpoint must prove is the instance's, never the `Host` of the request, which undici would take by itself:
  * that is the same for all instances, and says nothing about which one answers.
  */
-export const serverNameOf = ({ serverName, host }: Backend): string => serverName || (isIP(host) === 0 ? host : "");
+export function serverNameOf({ serverName, host }: Backend): string {
+  const name = serverName || host;
+  // A name may be asked for, an address must not be (RFC 6066, 3).
+  return isIP(name) === 0 ? name : "";
+}
 
 export function connectorFor(backend: Backend, settings: ProxySettings): buildConnector.connector {
   const connect = buildConnector({ timeout: settings.dialTimeoutMs, ...(backend.tls ? backendTls(backend, settings) as buildConnector.BuildOptions : {}) });
@@ -45,8 +49,10 @@ function watchDeath(socket: Socket): void {
     queueMicrotask(forgetDeath);
   };
   socket.prependListener("error", (error: NodeJS.ErrnoException) => {
-    // Only what the system says; undici ends connections with errors of its own.
-    if (error.syscall === undefined) return;
+    // Only what the system or the other side's TLS says; undici ends connections with errors of its own.
+    if (error.syscall === undefined && error.code?.startsWith("ERR_SSL_") !== true) return;
+    // TLS 1.3 tells late that a certificate of ours is not good enough: as an alert, and then as the end, which must not hide it.
+    if (cause !== undefined) return;
     cause = error;
     tell();
   });

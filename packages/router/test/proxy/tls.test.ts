@@ -1,11 +1,16 @@
 import { createServer, type ServerOptions } from "node:https";
 import type { Socket } from "node:net";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
-import { echo, httpBackend } from "../fixtures/backend.ts";
+import { echo, httpBackend, misbehaving } from "../fixtures/backend.ts";
 import { authority } from "../fixtures/certificates.ts";
 import { ask, eventually } from "../fixtures/client.ts";
+import { freePort } from "../../../../test/support/free-port.ts";
 import { rig, type Rig } from "../fixtures/rig.ts";
 
 const own = authority();
@@ -21,6 +26,18 @@ async function tlsBackend(options: ServerOptions) {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as { port: number };
   return { server, port, names, async [Symbol.asyncDispose]() { for (const socket of sockets) socket.destroy(); await new Promise((resolve) => server.close(resolve)); } };
+}
+
+/** openssl's own server, which says in alerts what it thinks of a client's certificate; node:tls closes without a word. */
+async function demandingBackend({ cert, key }: { cert: string; key: string }, ca: string, version: string) {
+  const folder = mkdtempSync(join(tmpdir(), "opencf-server-"));
+  for (const [name, text] of [["cert", cert], ["key", key], ["ca", ca]] as const) writeFileSync(join(folder, name), text);
+  const port = await freePort();
+  const server = spawn("openssl", ["s_server", "-accept", `127.0.0.1:${port}`, "-cert", "cert", "-key", "key", "-CAfile", "ca", "-Verify", "1", "-verify_return_error", "-www", version], { cwd: folder, stdio: ["pipe", "pipe", "ignore"] });
+  let said = "";
+  server.stdout.on("data", (chunk: Buffer) => { said += chunk.toString(); });
+  await eventually(() => said.includes("ACCEPT"));
+  return { port, async [Symbol.asyncDispose]() { server.kill("SIGKILL"); await once(server, "close"); rmSync(folder, { recursive: true, force: true }); } };
 }
 
 const serve = (r: Rig, tlsPort: number, serverCertDomainSan = "instance-1"): unknown => r.router.table.register("app.example.com", { host: "127.0.0.1", port: 1, tlsPort, serverCertDomainSan });
@@ -53,6 +70,76 @@ describe.skipIf(own === undefined || other === undefined)("TLS to endpoints", ()
       expect([after.status, after.headers["x-cf-routererror"]]).toEqual([503, "no_endpoints"]);
     });
   }
+
+  for (const [what, wanted, san] of [
+    ["one of several names", { names: "DNS:other,DNS:instance-1" }, "instance-1"],
+    ["an address as the name", { names: "IP:127.0.0.1" }, "127.0.0.1"],
+    ["the address itself, where no name is registered", { names: "IP:127.0.0.1" }, ""],
+  ] as const) {
+    test(`13.86: ${what} proves the instance`, async () => {
+      await using app = await tlsBackend(own?.issue(wanted) as ServerOptions);
+      await using r = await rig({ backendCa: ca });
+      serve(r, app.port, san);
+      expect((await ask(r.port)).status).toBe(200);
+    });
+  }
+
+  for (const [what, wanted, san] of [
+    ["a common name", { subject: "/CN=instance-1" }, "instance-1"], ["a common name beside another name", { subject: "/CN=instance-1", names: "DNS:other" }, "instance-1"],
+    ["another address", { names: "IP:127.0.0.2" }, "127.0.0.1"], ["an address written as a name", { names: "DNS:127.0.0.1" }, "127.0.0.1"], ["the address, where a name is registered", { names: "IP:127.0.0.1" }, "instance-1"],
+  ] as const) {
+    test(`13.86: ${what} proves nothing: 503, for requests and for tunnels`, async () => {
+      await using app = await tlsBackend(own?.issue(wanted) as ServerOptions);
+      await using r = await rig({ backendCa: ca });
+      for (const headers of [{}, { connection: "Upgrade", upgrade: "websocket" }] as Record<string, string>[]) {
+        serve(r, app.port, san);
+        const answer = await ask(r.port, { headers });
+        expect([answer.status, answer.headers["x-cf-routererror"]]).toEqual([503, "endpoint_failure (hostname mismatch)"]);
+      }
+    });
+  }
+
+  for (const version of ["1.2", "1.3"] as const) {
+    for (const [what, shown, status, cause] of [
+      // TLS 1.2 has no alert of its own for this one.
+      ["no certificate", undefined, version === "1.2" ? 525 : 496, version === "1.2" ? "tls handshake failed" : "client certificate refused"],
+      ["one of an authority it does not know", () => other?.sign("router"), 496, "client certificate refused"],
+    ] as const) {
+      test(`13.86: an endpoint that asks for a certificate and gets ${what}, TLS ${version}: ${status}, and it leaves the table`, async () => {
+        await using app = await demandingBackend(good(), ca, `-tls${version.replace(".", "_")}`);
+        const held = shown?.();
+        await using r = await rig({ backendCa: ca, ...(held === undefined ? {} : { backendCert: held.cert, backendKey: held.key }) });
+        serve(r, app.port);
+        const answer = await ask(r.port);
+        expect([answer.status, answer.headers["x-cf-routererror"]]).toEqual([status, `endpoint_failure (${cause})`]);
+        expect((await ask(r.port)).headers["x-cf-routererror"]).toBe("no_endpoints");
+      });
+    }
+  }
+
+  test("13.86: no cipher in common: 525", async () => {
+    await using app = await tlsBackend({ ...good(), maxVersion: "TLSv1.2", ciphers: "ECDHE-ECDSA-AES128-GCM-SHA256" });
+    await using r = await rig({ backendCa: ca });
+    serve(r, app.port);
+    const answer = await ask(r.port);
+    expect(answer.status).toBe(525);
+  });
+
+  test("13.81: each attempt speaks what its endpoint speaks", async () => {
+    await using secure = await tlsBackend(good());
+    await using plain = await httpBackend(echo);
+    await using gone = await misbehaving.refuses();
+    await using r = await rig({ backendCa: ca, maxAttempts: 3 });
+    serve(r, secure.port);
+    serve(r, gone.port);
+    r.serve([plain, gone]);
+    for (let n = 0; n < 8; n += 1) {
+      const answer = await ask(r.port, { method: "POST", body: "x" });
+      expect([answer.status, answer.echoed().body]).toEqual([200, "x"]);
+    }
+    expect(plain.requests.length).toBeGreaterThan(0);
+    expect(secure.names.length).toBeGreaterThan(0);
+  });
 
   test("several hosts share the endpoint's connections", async () => {
     await using app = await tlsBackend(good());
