@@ -10,8 +10,10 @@ import { classify, isIdempotent, type FailedAttempt, type Progress } from "../pr
 import { cut } from "../proxy/respond.ts";
 import type { BackendConnection, ConnectionUser } from "./connection.ts";
 import type { ConnectionPool, Dialler } from "./connection-pool.ts";
+import { flushHead, pairs, passHints } from "./answer-parts.ts";
 import { keepAliveMs } from "./keep-alive.ts";
 import type { OutboundHead } from "./request-head.ts";
+import { writeThisTurn } from "./turn.ts";
 import { RequestPump, type PumpOwner } from "./request-pump.ts";
 
 type Resolve = (failure: FailedAttempt | undefined) => void;
@@ -77,8 +79,8 @@ export class Attempt implements ConnectionUser, Dialler, PumpOwner {
     connection.times = undefined;
     this.#progress = "sent";
     exchange.appStartedMs = performance.now();
+    if (!exchange.hasBody) return writeThisTurn(connection.socket, this.#head.text);
     connection.socket.write(this.#head.text, "latin1");
-    if (!exchange.hasBody) return;
     this.#pump = new RequestPump(exchange, connection.socket, this.#head.length, this);
     this.#pump.start();
   }
@@ -115,7 +117,7 @@ export class Attempt implements ConnectionUser, Dialler, PumpOwner {
     const head = parser.push(chunk, at);
     if (head === undefined || head.kind === "refusal") return head;
     if (head.interim) {
-      if (head.status === 103) this.#hint(head.rawHeaders);
+      if (head.status === 103) passHints(this.#exchange, head.rawHeaders);
       return parser.next;
     }
     if (head.status === 101) return this.#abandon("the endpoint changed the protocol unasked");
@@ -227,19 +229,6 @@ export class Attempt implements ConnectionUser, Dialler, PumpOwner {
     this.#exchange.whenClosed(undefined);
     this.#resolve(failure);
   }
-
-  /** 103 Early Hints are the only interim answers worth handing on; 100 is between the router and each side. */
-  #hint(headers: readonly string[]): void {
-    const { request, response } = this.#exchange;
-    const link = headers.filter((_, at) => at % 2 === 1 && (headers[at - 1] as string).toLowerCase() === "link");
-    if (link.length > 0 && request.httpVersionMinor > 0) response.writeEarlyHints({ link });
-  }
 }
 
 const expire = (attempt: Attempt): void => attempt.stop("ENDPOINT_TIMEOUT");
-
-function flushHead({ response, bytesOut }: Exchange): void {
-  if (bytesOut === 0 && !response.writableEnded && !response.destroyed) response.flushHeaders();
-}
-
-const pairs = (flat: readonly string[]): [string, string][] => flat.flatMap((name, at) => (at % 2 === 0 ? [[name, flat[at + 1] as string]] : []));

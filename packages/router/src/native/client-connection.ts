@@ -4,32 +4,20 @@ import { createBodyReader } from "../http1/body-reader.ts";
 import type { RequestHead } from "../http1/head.ts";
 import { createRequestHeadParser, type HeadParser } from "../http1/head-parser.ts";
 import type { Refusal } from "../http1/refusal.ts";
-import { Exchange, type ProxyContext } from "../proxy/exchange.ts";
+import { Exchange } from "../proxy/exchange.ts";
 import type { Fault } from "../proxy/fault.ts";
+import type { ClientConnectionOptions, Waiting } from "./client-options.ts";
 import { ClientRequest } from "./client-request.ts";
 import { ClientResponse } from "./client-response.ts";
+import { putBack } from "./put-back.ts";
 import { closingAnswer, faultOf, tooSlow } from "./closing-answer.ts";
-
-/** What all connections of a front share. */
-export interface ClientConnectionOptions {
-  readonly context: ProxyContext;
-  readonly headersTimeoutMs: number;
-  readonly clientIdleMs: number;
-  readonly maxHeaderBytes: number;
-  /** Takes an exchange to its end; never rejects. */
-  readonly handle: (exchange: Exchange) => Promise<void>;
-  /** Takes over a connection on which the next request leaves HTTP; the request is put back before what followed it. */
-  readonly handOver: (socket: Socket) => void;
-  readonly gone: (connection: ClientConnection) => void;
-}
 
 /** What a client may send ahead while its request is answered. */
 const maxAheadBytes = 65_536;
 
 /** One client's connection: requests one after the other, each with its answer before the next is looked at. */
-export class ClientConnection {
+export class ClientConnection implements Waiting {
   readonly socket: Socket;
-  /** Monotonic, milliseconds: when the client has let us wait for too long. */
   deadlineMs: number;
   readonly #options: ClientConnectionOptions;
   readonly #parser: HeadParser<RequestHead>;
@@ -57,7 +45,6 @@ export class ClientConnection {
 
   get idle(): boolean { return this.#response === undefined && !this.#parser.begun && this.#ahead === undefined; }
 
-  /** Its time is over. */
   expire(): void {
     if (this.#response !== undefined) return;
     if (this.#inHead) this.#refuse(tooSlow);
@@ -184,16 +171,12 @@ export class ClientConnection {
     this.socket.resume();
   };
 
-  #handOver({ method, target, version, rawHeaders }: RequestHead, rest: Buffer): void {
+  #handOver(head: RequestHead, rest: Buffer): void {
     const { socket } = this;
-    let text = `${method} ${target} HTTP/${version}\r\n`;
-    for (let at = 0; at < rawHeaders.length; at += 2) text += `${rawHeaders[at]}: ${rawHeaders[at + 1]}\r\n`;
     socket.off("data", this.#onData).off("drain", this.#onDrain).off("end", this.#onEnd).off("error", this.#onError).off("timeout", this.#onTimeout).off("close", this.#onClose);
-    this.#options.gone(this);
-    // Neither flowing nor paused, so that the next reader starts it.
-    (socket as Socket & { readableFlowing: boolean | null }).readableFlowing = null;
-    socket.unshift(Buffer.concat([Buffer.from(`${text}\r\n`, "latin1"), rest]));
     this.#left = true;
+    this.#options.gone(this);
+    putBack(socket, head, rest);
     this.#options.handOver(socket);
   }
 

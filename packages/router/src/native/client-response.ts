@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import { Stream } from "node:stream";
 import { encodeLastChunk } from "../http1/chunked-writer.ts";
 import { answerHeadText, type AnswerContext } from "./answer-head.ts";
+import { writeThisTurn } from "./turn.ts";
 import { HeaderBag, flatten, type GivenHeaders } from "./header-bag.ts";
 
 /** Up to here copying into one piece is cheaper than telling the system of several. */
@@ -165,6 +166,10 @@ export class ClientResponse extends Stream {
       piece.write(first, 0, "latin1");
       bytes.copy(piece, first.length);
       if (after !== "") piece.write(after, first.length + bytes.length, "latin1");
+      if (this.writableEnded) {
+        writeThisTurn(socket, piece, done);
+        return true;
+      }
       return socket.write(piece, done);
     }
     socket.cork();

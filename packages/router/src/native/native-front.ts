@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
-import { ClientConnection, type ClientConnectionOptions } from "./client-connection.ts";
+import { ClientConnection } from "./client-connection.ts";
+import type { ClientConnectionOptions, Waiting } from "./client-options.ts";
 
 /** The client's side of the proxy on plain sockets. */
 export interface NativeFront {
@@ -14,7 +15,7 @@ export interface NativeFront {
 
 /** Connections on which a request leaves HTTP are handed over whole, since nothing of what is saved here is to be had there. */
 export function createNativeFront(options: Omit<ClientConnectionOptions, "gone">): NativeFront {
-  const connections = new Set<ClientConnection>();
+  const connections = new Set<Waiting>();
   const shared: ClientConnectionOptions = { ...options, gone: (connection) => void connections.delete(connection) };
   // One look at all of them instead of a timer for each of their requests.
   const sweep = setInterval(() => {

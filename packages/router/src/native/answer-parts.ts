@@ -1,0 +1,15 @@
+import type { Exchange } from "../proxy/exchange.ts";
+
+/** 103 Early Hints are the only interim answers worth handing on; 100 is between the router and each side. */
+export function passHints({ request, response }: Exchange, headers: readonly string[]): void {
+  const link = headers.filter((_, at) => at % 2 === 1 && (headers[at - 1] as string).toLowerCase() === "link");
+  if (link.length > 0 && request.httpVersionMinor > 0) response.writeEarlyHints({ link });
+}
+
+/** Sends the head of an answer of whose body nothing has come yet. */
+export function flushHead({ response, bytesOut }: Exchange): void {
+  if (bytesOut === 0 && !response.writableEnded && !response.destroyed) response.flushHeaders();
+}
+
+/** Name and value, two by two. */
+export const pairs = (flat: readonly string[]): [string, string][] => flat.flatMap((name, at) => (at % 2 === 0 ? [[name, flat[at + 1] as string]] : []));

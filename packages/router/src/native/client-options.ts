@@ -1,0 +1,27 @@
+import type { Socket } from "node:net";
+import type { Exchange, ProxyContext } from "../proxy/exchange.ts";
+
+/** A client's connection as its front sees it. */
+export interface Waiting {
+  readonly socket: Socket;
+  /** Monotonic, milliseconds: when the client has let us wait for too long. */
+  readonly deadlineMs: number;
+  /** Whether no request has begun. */
+  readonly idle: boolean;
+  /** Its time is over. */
+  expire(): void;
+}
+
+/** What all connections of a front share. */
+export interface ClientConnectionOptions {
+  readonly context: ProxyContext;
+  readonly headersTimeoutMs: number;
+  readonly clientIdleMs: number;
+  readonly maxHeaderBytes: number;
+  /** Takes an exchange to its end; never rejects. */
+  readonly handle: (exchange: Exchange) => Promise<void>;
+  /** Takes over a connection on which the next request leaves HTTP; the request is put back before what followed it. */
+  readonly handOver: (socket: Socket) => void;
+  /** It is of no use any more. */
+  readonly gone: (connection: Waiting) => void;
+}
