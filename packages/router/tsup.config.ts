@@ -5,6 +5,8 @@ export default defineConfig({
     "index": "src/index.ts",
     "bus-link": "src/bus-link.ts",
     "routes-file": "src/routes-file.ts",
+    "saved-routes": "src/saved-routes.ts",
+    "bus": "src/bus.ts",
     "cli": "src/cli.ts",
   },
   format: "esm",

@@ -29,7 +29,15 @@ export { respondFault } from "./proxy/respond.ts";
 // What it tells of requests.
 export type { RequestRecord } from "./proxy/record.ts";
 export { accessLogLine, type AccessLogOptions, type AccessLogSink } from "./proxy/access-log.ts";
-export type { RouterNumbers } from "./numbers.ts";
+export type { RequestNumbers, RouterNumbers } from "./numbers.ts";
+export type { StatusAddresses, StatusOptions } from "./status.ts";
+
+// Where its log goes.
+export type { AccessLogOutput } from "./log/access-log.ts";
+export { logToFile, type FileTargetOptions } from "./log/file.ts";
+export { logToSocket, type SocketTargetOptions } from "./log/socket.ts";
+export { accessLogJson } from "./log/json.ts";
+export type { LogTarget, RecordTarget } from "./log/target.ts";
 
 // For those who bring their own source of routes.
 export type { RouteSource, RunningSource, SourceContext } from "./source.ts";
