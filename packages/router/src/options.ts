@@ -93,11 +93,13 @@ export interface RouterOptions {
   maxRequestHeaders?: number;
   /** Headers of an answer. Default 1 MiB. */
   maxResponseHeaderBytes?: number;
+  /** Connections of clients to each port at a time; those beyond are closed at once and counted (`dropped_connections`). Default 0: as many as the system allows. */
+  maxClientConnections?: number;
   /** For a client to send its request's headers. Default 60 000 ms. */
   headersTimeoutMs?: number;
   /** How long an idle client connection is kept. Default 900 000 ms: longer than the balancer before us. */
   clientIdleMs?: number;
-  /** How long a client may take nothing of an answer that the app has finished. Default 60 000 ms. */
+  /** How long a client may send nothing of a body that is waited for (HTTP/1; then 408), or take nothing of an answer that the app has finished. Default 60 000 ms. */
   clientStallMs?: number;
 
   /** Session cookies of apps that tie a client to an instance. Default `["JSESSIONID"]`. */
@@ -150,7 +152,7 @@ export function resolveSettings(options: RouterOptions): ProxySettings {
   if (!["always-forward", "forward", "sanitize-set"].includes(forwardedClientCert)) throw badOption(`forwardedClientCert ${JSON.stringify(forwardedClientCert)}: expected one of always-forward, forward, sanitize-set`);
   for (const [name, value, least] of [
     ["maxAttempts", maxAttempts, 1], ["endpointTimeoutMs", endpointTimeoutMs, 1], ["dialTimeoutMs", dialTimeoutMs, 1], ["backendIdleMs", backendIdleMs, 0], ["clientStallMs", clientStallMs, 1],
-    ["maxFailureMarkMs", maxFailureMarkMs, 0], ["maxQueuedPerEndpoint", maxQueuedPerEndpoint, 0], ["queueTimeoutMs", queueTimeoutMs, 1],
+    ["maxFailureMarkMs", maxFailureMarkMs, 0], ["maxClientConnections", options.maxClientConnections ?? 0, 0], ["maxQueuedPerEndpoint", maxQueuedPerEndpoint, 0], ["queueTimeoutMs", queueTimeoutMs, 1],
     ["retryDeadlineMs", retryDeadlineMs, 0], ["retryBudgetPercent", retryBudgetPercent, 0],
     ["failureMarkMs", failureMarkMs, 0], ["maxConnectionsPerEndpoint", maxConnectionsPerEndpoint, 0], ["maxRequestHeaderBytes", maxRequestHeaderBytes, 1],
     ["maxRequestHeaders", maxRequestHeaders, 0], ["maxResponseHeaderBytes", maxResponseHeaderBytes, 1], ["port", options.port || 0, 0],

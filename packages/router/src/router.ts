@@ -21,6 +21,7 @@ import { giveBack } from "./proxy/places.ts";
 import { createQueue } from "./proxy/queue.ts";
 import { recordOf, type RequestRecord } from "./proxy/record.ts";
 import { ended, respondFault } from "./proxy/respond.ts";
+import { watchSlowBodies } from "./proxy/slow-body.ts";
 import { defaultSteps } from "./proxy/steps.ts";
 import { createRetryBudget } from "./proxy/retry-budget.ts";
 import { createRouteServices } from "./route-service/services.ts";
@@ -127,7 +128,9 @@ export function createRouter(options: RouterOptions = {}): Router {
   const http2Front = options.http2 === false ? undefined : createHttp2Front({
     context, headersTimeoutMs, clientIdleMs, maxHeaderBytes: settings.maxRequestHeaderBytes, maxResponseHeaderBytes: settings.maxResponseHeaderBytes, maxStreams: maxHttp2Streams, handle,
   });
+  const slowBodies = watchSlowBodies(underWay, settings.clientStallMs);
   const edge = createEdge({
+    maxConnections: options.maxClientConnections ?? 0,
     host, port, tls, proxyProtocol, proxyHeaderTimeoutMs, trustedProxies: settings.trustedProxies, log, clock, headersTimeoutMs,
     serve: nativeFront === undefined ? (socket) => front.emit("connection", socket) : (socket) => nativeFront.serve(socket),
     failed: () => { broken = true; },
@@ -258,6 +261,7 @@ export function createRouter(options: RouterOptions = {}): Router {
       try { await source[Symbol.asyncDispose](); } catch (cause) { log.warn("router.source.stop", { error: String(cause) }); }
     }
     released[Symbol.dispose]();
+    slowBodies[Symbol.dispose]();
     queue[Symbol.dispose]();
     await engine.close();
     accessLog?.flush();

@@ -27,6 +27,7 @@ export const faults = {
   overloaded: (host: string): Fault => ({ status: 503, code: "Connection Limit Reached", message: `Requested route ('${host}') has reached the connection limit.` }),
   headersTooLarge: (): Fault => ({ status: 431, code: "max-request-size-exceeded", message: "Request header fields are too large" }),
   bodyTooLarge: (): Fault => ({ status: 413, code: "request_body_too_large", message: "Request body is larger than this route takes" }),
+  slowBody: (): Fault => ({ status: 408, code: "request_timeout", message: "The request's body took too long." }),
   routeService: (): Fault => ({ status: 502, code: "route_service_unsupported", message: "Support for route services is disabled." }),
   routeServiceUpgrade: (): Fault => ({ status: 503, code: "route_service_unsupported", message: "Websocket requests are not supported for routes bound to Route Services." }),
   routeServiceUrl: (): Fault => ({ status: 500, code: "invalid_route_service_url", message: "The URL of this route's service cannot be read." }),

@@ -77,6 +77,8 @@ export async function forwardTo(exchange: Exchange, attempts: Attempts): Promise
     const host = hostOf(exchange.lookupHost);
     return respondFault(exchange, endpoint === "overloaded" ? faults.overloaded(host) : faults.noEndpoints(host));
   }
+  // Answered meanwhile, by whoever watches over the client.
+  if (exchange.closed && exchange.fault !== undefined) return;
   const { status, cause } = classify(last);
   if (last.code === "BODY_TOO_LARGE") return respondFault(exchange, faults.bodyTooLarge());
   // A service without a TLS version of ours is a dead one; an app's endpoint would not be what was registered.

@@ -3,14 +3,17 @@ import { plainErrorPage, type Fault } from "./fault.ts";
 
 /** Sends a router-made answer, and gives a promise for its end. When the answer has begun already, the connection is cut. */
 export function respondFault(exchange: Exchange, fault: Fault): Promise<void> {
+  sendFault(exchange, fault);
+  return ended(exchange);
+}
+
+/** The same for those who do not wait: whoever waits for the end of the exchange goes on waiting. */
+export function sendFault(exchange: Exchange, fault: Fault): void {
   const { response, context, request } = exchange;
   exchange.fault = fault;
   exchange.status = fault.status;
-  if (exchange.closed) return Promise.resolve();
-  if (response.headersSent) {
-    cut(exchange);
-    return ended(exchange);
-  }
+  if (exchange.closed) return;
+  if (response.headersSent) return cut(exchange);
   const { contentType, body } = pageOf(exchange, fault);
   const bytes = Buffer.from(body);
   const headers = [
@@ -22,11 +25,10 @@ export function respondFault(exchange: Exchange, fault: Fault): Promise<void> {
   if (fault.cacheControl !== undefined) headers.push("Cache-Control", fault.cacheControl);
   if (exchange.requestId !== "") headers.push("X-Vcap-Request-Id", exchange.requestId);
   // A client that still holds its body back (Expect) has not been asked for it: it could only be told by closing.
-  if (context.draining || (exchange.expectContinue && !request.complete)) headers.push("Connection", "close");
+  if (context.draining || fault.status === 408 || (exchange.expectContinue && !request.complete)) headers.push("Connection", "close");
   response.writeHead(fault.status, exchange.rewriteAnswer === undefined ? headers : exchange.rewriteAnswer(headers));
   if (exchange.method !== "HEAD") exchange.bytesOut = bytes.length;
   response.end(bytes);
-  return ended(exchange);
 }
 
 /** A page of one's own that fails must not take the answer with it. */
