@@ -4,10 +4,17 @@ import { routerGreet, routerRegister, routerStart, routerUnregister } from "@ope
 import type { EndpointInit } from "./endpoint.ts";
 import { RouterError } from "./errors.ts";
 import { optionsFromWire } from "./route-options-wire.ts";
+import { createOrder } from "./order.ts";
+import { createPace } from "./pace.ts";
 import type { RouteSource, RunningSource, SourceContext } from "./source.ts";
 import { createPruner } from "./table/pruner.ts";
+import type { RegisterResult } from "./table/types.ts";
 
 type Registration = Body<typeof routerRegister>;
+
+/** Registrations that may wait while others have their turn; what gorouter holds. Beyond that the oldest go, and their next heartbeat brings them. */
+const maxPending = 131_072;
+const maxPendingBytes = 134_217_728;
 
 export interface BusRoutesOptions {
   /** Without another registration an endpoint leaves the table after this time. Default 120 000 ms. */
@@ -58,6 +65,8 @@ export function routesFromBus(bus: Bus, options: BusRoutesOptions = {}): RouteSo
       let registrations = 0;
       let unregistrations = 0;
       let refused = 0;
+      let pruned = 0;
+      const did: Record<RegisterResult, number> = { added: 0, updated: 0, refreshed: 0, ignored: 0 };
 
       /** Each route by itself: one that is malformed does not cost the message its others. */
       const forEachRoute = (body: Registration, act: (uri: string) => void): void => {
@@ -71,19 +80,25 @@ export function routesFromBus(bus: Bus, options: BusRoutesOptions = {}): RouteSo
         }
       };
 
+      const unregister = ({ host, port = 0, tls_port: tlsPort = 0, ...body }: Registration): void =>
+        forEachRoute({ host, port, ...body }, (uri) => void table.unregister(uri, { host, port, tlsPort }));
+      // Two subscriptions, of which one makes pauses, and still everything happens in the order in which it came.
+      const order = createOrder<Registration>(unregister);
+      const pace = createPace(() => order.resume(registering.pending), () => order.settle(registering.pending));
       const registering = bus.subscribe(routerRegister, ({ body }) => {
         registrations += 1;
+        order.reach(registering.pending, registering.dropped);
         const endpoint = endpointOf(body, { staleAfterMs, source: name });
         // An option that is not said any more returns to its default.
         const { options: routeOptions, refused: senseless } = optionsFromWire(body.options, body.route_service_url);
         for (const { name: option, value, why } of senseless) log.warn("router.registration.option", { uris: body.uris, option, value, why });
-        forEachRoute(body, (uri) => void table.register(uri, endpoint, routeOptions));
-      });
+        forEachRoute(body, (uri) => { did[table.register(uri, endpoint, routeOptions)] += 1; });
+        return pace.next();
+      }, { concurrency: 1, maxPending, maxPendingBytes });
       held.push(registering);
       held.push(bus.subscribe(routerUnregister, ({ body }) => {
         unregistrations += 1;
-        const { host, port = 0, tls_port: tlsPort = 0 } = body;
-        forEachRoute(body, (uri) => void table.unregister(uri, { host, port, tlsPort }));
+        order.follow(body, registering.pending, registering.dropped);
       }));
       held.push(bus.subscribe(routerGreet, ({ respond }) => void respond(self)));
       const start = (): void => {
@@ -93,11 +108,12 @@ export function routesFromBus(bus: Bus, options: BusRoutesOptions = {}): RouteSo
         log.info(`router.bus.${status}`, { source: name });
         if (status === "connected") start();
       }));
+      held.push(table.onChange(({ why, endpoint }) => { if (why === "stale" && endpoint.source === name) pruned += 1; }));
       held.push(createPruner(table, { sweepIntervalMs, source: name, suspended: () => keepWhileDisconnected && !bus.connected, clock, log }));
       start();
       return {
         numbers: () => ({
-          connected: bus.connected ? 1 : 0, registrations, unregistrations, refused_routes: refused,
+          connected: bus.connected ? 1 : 0, registrations, unregistrations, refused_routes: refused, ...did, pruned,
           pending_messages: registering.pending, dropped_messages: registering.dropped,
         }),
         async [Symbol.asyncDispose]() {

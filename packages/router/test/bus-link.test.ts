@@ -36,7 +36,7 @@ describe("the link", () => {
     const document = { id: "router-1", hosts: ["10.0.0.9"], minimumRegisterIntervalInSeconds: 20, pruneThresholdInSeconds: 120 };
     expect(l.starts).toEqual([document]);
     expect(await l.bus.request(routerGreet, {})).toEqual(document);
-    expect(await l.bus.gather(routerGreet, {}, { waitMs: 50 })).toEqual([document]);
+    expect(await l.bus.gather(routerGreet, {}, { waitMs: 10_000, max: 1 })).toEqual([document]);
   });
 
   test("13.6 takes every field of a registration", async () => {
@@ -86,6 +86,30 @@ describe("the link", () => {
       }
     });
     await eventually(() => l.router.table.lastUpdateMs !== undefined && l.router.table.routeCount === 0);
+  });
+
+  test("13.7 in a flood, too, what was said last counts, and requests are answered", async () => {
+    await using app = await httpBackend(echo);
+    await using l = await linked();
+    await l.said(() => l.bus.publish(routerRegister, registration({ host: app.host, port: app.port, uris: ["live.example.com"] })));
+    const port = l.router.address?.port ?? 0;
+    const expected = new Set<string>(["live.example.com"]);
+    let answered = 0;
+    for (let n = 0; n < 20_000; n += 1) {
+      const uri = `r${(n * 7) % 5_000}.example.com`;
+      if (n % 3 === 2) { l.bus.publish(routerUnregister, registration({ uris: [uri] })); expected.delete(uri); }
+      else { l.bus.publish(routerRegister, registration({ uris: [uri] })); expected.add(uri); }
+    }
+    const asking = Promise.all(Array.from({ length: 20 }, async () => { expect((await ask(port, { host: "live.example.com" })).status).toBe(200); answered += 1; }));
+    // The last one of each kind: when both are through, all is.
+    l.bus.publish(routerRegister, registration({ port: 61_002, uris: ["end.example.com"] }));
+    l.bus.publish(routerUnregister, registration({ port: 61_002, uris: ["end.example.com"] }));
+    l.bus.publish(routerRegister, registration({ port: 61_003, uris: ["end.example.com"] }));
+    expected.add("end.example.com");
+    await eventually(() => l.endpoints("end.example.com")[0]?.backend.port === 61_003 && l.endpoints("end.example.com").length === 1, 60_000);
+    await asking;
+    expect(answered).toBe(20);
+    expect(l.router.table.snapshot().map(({ route }) => route)).toEqual([...expected].sort());
   });
 
   test("a malformed route does not cost the message its others", async () => {

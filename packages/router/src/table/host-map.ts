@@ -16,10 +16,13 @@ export class HostMap<T extends object> {
 
   get(host: string): T | undefined {
     const hash = hashOf(host, this.#seed);
-    const { hashes, names, values, mask } = this.#shards[hash >>> 24] as Shard<T>;
+    const { hashes, entries, mask } = this.#shards[hash >>> 24] as Shard<T>;
     for (let at = hash & mask; ; at = (at + 1) & mask) {
+      // All read before anything is compared: the processor fetches them together.
+      const name = entries[at * 2];
+      const value = entries[at * 2 + 1];
       const held = hashes[at];
-      if (held === hash && names[at] === host) return values[at];
+      if (held === hash && name === host) return value as T;
       if (held === 0) return undefined;
     }
   }
@@ -30,7 +33,7 @@ export class HostMap<T extends object> {
     let shard = this.#shards[hash >>> 24] as Shard<T>;
     const at = shard.find(host, hash);
     if (shard.hashes[at] !== 0) {
-      shard.values[at] = value;
+      shard.entries[at * 2 + 1] = value;
       return;
     }
     if ((shard.size + 1) * 5 > (shard.mask + 1) * 3) this.#shards[hash >>> 24] = shard = shard.doubled();
@@ -53,8 +56,8 @@ export class HostMap<T extends object> {
   /** Everything, in 256 pieces; what changes between two of them is seen by the later one, or not. */
   *pieces(): Generator<T[]> {
     for (let index = 0; index < this.#shards.length; index += 1) {
-      const { values } = this.#shards[index] as Shard<T>;
-      yield values.filter((value): value is T => value !== undefined);
+      const { entries } = this.#shards[index] as Shard<T>;
+      yield entries.filter((value, at): value is T => at % 2 === 1 && value !== undefined);
     }
   }
 }
@@ -64,21 +67,20 @@ class Shard<T extends object> {
   readonly mask: number;
   /** 0: nothing here. */
   readonly hashes: Int32Array;
-  readonly names: (string | undefined)[];
-  readonly values: (T | undefined)[];
+  /** Name, value, name, value …: side by side, since they are wanted together. */
+  readonly entries: (string | T | undefined)[];
   size = 0;
 
   constructor(capacity: number) {
     this.mask = capacity - 1;
     this.hashes = new Int32Array(capacity);
-    this.names = new Array<string | undefined>(capacity).fill(undefined);
-    this.values = new Array<T | undefined>(capacity).fill(undefined);
+    this.entries = new Array<string | T | undefined>(capacity * 2).fill(undefined);
   }
 
   /** Where the name is, or where it would be put. */
   find(host: string, hash: number): number {
     let at = hash & this.mask;
-    while (this.hashes[at] !== 0 && !(this.hashes[at] === hash && this.names[at] === host)) at = (at + 1) & this.mask;
+    while (this.hashes[at] !== 0 && !(this.hashes[at] === hash && this.entries[at * 2] === host)) at = (at + 1) & this.mask;
     return at;
   }
 
@@ -87,27 +89,27 @@ class Shard<T extends object> {
     let at = hash & this.mask;
     while (this.hashes[at] !== 0) at = (at + 1) & this.mask;
     this.hashes[at] = hash;
-    this.names[at] = host;
-    this.values[at] = value;
+    this.entries[at * 2] = host;
+    this.entries[at * 2 + 1] = value;
     this.size += 1;
   }
 
   /** Empties a place and moves up what would not be found past the gap. */
   take(at: number): void {
-    const { hashes, names, values, mask } = this;
+    const { hashes, entries, mask } = this;
     let gap = at;
     for (let next = (at + 1) & mask; hashes[next] !== 0; next = (next + 1) & mask) {
       const home = (hashes[next] as number) & mask;
       // Whether the gap lies on the way from its home to where it is now.
       if (((next - home) & mask) < ((next - gap) & mask)) continue;
       hashes[gap] = hashes[next] as number;
-      names[gap] = names[next];
-      values[gap] = values[next];
+      entries[gap * 2] = entries[next * 2];
+      entries[gap * 2 + 1] = entries[next * 2 + 1];
       gap = next;
     }
     hashes[gap] = 0;
-    names[gap] = undefined;
-    values[gap] = undefined;
+    entries[gap * 2] = undefined;
+    entries[gap * 2 + 1] = undefined;
     this.size -= 1;
   }
 
@@ -118,7 +120,7 @@ class Shard<T extends object> {
     const next = new Shard<T>(capacity);
     for (let at = 0; at <= this.mask; at += 1) {
       const hash = this.hashes[at] as number;
-      if (hash !== 0) next.put(this.names[at] as string, hash, this.values[at] as T);
+      if (hash !== 0) next.put(this.entries[at * 2] as string, hash, this.entries[at * 2 + 1] as T);
     }
     return next;
   }
