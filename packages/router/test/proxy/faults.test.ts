@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { failureRules } from "../../src/proxy/failure.ts";
 import { echo, httpBackend, type Backend } from "../fixtures/backend.ts";
@@ -56,6 +57,14 @@ describe("13.76, 13.82 a backend that", () => {
       await nothingIsLeft(r, bad, good);
     });
   }
+
+  test("has its row in docs/router-failures.md, with the status and what follows", async () => {
+    const page = await readFile(new URL("../../../../docs/router-failures.md", import.meta.url), "utf8");
+    const rows = [...page.matchAll(/^\| `([a-zA-Z ]+)` \| (\d+)[^|]* \| ([^|]+) \| (yes|no)(, and its registration goes)? \|/gm)];
+    const said = rows.map(([, cause, status, retry, mark]) => [cause, Number(status), retry, mark === "yes"]);
+    const words = { always: "always", never: "never", unsent: "if nothing was sent", idempotent: "if nothing was sent, or repeating does no harm" };
+    expect(said).toEqual(failureRules.map(({ cause, status, retry, mark }) => [cause, status, words[retry], mark]));
+  });
 
   test("does any of this has its words in the failure table", () => {
     const known = new Set(failureRules.map(({ cause }) => cause));
