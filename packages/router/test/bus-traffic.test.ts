@@ -1,11 +1,12 @@
 import { createBus, memoryTransport, type Body } from "@opencf/bus";
 import { logEnvelopes } from "@opencf/bus/messages/log";
-import { routerActiveApps } from "@opencf/bus/messages/route";
+import { routerActiveApps, routerRegister, routerUnregister } from "@opencf/bus/messages/route";
 import { expect, test } from "vitest";
 import { logToApps, publishActiveApps } from "../src/bus.ts";
+import { routesFromBus } from "../src/bus-link.ts";
 import { httpBackend } from "./fixtures/backend.ts";
 import { ask, eventually } from "./fixtures/client.ts";
-import { rig } from "./fixtures/rig.ts";
+import { manualClock, rig } from "./fixtures/rig.ts";
 
 type Envelope = Body<typeof logEnvelopes>["envelopes"][number];
 
@@ -69,4 +70,26 @@ test("13.105 a line too long for a log has its long fields cut, each at its limi
   // The file's line is whole, and so is one that fits.
   expect(lines[0]).toContain("u".repeat(30_000));
   expect(heard[1]?.payload).toContain("u".repeat(30_000));
+});
+
+test("13.25 what registrations did, and who left by age, is counted where a collector looks", async () => {
+  const bus = await createBus({ transport: memoryTransport() });
+  const clock = manualClock();
+  await using r = await rig({ sources: [routesFromBus(bus)], status: { port: 0 }, clock });
+  const say = async (act: () => void): Promise<void> => { act(); await bus.flush(); };
+  const endpoint = { host: "10.0.0.1", port: 80, uris: ["a.example.com", "b.example.com"], app: "guid" };
+  const counts = async (): Promise<(number | undefined)[]> => {
+    const { body } = await ask(r.router.statusAddress?.port ?? 0, { path: "/metrics" });
+    return ["registry_message{action=\"added\"}", "registry_message{action=\"updated\"}", "registry_message{action=\"refreshed\"}", "unregistry_message", "routes_pruned", "total_routes"]
+      .map((name) => Number(body.split("\n").find((line) => line.startsWith(`${name} `))?.split(" ").at(-1)));
+  };
+  await say(() => bus.publish(routerRegister, endpoint));
+  await say(() => bus.publish(routerRegister, endpoint));
+  await say(() => bus.publish(routerRegister, { ...endpoint, private_instance_index: "1" }));
+  await say(() => bus.publish(routerUnregister, { ...endpoint, uris: ["b.example.com"] }));
+  await eventually(async () => JSON.stringify(await counts()) === "[2,2,2,1,0,1]", 10_000);
+  clock.advance(200_000);
+  await eventually(async () => JSON.stringify(await counts()) === "[2,2,2,1,1,0]");
+  await r[Symbol.asyncDispose]();
+  await bus[Symbol.asyncDispose]();
 });
