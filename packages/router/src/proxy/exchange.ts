@@ -127,6 +127,8 @@ export class Exchange {
   viaRouteService = false;
   idempotencyKey = false;
   expectContinue = false;
+  /** Whether the client's connection ends with this answer, because a part of its body will never be read. */
+  closesAfter = false;
 
   status = 0;
   /** Whether the client can tell a complete answer from a cut one without looking at the connection. */

@@ -3,6 +3,7 @@ import { markFailed } from "../health.ts";
 import type { Pool } from "../pool.ts";
 import type { NoChoice } from "../balance.ts";
 import type { Exchange } from "./exchange.ts";
+import { forwardExpecting } from "./expect.ts";
 import { classify, isIdempotent, mayRetry, type FailedAttempt } from "./failure.ts";
 import { faults } from "./fault.ts";
 import { withEndpointHeaders } from "./headers.ts";
@@ -98,6 +99,7 @@ async function attempt(exchange: Exchange, endpoint: Endpoint, headers: string[]
   // Mostly it is taken since the choice.
   takePlace(exchange, endpoint);
   try {
+    if (exchange.expectContinue && endpoint.protocol !== "http2") return await forwardExpecting(exchange, endpoint, headers);
     if (exchange.upgrade === undefined) return await exchange.context.engine.forward(exchange, endpoint, headers);
     if (exchange.method !== "CONNECT") headers.push("Connection", "Upgrade", "Upgrade", exchange.request.headers.upgrade ?? "websocket");
     return await forwardUpgrade(exchange, endpoint, headers);

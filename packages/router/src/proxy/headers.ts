@@ -135,7 +135,7 @@ export function buildResponseHeaders(exchange: Exchange, given: readonly string[
     out.push(name, value);
   }
   if (!requestId) out.push("X-Vcap-Request-Id", exchange.requestId);
-  if (exchange.context.draining) out.push("Connection", "close");
+  if (exchange.context.draining || exchange.closesAfter) out.push("Connection", "close");
   exchange.framed = length || !speaksHttp10(exchange);
   return { headers: listed === undefined ? out : without(out, listed), setCookies };
 }

@@ -32,8 +32,8 @@ export class RequestBody extends Readable {
       return;
     }
     this.started = true;
-    // The client is asked for its body only now, when there is a connection to send it on.
-    if (this.#exchange.expectContinue) response.writeContinue();
+    // The client is asked for its body only now, when there is a connection to send it on; never after the answer has begun.
+    if (this.#exchange.expectContinue && !response.headersSent) response.writeContinue();
     request.on("data", this.#onData);
     request.on("end", this.#onEnd);
     request.on("error", this.#onError);

@@ -8,7 +8,7 @@ import { noteDial, timeDial } from "./dial-times.ts";
 import type { Exchange, Upgrade } from "./exchange.ts";
 import type { FailedAttempt, Progress } from "./failure.ts";
 import { reasonOf } from "./fault.ts";
-import { cut } from "./respond.ts";
+import { relay } from "./relay.ts";
 
 /**
  * One attempt to upgrade: a connection of its own, since nobody else will ever use it again.
@@ -84,31 +84,6 @@ export function forwardUpgrade(exchange: Exchange, endpoint: Endpoint, headers: 
     });
     attempt.end();
   });
-}
-
-/** An answer that is not 101, streamed to the client over its still ordinary connection. */
-async function relay(exchange: Exchange, endpoint: Endpoint, answer: IncomingMessage): Promise<void> {
-  const { response } = exchange;
-  beginAnswer(exchange, endpoint, { status: answer.statusCode as number, reason: answer.statusMessage ?? "", headers: answer.rawHeaders });
-  response.flushHeaders();
-  exchange.whenClosed(() => answer.destroy());
-  answer.on("data", (chunk: Buffer) => {
-    exchange.bytesOut += chunk.length;
-    if (response.write(chunk)) return;
-    answer.pause();
-    response.once("drain", () => answer.resume());
-  });
-  const complete = await new Promise<boolean>((resolve) => {
-    answer.on("end", () => resolve(answer.complete));
-    answer.on("error", () => resolve(false));
-    answer.on("close", () => resolve(false));
-  });
-  exchange.appFinishedMs = performance.now();
-  if (complete) response.end();
-  else if (!exchange.closed) {
-    exchange.truncated = "EOF";
-    cut(exchange);
-  }
 }
 
 /** Joins the sockets. Either side's end is passed on; either side's death is the other's. */

@@ -197,6 +197,69 @@ describe("Expect: 100-continue", () => {
     expect(r.records[0]).toMatchObject({ status: 200, bytesIn: 5 });
   });
 
+  test("13.65: the app is asked, and what it says is passed on: a body it does not want is never sent", async () => {
+    const asked: (string | undefined)[] = [];
+    await using app = await httpBackend(echo);
+    app.server.on("checkContinue", (request, response) => {
+      asked.push(request.headers.expect);
+      response.writeHead(417, { "X-Why": "no" });
+      response.end("not that");
+    });
+    await using r = await rig();
+    r.serve([app]);
+    await using client = await wire(r.port, head);
+    const heard = await client.end();
+    expect(heard).toMatch(/^HTTP\/1\.1 417 /);
+    expect(heard).toContain("not that");
+    expect(heard).toMatch(/connection: close/i);
+    expect([asked, app.requests.length]).toEqual([["100-continue"], 0]);
+    await eventually(() => r.records.length === 1 && app.open() === 0);
+    expect(r.records[0]).toMatchObject({ status: 417, bytesIn: 0 });
+  });
+
+  test("13.65: an app that does not know the question gets the body after a second, of unknown length too; its connection is not used again", async () => {
+    await using app = await rawBackend((socket) => {
+      let all = "";
+      socket.on("data", (chunk: Buffer) => {
+        all += chunk.toString("latin1");
+        if (all.endsWith("0\r\n\r\n")) socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${all.length}\r\n\r\n${all}`);
+      });
+    });
+    await using r = await rig();
+    r.serve([app]);
+    await using client = await wire(r.port, head.replace("Content-Length: 5", "Transfer-Encoding: chunked"));
+    await client.until("HTTP/1.1 100 Continue\r\n\r\n");
+    client.send("5\r\nhello\r\n0\r\n\r\n");
+    const heard = await client.until("5\r\nhello\r\n0\r\n\r\n");
+    expect(heard.match(/HTTP\/1\.1 100/g)?.length).toBe(1);
+    expect(heard).toMatch(/expect: 100-continue/i);
+    await eventually(() => app.open() === 0);
+  });
+
+  test("13.65: 103 before the answer, and trailers behind it", async () => {
+    await using app = await httpBackend((request, response) => {
+      response.writeEarlyHints({ link: "</a.css>; rel=preload" });
+      request.resume().on("end", () => { response.writeHead(200, { Trailer: "X-Sum" }); response.write("ok"); response.addTrailers({ "X-Sum": "7" }); response.end(); });
+    });
+    await using r = await rig();
+    r.serve([app]);
+    await using client = await wire(r.port, head);
+    await client.until("HTTP/1.1 100 Continue\r\n\r\n");
+    client.send("hello");
+    expect(await client.until("0\r\nX-Sum: 7\r\n\r\n")).toMatch(/HTTP\/1\.1 103 [^]*HTTP\/1\.1 200 OK/);
+  });
+
+  test("13.79: tried elsewhere where nobody listens, the body whole", async () => {
+    await using gone = await misbehaving.refuses();
+    await using app = await httpBackend(echo);
+    await using r = await rig();
+    r.serve([gone, app]);
+    for (let n = 0; n < 2; n += 1) {
+      const answer = await ask(r.port, { method: "POST", body: "hello", headers: { expect: "100-continue" } });
+      expect([answer.status, answer.echoed().body]).toEqual([200, "hello"]);
+    }
+  });
+
   test("nobody is asked for a body that would go nowhere", async () => {
     await using r = await rig();
     await using client = await wire(r.port, head);

@@ -1,0 +1,92 @@
+import { request as httpRequest, type ClientRequest, type IncomingMessage } from "node:http";
+import { request as httpsRequest } from "node:https";
+import type { Endpoint } from "../endpoint.ts";
+import { backendTls } from "./backend-tls.ts";
+import { noteDial, timeDial } from "./dial-times.ts";
+import { speaksHttp10, type Exchange } from "./exchange.ts";
+import type { FailedAttempt, Progress } from "./failure.ts";
+import { relay } from "./relay.ts";
+import { RequestBody } from "./request-body.ts";
+
+/** How long an app may think about whether it wants the body; then it is sent, as to one that does not know the question (RFC 9110, 10.1.1; gorouter). */
+const thinkingMs = 1_000;
+
+/**
+ * One attempt for a client that asks before it sends its body (`Expect: 100-continue`): the app is asked, and what it says is
+ * passed on. On a connection of its own, closed afterwards: an app that has refused a body may still read what comes next as if
+ * it were that body. Resolves like `Engine.forward`.
+ */
+export function forwardExpecting(exchange: Exchange, endpoint: Endpoint, headers: readonly string[]): Promise<FailedAttempt | undefined> {
+  const { backend } = endpoint;
+  const { settings } = exchange.context;
+  return new Promise((resolve) => {
+    let progress: Progress = "unsent";
+    let stopped: string | undefined;
+    let answered = false;
+    let body: RequestBody | undefined;
+    let thinking: NodeJS.Timeout | undefined;
+    const attempt = open();
+    const stop = (code: string): void => {
+      stopped ??= code;
+      attempt.destroy(new Error(code));
+    };
+    let timer = setTimeout(() => stop("DIAL_TIMEOUT"), settings.dialTimeoutMs);
+
+    function open(): ClientRequest {
+      const framed = exchange.request.headers["content-length"] !== undefined ? [] : ["Transfer-Encoding", "chunked"];
+      const common = {
+        host: backend.host, port: backend.port, path: exchange.target, method: exchange.method, agent: false as const, maxHeaderSize: settings.maxResponseHeaderBytes,
+        headers: [...headers, ...framed, "Expect", "100-continue", "Connection", "close"],
+      };
+      return backend.tls ? httpsRequest({ ...common, ...backendTls(backend, settings) }) : httpRequest(common);
+    }
+
+    /** Asks the client for its body, and sends it on. */
+    function send(): void {
+      clearTimeout(thinking);
+      if (body !== undefined || answered || stopped !== undefined) return;
+      body = new RequestBody(exchange);
+      body.on("error", (error: NodeJS.ErrnoException) => stop(error.code === "BODY_TOO_LARGE" ? error.code : "CLIENT_GONE"));
+      body.pipe(attempt);
+    }
+
+    function finish(failure: FailedAttempt | undefined): void {
+      clearTimeout(timer);
+      clearTimeout(thinking);
+      exchange.whenClosed(undefined);
+      body?.destroy();
+      attempt.destroy();
+      resolve(failure);
+    }
+
+    exchange.whenClosed(() => stop("CLIENT_GONE"));
+    attempt.flushHeaders();
+    attempt.on("socket", (socket) => {
+      const times = timeDial(socket, backend.tls);
+      socket.once(backend.tls ? "secureConnect" : "connect", () => {
+        clearTimeout(timer);
+        timer = setTimeout(() => stop("ENDPOINT_TIMEOUT"), exchange.endpointTimeoutMs);
+        thinking = setTimeout(send, thinkingMs);
+        noteDial(exchange, times);
+        progress = "sent";
+        exchange.appStartedMs = performance.now();
+      });
+    });
+    attempt.on("continue", send);
+    attempt.on("information", ({ statusCode, headers: given }: { statusCode: number; headers: NodeJS.Dict<string | string[]> }) => {
+      if (statusCode === 103 && given["link"] !== undefined && !speaksHttp10(exchange)) exchange.response.writeEarlyHints({ link: given["link"] });
+    });
+    attempt.on("response", (answer: IncomingMessage) => {
+      answered = true;
+      clearTimeout(thinking);
+      // What it holds back, or has not sent to the end, cannot be told from its next request.
+      exchange.closesAfter = !exchange.request.complete;
+      relay(exchange, endpoint, answer).then(() => finish(undefined), (cause: Error) => finish({ code: "BAD_RESPONSE", message: cause.message, progress }));
+    });
+    attempt.on("error", (error: NodeJS.ErrnoException) => {
+      if (answered) return;
+      const code = stopped ?? (error.code === "ECONNRESET" && error.message === "socket hang up" ? "EOF" : error.code?.startsWith("HPE_") === true ? "BAD_RESPONSE" : error.code ?? "");
+      finish({ code, message: error.message, progress });
+    });
+  });
+}
