@@ -24,6 +24,7 @@ export { traceRequests, type TracingOptions } from "./proxy/tracing.ts";
 export type { Step } from "./proxy/pipeline.ts";
 export type { Engine, Exchange } from "./proxy/exchange.ts";
 export { faults, type ErrorPage, type Fault } from "./proxy/fault.ts";
+export { htmlErrorPage, htmlErrorPageFrom } from "./proxy/html-error-page.ts";
 export { respondFault } from "./proxy/respond.ts";
 
 // What it tells of requests.

@@ -13,6 +13,7 @@ import type { Draft, LogLevel, NatsConfig } from "./draft.ts";
 import { parseRoutes } from "../routes-file/parse.ts";
 import { parsePorts } from "../tcp/ports.ts";
 import { badConfig, parseYaml, readKeys, type KeyReport } from "./read.ts";
+import { htmlErrorPageFrom } from "../proxy/html-error-page.ts";
 
 /** A configuration file, in the words of the library. */
 export interface ProgramConfig {
@@ -51,7 +52,7 @@ export async function parseConfig(text: string, from: string): Promise<ProgramCo
   const document = parseYaml(text, from);
   const hasRoutes = document["routes"] !== undefined || document["tcp_routes"] !== undefined;
   const { draft, report } = readKeys(document, from);
-  const problems = [...contradictions(draft), ...routeProblems(document, text, from)];
+  const problems = [...contradictions(draft), ...pageProblems(draft), ...routeProblems(document, text, from)];
   if (problems.length > 0) throw badConfig(from, problems);
   const { router, bus, services, emptyPool } = draft;
   const tls = tlsOf(draft);
@@ -94,6 +95,13 @@ function contradictions({ tls, disableHttp, bus, services, status, statusTls, pr
   if (status.plain === false && statusTls.cert === undefined) out.push("status.enable_nontls_health_checks: without status.tls nobody could ask for the router's health");
   if (new Set([prometheus.cert, prometheus.key, prometheus.ca].map((one) => one === undefined)).size > 1) out.push("prometheus.cert_path, key_path and ca_path: they belong together");
   return out;
+}
+
+/** Reads the template for error pages. */
+function pageProblems({ router, errorTemplate }: Draft): string[] {
+  if (errorTemplate === undefined) return [];
+  try { router.errorPage = htmlErrorPageFrom(errorTemplate); } catch (error) { return [`html_error_template_file: ${(error as Error).message}`]; }
+  return [];
 }
 
 /** The routes of the file and the ports for them. */

@@ -43,6 +43,8 @@ export interface Draft {
   sanitizeProto: boolean;
   disableHttp: boolean;
   accessLogFile: string | undefined;
+  /** A path. */
+  errorTemplate: string | undefined;
   logLevel: LogLevel | undefined;
   drainWaitMs: number | undefined;
   activeAppsMs: number;
@@ -51,5 +53,5 @@ export interface Draft {
 
 export const emptyDraft = (): Draft => ({
   router: {}, tls: {}, bus: {}, nats: {}, status: {}, statusTls: {}, prometheus: {}, syslog: {}, services: {}, tracing: {}, rewrite: {}, accessLog: {}, emptyPool: {}, authorities: [],
-  forceHttps: false, sanitizeProto: false, disableHttp: false, accessLogFile: undefined, logLevel: undefined, drainWaitMs: undefined, activeAppsMs: 0, appLogs: false,
+  forceHttps: false, sanitizeProto: false, disableHttp: false, accessLogFile: undefined, errorTemplate: undefined, logLevel: undefined, drainWaitMs: undefined, activeAppsMs: 0, appLogs: false,
 });

@@ -1,5 +1,5 @@
 import { loadBalancings } from "../pool.ts";
-import { filled, flag, duration, listOf, oneOf, oneOrMore, portNumber, shape, text, wholeFrom, anything } from "./value.ts";
+import { filled, flag, duration, listOf, oneOf, oneOrMore, portNumber, shape, text, wholeFrom } from "./value.ts";
 import { honoured, refused, type Row } from "./row.ts";
 import { openSslCiphers } from "./ciphers.ts";
 import { distinguishedName } from "./subjects.ts";
@@ -76,7 +76,7 @@ export const trafficRows: readonly Row[] = [
     for (const { name, value } of list) (all[name] ??= []).push(value);
     draft.rewrite.addIfMissing = all;
   }),
-  refused("html_error_template_file", anything, "errors are told as text; a program of your own can set errorPage", ""),
+  honoured("html_error_template_file", text, (draft, value) => { if (value !== "") draft.errorTemplate = value; }, "of a template .Status, .StatusText, .Message and .Header.Get are understood"),
 
   honoured("route_services_secret", text, (draft, value) => { if (value !== "") draft.services.secret = value; }),
   honoured("route_services_secret_decrypt_only", text, (draft, value) => { if (value !== "") draft.services.previousSecret = value; }),
