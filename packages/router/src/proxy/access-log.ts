@@ -66,12 +66,29 @@ export const loggedTarget = ({ method, target }: RequestRecord, { redactQuery = 
   (redactQuery === "none" || method !== "GET" ? target : redacted(target, redactQuery));
 
 /** Nine digits after the second, as the original has them; the clock gives three. */
-const timestamp = (ms: number): string => `${new Date(ms).toISOString().slice(0, -1)}000000Z`;
+function timestamp(ms: number): string {
+  // A busy router asks for the same millisecond many times.
+  if (ms !== lastMs) {
+    lastMs = ms;
+    lastText = `${new Date(ms).toISOString().slice(0, -1)}000000Z`;
+  }
+  return lastText;
+}
+let lastMs = NaN;
+let lastText = "";
 
-const seconds = (ms: number | undefined): string => (ms === undefined || ms < 0 ? "\"-\"" : (ms / 1000).toFixed(6));
+function seconds(ms: number | undefined): string {
+  if (ms === undefined || ms < 0) return "\"-\"";
+  const micros = Math.round(ms * 1_000);
+  const rest = String(micros % 1_000_000);
+  return `${Math.floor(micros / 1_000_000)}.${"000000".slice(rest.length)}${rest}`;
+}
 
 /** In quotes and escaped: a header of a client must not be able to forge a line. */
-const quoted = (text: string): string => (text === "" ? "\"-\"" : JSON.stringify(text).replace(/[\u007f-\u009f\u2028\u2029]/g, escaped));
+const quoted = (text: string): string => (text === "" ? "\"-\"" : harmless.test(text) ? `"${text}"` : JSON.stringify(text).replace(/[\u007f-\u009f\u2028\u2029]/g, escaped));
+
+/** Printable ASCII without the quote and the backslash: nearly everything there is, and nothing to escape in it. */
+const harmless = /^[ !#-[\]-~]*$/;
 
 const escaped = (letter: string): string => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`;
 

@@ -1,4 +1,5 @@
 import { createServer } from "node:http";
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { accessLogLine } from "../../src/proxy/access-log.ts";
 import type { RequestRecord } from "../../src/proxy/record.ts";
@@ -33,6 +34,16 @@ describe("the line", () => {
     const line = accessLogLine(record({ userAgent: "a\"\r\nb\u0085c\u2028d", host: "a.b" }));
     expect(line.split(/[\r\n\u0085\u2028]/).length).toBe(2);
     expect(line).toContain("\"a\\\"\\r\\nb\\u0085c\\u2028d\"");
+  });
+
+  test("any text comes back as it was, on one line; any duration to the microsecond", () => {
+    fc.assert(fc.property(fc.oneof(fc.string(), fc.string({ unit: "binary" })).filter((text) => text !== ""), fc.double({ min: 0, max: 1e9, noNaN: true }), (userAgent, totalMs) => {
+      const line = accessLogLine(record({ userAgent, referer: "", timings: { totalMs, routerMs: 0, appMs: 0, appHeadersMs: 0, failedAttemptsMs: 0, ...noDial } }));
+      expect(line.trimEnd().split(/[\r\n\u0085\u2028\u2029]/)).toHaveLength(1);
+      const [, quotedAgent = "", time = ""] = /"-" ("(?:[^"\\]|\\.)*") "1\.2\.3\.4:5" .* response_time:(\d+\.\d{6}) gorouter_time:0\.000000/.exec(line) ?? [];
+      expect(JSON.parse(quotedAgent)).toBe(userAgent);
+      expect(Math.abs(Number(time) - totalMs / 1_000)).toBeLessThan(0.000_000_6 + totalMs * 1e-15);
+    }));
   });
 
   test("extra fields in their order, each once; extra headers last", () => {
