@@ -142,6 +142,11 @@ function refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
     socket.destroy();
     return;
   }
+  // More came behind a last request that has its answer: the connection closes as it is, and a second answer would be nobody's.
+  if (error.code === "HPE_CLOSED_CONNECTION") {
+    (socket as Socket).destroySoon();
+    return;
+  }
   const underWay = (socket as { _httpMessage?: ServerResponse | null })._httpMessage;
   // A broken body of a request that is being answered: nothing can be said any more.
   if (underWay?.headersSent === true) {

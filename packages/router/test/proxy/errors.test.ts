@@ -199,3 +199,11 @@ describe("faults of a step", () => {
     await eventually(() => records.length === 1);
   });
 });
+
+test("what comes behind a last request gets no answer of its own", async () => {
+  await using r = await rig();
+  const last = "GET / HTTP/1.1\r\nHost: nobody.example.com\r\nConnection: close\r\n\r\n";
+  await using client = await wire(r.port, last);
+  client.send("more that nobody asked for\r\n\r\n");
+  expect((await client.end()).match(/HTTP\/1\.1 \d/g)?.length ?? 1).toBe(1);
+});
