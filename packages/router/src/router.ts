@@ -141,7 +141,7 @@ export function createRouter(options: RouterOptions = {}): Router {
     tcp: resolveTcp(options.tcp, host), table, settings, log, clock,
     finished: (taken) => {
       emit("connection", taken);
-      accessLog?.addLine(tcpLogLine(taken, options.accessLogFormat?.hideClientAddress));
+      accessLog?.addLine(tcpLogLine(taken, options.accessLogFormat));
     },
   });
 

@@ -16,6 +16,7 @@ export interface Arguments {
   readonly statusPort: number | undefined;
   readonly statusUser: string | undefined;
   readonly accessLog: string | undefined;
+  readonly accessLogKind: "line" | "json" | undefined;
   readonly engine: EngineName | undefined;
   readonly startDelayMs: number | undefined;
   readonly drainWaitMs: number | undefined;
@@ -37,7 +38,7 @@ export function readArguments(argv: readonly string[]): Arguments | "help" | "ke
   let values;
   try {
     ({ values } = parseArgs({ args: [...argv], options: {
-      config: { ...text, short: "c" }, routes: text, nats: text, port: text, host: text, "tcp-ports": text, "status-port": text, "status-user": text, "access-log": text, engine: text,
+      config: { ...text, short: "c" }, routes: text, nats: text, port: text, host: text, "tcp-ports": text, "status-port": text, "status-user": text, "access-log": text, "access-log-kind": text, engine: text,
       "start-delay": text, "drain-wait": text, "drain-timeout": text, workers: text, "nats-timeout": text, "on-term": text, "save-routes": text, json: flag, "check-config": flag, "list-keys": flag, help: { ...flag, short: "h" },
     } }));
   } catch (cause) {
@@ -56,11 +57,13 @@ export function readArguments(argv: readonly string[]): Arguments | "help" | "ke
   if (config === undefined && routes === undefined && nats.length === 0) throw new Usage("give -c FILE, --routes FILE or --nats URL (see --help)");
   if (values["check-config"] === true && config === undefined) throw new Usage("--check-config needs -c FILE");
   if (engine !== undefined && engine !== "undici" && engine !== "native") throw new Usage(`--engine ${engine}: expected undici or native`);
+  const accessLogKind = values["access-log-kind"];
+  if (accessLogKind !== undefined && accessLogKind !== "line" && accessLogKind !== "json") throw new Usage(`--access-log-kind ${accessLogKind}: expected line or json`);
   const onTerm = values["on-term"] ?? "drain";
   if (onTerm !== "drain" && onTerm !== "stop") throw new Usage(`--on-term ${onTerm}: expected drain or stop`);
   if (values["save-routes"] === "") throw new Usage("--save-routes: expected a file");
   return {
-    onTerm, saveRoutes: values["save-routes"],
+    accessLogKind, onTerm, saveRoutes: values["save-routes"],
     config, routes, nats, engine, host: values.host, json: values.json ?? false, checkConfig: values["check-config"] ?? false, tcpPorts: values["tcp-ports"],
     port: number("port"), statusPort: number("status-port"), statusUser: values["status-user"], accessLog: values["access-log"], natsTimeoutMs: number("nats-timeout"),
     workers: Math.max(1, number("workers") ?? 1), startDelayMs: number("start-delay"), drainWaitMs: number("drain-wait"), drainTimeoutMs: number("drain-timeout"),

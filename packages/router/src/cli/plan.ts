@@ -56,6 +56,7 @@ export async function makePlan(given: Arguments, world: Pick<World, "env" | "wor
       ...(given.port === undefined ? {} : { port: given.port }),
       ...(given.host === undefined ? {} : { host: given.host }),
       ...(given.tcpPorts === undefined ? {} : { tcp: { ...file?.router.tcp, ports: given.tcpPorts } }),
+      ...(given.accessLogKind === undefined ? {} : { accessLogFormat: { ...file?.router.accessLogFormat, kind: given.accessLogKind } }),
       ...(given.engine === undefined ? {} : { engine: given.engine }),
       ...(given.startDelayMs === undefined ? {} : { startDelayMs: given.startDelayMs }),
       ...(given.drainTimeoutMs === undefined ? {} : { drainTimeoutMs: given.drainTimeoutMs }),

@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { choose } from "../balance.ts";
 import type { Endpoint } from "../endpoint.ts";
+import { forgive, markFailed } from "../health.ts";
 import type { Pool } from "../pool.ts";
 import type { Clock, Logger } from "../ports.ts";
 import { classify } from "../proxy/failure.ts";
@@ -51,9 +52,13 @@ export async function serveTcp(context: TcpContext, port: number, client: Socket
       attempts += 1;
       endpoint = chosen;
       chosen.backend.inFlight += 1;
+      // Of an address that failed one connection finds out whether it works again.
+      if (chosen.backend.failures > 0) chosen.backend.probing = true;
       try {
         const result = await dial(chosen, context.settings, gone.signal);
+        chosen.backend.probing = false;
         if (!("progress" in result)) {
+          forgive(chosen.backend);
           connectMs = performance.now() - begun;
           error = await join(client, result, head, tcp.idleTimeoutMs);
           break;
@@ -82,7 +87,7 @@ function note({ log, table, clock, settings, attemptFailed }: TcpContext, pool: 
   if (failed.code === "CLIENT_GONE") return "client gone";
   attemptFailed();
   log.warn("router.attempt.failed", { endpoint: endpoint.address, route: pool.key, code: failed.code, error: failed.message, cause });
-  if (mark) endpoint.backend.failedUntil = clock.now() + settings.failureMarkMs;
+  if (mark) markFailed(endpoint.backend, clock.now(), settings.failureMarkMs, settings.maxFailureMarkMs);
   if (eject && endpoint.backend.tls) table.eject(pool, endpoint);
   return `endpoint_failure (${cause})`;
 }

@@ -1,4 +1,5 @@
 import type { Endpoint } from "../endpoint.ts";
+import type { AccessLogOptions } from "../proxy/access-log.ts";
 
 /** What is known of a TCP connection when it is over. */
 export interface TcpRecord {
@@ -43,7 +44,19 @@ const time = (ms: number): string => new Date(ms).toISOString().replace("Z", "00
 const seconds = (ms: number | undefined): string => (ms === undefined ? "\"-\"" : (ms / 1_000).toFixed(6));
 const quoted = (text: string): string => (text === "" ? "\"-\"" : JSON.stringify(text));
 
+const parts = ({ route, port, serverName, startedAtMs, bytesIn, bytesOut, peer, endpoint, totalMs, connectMs, attempts, error }: TcpRecord, hidePeer: boolean): object => ({
+  timestamp: new Date(startedAtMs).toISOString(), protocol: "TCP", port, server_name: serverName || undefined, bytes_in: bytesIn, bytes_out: bytesOut, peer: hidePeer ? undefined : peer, backend: endpoint?.address,
+  response_time: rounded(totalMs), connect_time: connectMs === undefined ? undefined : rounded(connectMs), attempts,
+  app_id: endpoint?.app || undefined, app_index: endpoint?.instanceIndex || undefined, instance_id: endpoint?.instanceId || undefined, route, error,
+});
+const rounded = (ms: number): number => Math.round(ms * 1_000) / 1_000_000;
+
+/** A line in the form that the log has: classic, or JSON. */
+export function tcpLogLine(record: TcpRecord, { kind = "line", hideClientAddress = false, hidePeer = hideClientAddress }: Pick<AccessLogOptions, "kind" | "hideClientAddress" | "hidePeer"> = {}): string {
+  return kind === "json" ? `${JSON.stringify(parts(record, hidePeer))}\n` : classic(record, hidePeer);
+}
+
 /** One line per connection, like the ones of requests as far as there is something to say. */
-export const tcpLogLine = ({ route, port, serverName, startedAtMs, bytesIn, bytesOut, peer, endpoint, totalMs, connectMs, attempts, error = "" }: TcpRecord, hideClientAddress = false): string =>
-  `${route ?? `tcp:${port}`} - [${time(startedAtMs)}] "TCP ${port} -" ${bytesIn} ${bytesOut} ${quoted(hideClientAddress ? "" : peer)} ${quoted(endpoint?.address ?? "")} server_name:${quoted(serverName)}`
+const classic = ({ route, port, serverName, startedAtMs, bytesIn, bytesOut, peer, endpoint, totalMs, connectMs, attempts, error = "" }: TcpRecord, hidePeer: boolean): string =>
+  `${route ?? `tcp:${port}`} - [${time(startedAtMs)}] "TCP ${port} -" ${bytesIn} ${bytesOut} ${quoted(hidePeer ? "" : peer)} ${quoted(endpoint?.address ?? "")} server_name:${quoted(serverName)}`
   + ` response_time:${seconds(totalMs)} connect_time:${seconds(connectMs)} attempts:${attempts} app_id:${quoted(endpoint?.app ?? "")} app_index:${quoted(endpoint?.instanceIndex ?? "")} instance_id:${quoted(endpoint?.instanceId ?? "")} error:${quoted(error)}\n`;
