@@ -48,9 +48,10 @@ for (const engine of ["undici", "native"] as const) {
         const before = usedBytes();
         await using clients = await crowd(r.port, count, how);
         await eventually(() => clients.said("open"), 60_000);
-        if (how === "body") await eventually(() => r.router.inFlight === count, 60_000, () => `${r.router.inFlight} of ${count}`);
+        // On a slow machine the first are sent away before the last have come.
+        const taken = (): number => r.router.inFlight + r.records.filter(({ status }) => status === 408).length;
+        if (how === "body") await eventually(() => taken() >= count, 60_000, () => `${taken()} of ${count}`);
         for (let n = 0; n < 20; n += 1) expect((await ask(r.port)).body).toBe("fine");
-        expect(clients.said("closed")).toBe(false);
         expect((usedBytes() - before) / 1_024 / count).toBeLessThan(kib);
         await eventually(() => clients.said("closed"), 120_000);
         await eventually(() => r.router.inFlight === 0);
