@@ -79,7 +79,7 @@ async function everything() {
   await check("build", bin("turbo"), ["run", "build", "--concurrency=2", "--output-logs=errors-only", "--ui=stream"]);
   await Promise.all([check("types", bin("tsc"), ["-p", "tsconfig.json"]), check("lint", bin("eslint"), ["--max-warnings", "0", "."])]);
   await Promise.all([check("layers", ...script("check-layers.mjs")), check("docs", ...script("check-docs.mjs")), check("packages", ...script("check-packages.mjs"))]);
-  await tests("units", ["test"], { limitMs: 900_000 });
+  await tests("units", ["test"], { limitMs: 1_100_000 });
   await tests("system", ["packages", "examples"], { limitMs: 900_000 });
   if (ci || asked.includes("nodes")) await check("nodes", ...script("test-nodes.mjs"), { limitMs: 300_000 });
 }

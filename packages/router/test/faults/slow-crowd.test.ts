@@ -8,7 +8,7 @@ import { rig } from "../fixtures/rig.ts";
 
 /** What the system lets a process open, with room for its other files; half of it where a connection costs the router two. */
 const descriptors = Number(execFileSync("sh", ["-c", "ulimit -n"]).toString().replace("unlimited", "1048576"));
-const wanted = Number(process.env["ROUTER_SLOW_CONNECTIONS"] ?? 2_000);
+const wanted = Number(process.env["ROUTER_SLOW_CONNECTIONS"] ?? 500);
 
 let programs: Awaited<ReturnType<typeof bundle>>;
 beforeAll(async () => { programs = await bundle({ crowd: "test/faults/crowd.ts" }); });

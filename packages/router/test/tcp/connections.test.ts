@@ -148,7 +148,7 @@ describe("connections", () => {
       if (finishes) client.socket.end();
       await drained;
       await client.end();
-      expect(r.connections).toHaveLength(1);
+      await eventually(() => r.connections.length === 1);
     }
   });
 
