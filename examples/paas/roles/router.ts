@@ -22,6 +22,10 @@ export const routerRole = (context: RoleContext): Promise<RouterRole> => assembl
   const tell = parts.use(accessLinesToBus(bus));
   router.on("request", tell.record);
   const address = await router.listen();
+  // A platform in one process is there when its door leads somewhere: its parts answer the router's start message after a moment.
+  const own = [...(config.roles.includes("controller") ? ["api"] : []), ...(config.roles.includes("uaa") ? ["uaa"] : [])];
+  await Promise.all(own.map((name) => router.table.waitFor(`${name}.${config.domain}`, { timeoutMs: 20_000 })))
+    .catch((error: unknown) => log("router").warn("router.parts.missing", { reason: String(error) }));
   parts.use(await createMember(context, { type: "Router", varz: () => router.numbers() }));
   return { address };
 });
