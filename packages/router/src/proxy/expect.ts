@@ -1,10 +1,9 @@
-import { request as httpRequest, type ClientRequest, type IncomingMessage } from "node:http";
-import { request as httpsRequest } from "node:https";
+import type { IncomingMessage } from "node:http";
 import type { Endpoint } from "../endpoint.ts";
-import { backendTls } from "./backend-tls.ts";
 import { noteDial, timeDial } from "./dial-times.ts";
 import { speaksHttp10, type Exchange } from "./exchange.ts";
 import type { FailedAttempt, Progress } from "./failure.ts";
+import { requestOnItsOwn } from "./own-request.ts";
 import { relay } from "./relay.ts";
 import { RequestBody } from "./request-body.ts";
 
@@ -25,21 +24,13 @@ export function forwardExpecting(exchange: Exchange, endpoint: Endpoint, headers
     let answered = false;
     let body: RequestBody | undefined;
     let thinking: NodeJS.Timeout | undefined;
-    const attempt = open();
+    const framed = exchange.request.headers["content-length"] !== undefined ? [] : ["Transfer-Encoding", "chunked"];
+    const attempt = requestOnItsOwn(exchange, endpoint, [...headers, ...framed, "Expect", "100-continue", "Connection", "close"]);
     const stop = (code: string): void => {
       stopped ??= code;
       attempt.destroy(new Error(code));
     };
     let timer = setTimeout(() => stop("DIAL_TIMEOUT"), settings.dialTimeoutMs);
-
-    function open(): ClientRequest {
-      const framed = exchange.request.headers["content-length"] !== undefined ? [] : ["Transfer-Encoding", "chunked"];
-      const common = {
-        host: backend.host, port: backend.port, path: exchange.target, method: exchange.method, agent: false as const, maxHeaderSize: settings.maxResponseHeaderBytes,
-        headers: [...headers, ...framed, "Expect", "100-continue", "Connection", "close"],
-      };
-      return backend.tls ? httpsRequest({ ...common, ...backendTls(backend, settings) }) : httpRequest(common);
-    }
 
     /** Asks the client for its body, and sends it on. */
     function send(): void {

@@ -1,13 +1,12 @@
-import { request as httpRequest, type ClientRequest, type IncomingMessage } from "node:http";
-import { request as httpsRequest } from "node:https";
+import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Endpoint } from "../endpoint.ts";
-import { backendTls } from "./backend-tls.ts";
 import { beginAnswer, clientHead } from "./answer.ts";
 import { noteDial, timeDial } from "./dial-times.ts";
 import type { Exchange, Upgrade } from "./exchange.ts";
 import type { FailedAttempt, Progress } from "./failure.ts";
 import { reasonOf } from "./fault.ts";
+import { requestOnItsOwn } from "./own-request.ts";
 import { relay } from "./relay.ts";
 
 /**
@@ -22,19 +21,12 @@ export function forwardUpgrade(exchange: Exchange, endpoint: Endpoint, headers: 
     let progress: Progress = "unsent";
     let stopped: string | undefined;
     let answered = false;
-    const attempt = open();
+    const attempt = requestOnItsOwn(exchange, endpoint, headers);
     const stop = (code: string): void => {
       stopped ??= code;
       attempt.destroy(new Error(code));
     };
     let timer = setTimeout(() => stop("DIAL_TIMEOUT"), settings.dialTimeoutMs);
-
-    function open(): ClientRequest {
-      const common = { host: backend.host.replace(/^\[|\]$/g, ""), port: backend.port, path: exchange.target, method: exchange.method, headers, agent: false as const, maxHeaderSize: settings.maxResponseHeaderBytes };
-      return backend.tls
-        ? httpsRequest({ ...common, ...backendTls(backend, settings) })
-        : httpRequest(common);
-    }
 
     function finish(failure: FailedAttempt | undefined): void {
       clearTimeout(timer);

@@ -1,0 +1,11 @@
+import { request as httpRequest, type ClientRequest } from "node:http";
+import { request as httpsRequest } from "node:https";
+import type { Endpoint } from "../endpoint.ts";
+import { backendTls } from "./backend-tls.ts";
+import type { Exchange } from "./exchange.ts";
+
+/** A request to an endpoint on a connection of its own, which nobody else will ever use. */
+export function requestOnItsOwn({ target, method, context: { settings } }: Exchange, { backend }: Endpoint, headers: readonly string[]): ClientRequest {
+  const common = { host: backend.host.replace(/^\[|\]$/g, ""), port: backend.port, path: target, method, headers, agent: false as const, maxHeaderSize: settings.maxResponseHeaderBytes };
+  return backend.tls ? httpsRequest({ ...common, ...backendTls(backend, settings) }) : httpRequest(common);
+}
