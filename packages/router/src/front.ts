@@ -1,6 +1,7 @@
 import { createServer, ServerResponse, type IncomingMessage, type Server } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Socket } from "node:net";
+import { arrivalOf } from "./proxy/arrival.ts";
 import { Exchange, type ProxyContext, type Upgrade } from "./proxy/exchange.ts";
 import { faults, plainErrorPage, reasonOf, type Fault } from "./proxy/fault.ts";
 
@@ -32,12 +33,12 @@ export function createFront({ context, headersTimeoutMs, clientIdleMs, maxHeader
   server.maxHeadersCount = 0;
   const take = (request: IncomingMessage, response: ServerResponse): void => {
     if (hasForeignCoding(request)) refuseCoding(request);
-    else void handle(new Exchange(context, request, response));
+    else void handle(new Exchange(context, arrivalOf(request), response));
   };
   server.on("request", take);
   server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) => {
     if (hasForeignCoding(request)) return refuseCoding(request);
-    const exchange = new Exchange(context, request, response);
+    const exchange = new Exchange(context, arrivalOf(request), response);
     exchange.expectContinue = true;
     void handle(exchange);
   });
@@ -88,7 +89,7 @@ async function takeUpgrade(server: Server, request: IncomingMessage, given: { so
   response.assignSocket(socket as Socket);
   // What follows a CONNECT was meant for a tunnel: no request may be read from it.
   if (request.method === "CONNECT") response.shouldKeepAlive = false;
-  const exchange = new Exchange(context, request, response, upgrade);
+  const exchange = new Exchange(context, arrivalOf(request), response, upgrade);
   // ServerResponse emits `finish`, but only its server would make `close` of it.
   response.on("finish", () => exchange.markClosed());
   await handle(exchange);

@@ -154,7 +154,7 @@ export function createRouter(options: RouterOptions = {}): Router {
       else if (!exchange.closed) throw new Error("no step answered the request");
     } catch (cause) {
       log.error("router.step.failed", { requestId: exchange.requestId, error: cause instanceof Error ? cause.stack : String(cause) });
-      try { await respondFault(exchange, faults.unknownFailure()); } catch { exchange.request.socket.destroy(); }
+      try { await respondFault(exchange, faults.unknownFailure()); } catch { exchange.socket.destroy(); }
     }
     // A step may have answered between choice and attempt.
     giveBack(exchange);
@@ -256,7 +256,7 @@ export function createRouter(options: RouterOptions = {}): Router {
     edge.cut();
     tcpFront?.close();
     tcpFront?.cut();
-    for (const exchange of underWay) exchange.request.socket.destroy();
+    for (const exchange of underWay) exchange.socket.destroy();
     for (const { source } of started.splice(0).reverse()) {
       try { await source[Symbol.asyncDispose](); } catch (cause) { log.warn("router.source.stop", { error: String(cause) }); }
     }

@@ -16,6 +16,8 @@ export interface HeadParser<Head> {
   readonly next: number;
   /** Whether some of a head has come and the rest has not: an end of the connection now is a truncated message. */
   readonly begun: boolean;
+  /** Lets go of what is kept of the last head in case that the next one repeats it. */
+  forget(): void;
 }
 
 /** Response heads depend on the request they answer. */
@@ -35,9 +37,16 @@ export const createResponseHeadParser = (limits: Http1Limits = {}): ResponseHead
 
 const HEAD_END = Buffer.from("\r\n\r\n");
 
+/** Header lines up to this size are compared with those of the next head. */
+const maxKeptBytes = 2_048;
+/** After so many heads unlike the one before, only now and then one is kept to see whether that has changed. */
+const patience = 8;
+const lookAgain = 64;
+
 /**
  * Goes line by line, each octet once: a line is read only when it is whole, and until then its pieces are put aside unread,
- * but for a look at whether any honest head could contain them.
+ * but for a look at whether any honest head could contain them. Header lines that are those of the head before, byte by byte,
+ * are not read again: most clients and apps repeat themselves on a connection.
  */
 class LineParser<Line extends { readonly next: number }, Head extends object> implements HeadParser<Head> {
   next = 0;
@@ -52,6 +61,10 @@ class LineParser<Line extends { readonly next: number }, Head extends object> im
   /** Bytes of this head that are read and gone. */
   #spent = 0;
   #skippedBlankLine = false;
+  /** The header lines of the last head, as bytes and as read. */
+  #kept: Buffer | undefined = undefined;
+  #keptFields: Fields | undefined = undefined;
+  #misses = 0;
 
   constructor(rules: HeadRules<Line, Head>, limits: Http1Limits, method: string) {
     const { maxHeadBytes, maxHeaders } = withDefaults(limits);
@@ -79,8 +92,15 @@ class LineParser<Line extends { readonly next: number }, Head extends object> im
   /** Reads the whole lines of `bytes`; `shift` leads from a place in `bytes` to the same place in the caller's chunk. */
   #read(bytes: Buffer, from: number, shift: number): Head | Refusal | undefined {
     const room = this.#maxBytes - this.#spent;
-    const stop = wholeLines(bytes, from, room);
+    const end = bytes.indexOf(HEAD_END, from);
+    const complete = end >= 0 && end + 4 - from <= room;
+    const stop = complete ? end + 4 : bytes.subarray(0, from + room).lastIndexOf(LF) + 1;
     let at = from;
+    const fresh = complete && this.#line === undefined;
+    if (fresh && this.#kept !== undefined) {
+      const known = this.#readRepeated(bytes, from, { stop, shift, kept: this.#kept });
+      if (known !== undefined) return known;
+    }
     if (stop > from) {
       const lines: Lines = { bytes, text: bytes.toString("latin1", from, stop), base: from, stop };
       if (this.#line === undefined) {
@@ -96,10 +116,14 @@ class LineParser<Line extends { readonly next: number }, Head extends object> im
         }
       }
       if (this.#line !== undefined) {
-        const end = readFields(lines, at, this.#fields, this.#maxHeaders);
-        if (end === REFUSED) return this.#refuse(this.#fields.problem ?? "bad_field_name");
-        if (end >= 0) return this.#finish(this.#line, end + shift);
-        at = pausedAt(end);
+        const begun = at;
+        const stopped = readFields(lines, at, this.#fields, this.#maxHeaders);
+        if (stopped === REFUSED) return this.#refuse(this.#fields.problem ?? "bad_field_name");
+        if (stopped >= 0) {
+          if (fresh) this.#keep(bytes, begun, stopped);
+          return this.#finish(this.#line, this.#fields, stopped + shift);
+        }
+        at = pausedAt(stopped);
       }
       this.#spent += at - from;
     }
@@ -119,8 +143,39 @@ class LineParser<Line extends { readonly next: number }, Head extends object> im
     return undefined;
   }
 
-  #finish(line: Line, next: number): Head | Refusal {
-    const head = this.#rules.finish(line, this.#fields, this.method);
+  /** A head of which only the first line is new; undefined when there is more that is new. */
+  #readRepeated(bytes: Buffer, from: number, { stop, shift, kept }: { stop: number; shift: number; kept: Buffer }): Head | Refusal | undefined {
+    const begun = bytes.indexOf(LF, from) + 1;
+    if (stop - begun !== kept.length || bytes.compare(kept, 0, kept.length, begun, stop) !== 0) return undefined;
+    const line = this.#rules.readLine({ bytes, text: bytes.toString("latin1", from, begun), base: from, stop: begun }, from);
+    // What is wrong with it is said by who reads the whole.
+    if (typeof line === "string" || line.next !== begun) return undefined;
+    const fields = this.#keptFields as Fields;
+    fields.repeated = true;
+    this.#misses = 0;
+    return this.#finish(line, fields, stop + shift);
+  }
+
+  #keep(bytes: Buffer, from: number, stop: number): void {
+    this.#misses += 1;
+    const length = stop - from;
+    if (length > maxKeptBytes || (this.#misses > patience && this.#misses % lookAgain !== 0)) {
+      this.#kept = undefined;
+      this.#keptFields = undefined;
+      return;
+    }
+    this.#kept = Buffer.from(bytes.subarray(from, stop));
+    this.#keptFields = this.#fields;
+  }
+
+  /** Lets go of what is kept for the next head: for connections that rest. */
+  forget(): void {
+    this.#kept = undefined;
+    this.#keptFields = undefined;
+  }
+
+  #finish(line: Line, fields: Fields, next: number): Head | Refusal {
+    const head = this.#rules.finish(line, fields, this.method);
     this.next = next;
     this.#reset();
     return typeof head === "string" ? refusalOf(this.#rules.side, head) : head;
@@ -139,11 +194,4 @@ class LineParser<Line extends { readonly next: number }, Head extends object> im
     this.#spent = 0;
     this.#skippedBlankLine = false;
   }
-}
-
-/** Where the last whole line of the head ends, as far as it has come and fits into `room`. */
-function wholeLines(bytes: Buffer, from: number, room: number): number {
-  const end = bytes.indexOf(HEAD_END, from);
-  if (end >= 0 && end + 4 - from <= room) return end + 4;
-  return bytes.subarray(0, from + room).lastIndexOf(LF) + 1;
 }

@@ -26,7 +26,7 @@ export const requestRules: HeadRules<RequestLine, RequestHead> = {
     if (typeof framing === "string") return framing;
     if (method === "CONNECT" && framing.kind !== "none") return "connect_with_body";
     return {
-      kind: "request", method, target, version, rawHeaders: fields.raw, framing,
+      kind: "request", method, target, version, rawHeaders: fields.raw, block: fields, framing,
       keepAlive: persists(fields, version),
       upgrade: fields.connectionUpgrade && version === "1.1" ? fields.upgrade : undefined,
       host: fields.hosts === 0 ? undefined : fields.host,
@@ -44,7 +44,7 @@ export const responseRules: HeadRules<StatusLine, ResponseHead> = {
     if (typeof framing === "string") return framing;
     if (status < 200 && announcesBody(fields, status)) return "interim_with_body";
     return {
-      kind: "response", status, reason, version, rawHeaders: fields.raw, framing,
+      kind: "response", status, reason, version, rawHeaders: fields.raw, block: fields, framing,
       keepAlive: framing.kind !== "until-close" && !announcesBody(fields, status) && persists(fields, version),
       upgrade: status === 101 && fields.connectionUpgrade ? fields.upgrade : undefined,
       interim: status < 200 && status !== 101,

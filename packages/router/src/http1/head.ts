@@ -12,11 +12,21 @@ export const UNTIL_CLOSE: Framing = Object.freeze({ kind: "until-close" });
 
 export type Version = "1.0" | "1.1";
 
+/** The header lines of a head: the same object for every head of a connection that repeats them byte by byte. */
+export interface HeaderBlock {
+  readonly raw: readonly string[];
+  /** Whether they came a second time. */
+  readonly repeated: boolean;
+  /** What somebody has worked out from them and will not have to work out again; of no concern to the reader. */
+  derived: unknown;
+}
+
 interface MessageHead {
   readonly version: Version;
   /** Name, value, name, value: in the order and the case in which they came, octets as latin1 like in node:http. */
-  readonly rawHeaders: string[];
+  readonly rawHeaders: readonly string[];
   readonly framing: Framing;
+  readonly block: HeaderBlock;
   /** Whether the connection may carry another message after this one. */
   readonly keepAlive: boolean;
   /** The value of `Upgrade` when `Connection` names it and the version is 1.1; in a response only of a 101. */

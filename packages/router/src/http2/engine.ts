@@ -33,7 +33,7 @@ export function withHttp2(http1: Engine, settings: ProxySettings): Engine {
       }
       exchange.connectMs = performance.now() - begun;
       try {
-        return await attemptOver(lease.session, exchange, endpoint, headers);
+        return await attemptOver(lease.session, exchange, endpoint, headers.flat());
       } finally {
         lease.release();
       }

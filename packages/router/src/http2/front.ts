@@ -2,6 +2,7 @@ import type { ServerResponse } from "node:http";
 import { constants, createServer, type IncomingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import { connectionOf, describeConnection } from "../edge/connection.ts";
+import { arrivalOf } from "../proxy/arrival.ts";
 import { Exchange, type ProxyContext } from "../proxy/exchange.ts";
 import { plainErrorPage } from "../proxy/fault.ts";
 import { translateHead } from "./head.ts";
@@ -85,7 +86,7 @@ export function createHttp2Front({ context, headersTimeoutMs, clientIdleMs, maxH
     const request = new Http2Request(stream, socket, head);
     const response: Http2Response = new Http2Response(stream, head);
     const upgrade = head.protocol === undefined && head.method !== "CONNECT" ? undefined : upgradeOf(stream);
-    const exchange = new Exchange(context, request, response as unknown as ServerResponse, upgrade);
+    const exchange = new Exchange(context, arrivalOf(request), response as unknown as ServerResponse, upgrade);
     exchange.expectContinue = head.expectContinue;
     void handle(exchange);
     // First the exchange hears that its client has left, then who reads the body: or the app would be blamed for it.

@@ -11,7 +11,7 @@ export interface AccessLog {
   add(record: RequestRecord): void;
   /** A line about something else than a request, with its newline. */
   addLine(text: string): void;
-  /** Hands over what has been gathered in this turn of the event loop. */
+  /** Hands over what has been gathered. */
   flush(): void;
   /** Lines nobody took, of all outputs. */
   readonly droppedLines: number;
@@ -19,49 +19,55 @@ export interface AccessLog {
   readonly pendingLines: number;
 }
 
+/** How long a line may wait for others, and how much text may be gathered meanwhile: writing each by itself costs more than the request. */
+const gatherMs = 10;
+const gatherBytes = 16_384;
 /** Text kept by a plain stream that does not take it; beyond that lines are dropped. */
 const maxStreamBacklogBytes = 1_048_576;
-/** Lines of one turn of the event loop; so many in one turn are more than any output takes. */
-const maxTurnLines = 65_536;
-
-/** Writes to each output: to targets in batches, one per turn of the event loop; to plain streams line by line. */
+/** Writes to each output, in batches. */
 export function createAccessLog(outputs: readonly AccessLogOutput[], format: AccessLogOptions, log: Logger): AccessLog {
   const line = format.kind === "json" ? accessLogJson : accessLogLine;
   const targets = outputs.filter((output): output is LogTarget => "put" in output);
-  // Streams of Node have a `take` of their own: what can write is a stream.
-  const streams = outputs.filter((output): output is AccessLogSink => "write" in output);
+  // Streams of Node have a `take` of their own: what can write is a stream. Who says how much it holds takes several lines at a time.
+  const sinks = outputs.filter((output): output is AccessLogSink => "write" in output);
+  const streams = sinks.filter(({ writableLength }) => writableLength !== undefined);
+  const plain = sinks.filter(({ writableLength }) => writableLength === undefined);
   const takers = outputs.filter((output): output is RecordTarget => "take" in output && !("write" in output));
-  let batch: string[] = [];
+  let batch = "";
+  let count = 0;
+  let timer: NodeJS.Timeout | undefined;
   let dropped = 0;
 
   function flush(): void {
-    if (batch.length === 0) return;
-    const lines = batch.join("");
-    const count = batch.length;
-    batch = [];
-    for (const target of targets) target.put(lines, count);
+    clearTimeout(timer);
+    timer = undefined;
+    if (count === 0) return;
+    const lines = batch;
+    const gathered = count;
+    batch = "";
+    count = 0;
+    for (const stream of streams) toStream(stream, lines, gathered);
+    for (const target of targets) target.put(lines, gathered);
   }
 
-  function toStream(stream: AccessLogSink, text: string): void {
+  function toStream(stream: AccessLogSink, text: string, lines: number): void {
     if ((stream.writableLength ?? 0) > maxStreamBacklogBytes) {
-      dropped += 1;
+      dropped += lines;
       return;
     }
     try { stream.write(text); } catch (cause) {
-      dropped += 1;
+      dropped += lines;
       log.error("router.access-log.failed", { error: String(cause) });
     }
   }
 
   function addLine(text: string): void {
-    for (const stream of streams) toStream(stream, text);
-    if (targets.length === 0) return;
-    if (batch.length >= maxTurnLines) {
-      dropped += targets.length;
-      return;
-    }
-    if (batch.length === 0) setImmediate(flush);
-    batch.push(text);
+    for (const sink of plain) toStream(sink, text, 1);
+    if (streams.length === 0 && targets.length === 0) return;
+    batch += text;
+    count += 1;
+    if (batch.length >= gatherBytes) flush();
+    else timer ??= setTimeout(flush, gatherMs);
   }
 
   return {
@@ -73,6 +79,6 @@ export function createAccessLog(outputs: readonly AccessLogOutput[], format: Acc
     },
     flush,
     get droppedLines() { return [...targets, ...takers].reduce((sum, { droppedLines }) => sum + droppedLines, dropped); },
-    get pendingLines() { return batch.length; },
+    get pendingLines() { return count; },
   };
 }

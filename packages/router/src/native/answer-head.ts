@@ -65,7 +65,8 @@ const invalid = (what: string): Error => Object.assign(new TypeError(`an answer 
 let dateSecond = 0;
 let dateText = "";
 
-function dateLine(): string {
+/** The line that says when an answer was made. */
+export function dateLine(): string {
   const now = Date.now();
   const second = Math.floor(now / 1_000);
   if (second !== dateSecond) {

@@ -1,9 +1,9 @@
 import type { Exchange } from "../proxy/exchange.ts";
 
 /** 103 Early Hints are the only interim answers worth handing on; 100 is between the router and each side. */
-export function passHints({ request, response }: Exchange, headers: readonly string[]): void {
+export function passHints({ httpVersionMajor, httpVersionMinor, response }: Exchange, headers: readonly string[]): void {
   const link = headers.filter((_, at) => at % 2 === 1 && (headers[at - 1] as string).toLowerCase() === "link");
-  if (link.length > 0 && (request.httpVersionMajor > 1 || request.httpVersionMinor > 0)) response.writeEarlyHints({ link });
+  if (link.length > 0 && (httpVersionMajor > 1 || httpVersionMinor > 0)) response.writeEarlyHints({ link });
 }
 
 /** Sends the head of an answer of whose body nothing has come yet. */

@@ -8,6 +8,8 @@ import { beginAnswer } from "../proxy/answer.ts";
 import type { Exchange } from "../proxy/exchange.ts";
 import { classify, isIdempotent, type FailedAttempt, type Progress } from "../proxy/failure.ts";
 import { cut } from "../proxy/respond.ts";
+import { beginRepeated } from "./repeated-answer.ts";
+import { ClientResponse } from "./client-response.ts";
 import type { BackendConnection, ConnectionUser } from "./connection.ts";
 import type { ConnectionPool, Dialler } from "./connection-pool.ts";
 import { flushHead, pairs, passHints } from "./answer-parts.ts";
@@ -28,7 +30,8 @@ export class Attempt implements ConnectionUser, Dialler, PumpOwner {
   readonly #pool: ConnectionPool;
   readonly #head: OutboundHead;
   readonly #resolve: Resolve;
-  readonly #timer: NodeJS.Timeout;
+  /** For attempts that dial; connections that are there have their own. */
+  #timer: NodeJS.Timeout | undefined = undefined;
   #undial: (() => void) | undefined = undefined;
   #connection: BackendConnection | undefined = undefined;
   #pump: RequestPump | undefined = undefined;
@@ -46,7 +49,6 @@ export class Attempt implements ConnectionUser, Dialler, PumpOwner {
     this.#pool = pool;
     this.#head = head;
     this.#resolve = resolve;
-    this.#timer = setTimeout(expire, exchange.endpointTimeoutMs, this);
     exchange.whenClosed(() => this.stop("CLIENT_GONE"));
   }
 
@@ -54,8 +56,13 @@ export class Attempt implements ConnectionUser, Dialler, PumpOwner {
     // The client may have left before it began.
     if (this.#over) return;
     const idle = this.#pool.take(performance.now());
-    if (idle === undefined) this.#undial = this.#pool.dial(this);
-    else this.#send(idle, true);
+    if (idle === undefined) {
+      this.#timer = setTimeout(expire, this.#exchange.endpointTimeoutMs, this);
+      this.#undial = this.#pool.dial(this);
+    } else {
+      idle.expireAfter(this.#exchange.endpointTimeoutMs);
+      this.#send(idle, true);
+    }
   }
 
   onConnected(connection: BackendConnection): void {
@@ -121,7 +128,8 @@ export class Attempt implements ConnectionUser, Dialler, PumpOwner {
       return parser.next;
     }
     if (head.status === 101) return this.#abandon("the endpoint changed the protocol unasked");
-    try {
+    const { response } = this.#exchange;
+    if (!(response instanceof ClientResponse && beginRepeated(this.#exchange, this.#endpoint, { head, response }))) try {
       beginAnswer(this.#exchange, this.#endpoint, { status: head.status, reason: head.reason, headers: head.rawHeaders });
     } catch (error) {
       return this.#abandon(String(error));
@@ -175,6 +183,10 @@ export class Attempt implements ConnectionUser, Dialler, PumpOwner {
     this.#lost("EOF", "the endpoint closed the connection");
   }
 
+  onExpired(): void {
+    this.stop("ENDPOINT_TIMEOUT");
+  }
+
   onError(error: NodeJS.ErrnoException): void {
     this.#lost(error.code ?? "", error.message);
   }
@@ -185,6 +197,7 @@ export class Attempt implements ConnectionUser, Dialler, PumpOwner {
       // It had run out while it was idle, and only the writing showed it (RFC 9112 section 9.3.1). Not from the pool again: that may be full of its like.
       (this.#connection as BackendConnection).destroy();
       this.#connection = undefined;
+      this.#timer = setTimeout(expire, this.#exchange.endpointTimeoutMs, this);
       this.#undial = this.#pool.dial(this);
       return;
     }

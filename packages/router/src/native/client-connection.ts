@@ -7,7 +7,7 @@ import type { Refusal } from "../http1/refusal.ts";
 import { Exchange } from "../proxy/exchange.ts";
 import type { Fault } from "../proxy/fault.ts";
 import type { ClientConnectionOptions, Waiting } from "./client-options.ts";
-import { ClientRequest } from "./client-request.ts";
+import { ClientArrival } from "./client-arrival.ts";
 import { ClientResponse } from "./client-response.ts";
 import { putBack } from "./put-back.ts";
 import { closingAnswer, faultOf, tooSlow } from "./closing-answer.ts";
@@ -21,7 +21,7 @@ export class ClientConnection implements Waiting {
   deadlineMs: number;
   readonly #options: ClientConnectionOptions;
   readonly #parser: HeadParser<RequestHead>;
-  #request: ClientRequest | undefined = undefined;
+  #arrival: ClientArrival | undefined = undefined;
   #response: ClientResponse | undefined = undefined;
   #body: BodyReader | undefined = undefined;
   /** Whether the head being waited for is the first, or has begun. */
@@ -44,6 +44,8 @@ export class ClientConnection implements Waiting {
   }
 
   get idle(): boolean { return this.#response === undefined && !this.#parser.begun && this.#ahead === undefined; }
+
+  forget(): void { this.#parser.forget(); }
 
   expire(): void {
     if (this.#response !== undefined) return;
@@ -71,7 +73,7 @@ export class ClientConnection implements Waiting {
     this.#options.gone(this);
     // First the exchange hears that its client has left, then who reads the body: or the app would be blamed for it.
     this.#response?.close();
-    this.#request?.leave();
+    this.#arrival?.leave();
   };
 
   #consume(chunk: Buffer, from: number): void {
@@ -106,16 +108,16 @@ export class ClientConnection implements Waiting {
     const { socket } = this;
     const { context, handle } = this.#options;
     this.deadlineMs = Number.POSITIVE_INFINITY;
-    const request = this.#request = new ClientRequest(socket, head, this.#resume);
+    const arrival = this.#arrival = new ClientArrival(socket, head, this.#resume);
     const response = this.#response = new ClientResponse(socket, { http10: head.version === "1.0", head: head.method === "HEAD", keepAlive: head.keepAlive }, this.#answered);
     if (head.framing.kind !== "none") this.#body = createBodyReader(head.framing, "request");
-    const exchange = new Exchange(context, request, response.asServerResponse);
+    const exchange = new Exchange(context, arrival, response.asServerResponse);
     exchange.expectContinue = head.expectContinue && head.framing.kind !== "none";
     void handle(exchange);
   }
 
   readonly #take = (slice: Buffer): void => {
-    const request = this.#request as ClientRequest;
+    const { request } = this.#arrival as ClientArrival;
     // Of an answer that is over, the rest of the request is nobody's.
     if (this.#response === undefined || this.#response.writableFinished || request.destroyed) return;
     if (!request.push(slice)) this.#pause();
@@ -123,7 +125,7 @@ export class ClientConnection implements Waiting {
 
   #bodyDone(body: BodyReader): void {
     this.#body = undefined;
-    const request = this.#request as ClientRequest;
+    const { request } = this.#arrival as ClientArrival;
     if (request.destroyed) request.complete = true;
     else request.finish(body.trailers);
     if (this.#response?.writableFinished === true) this.#next();
@@ -132,7 +134,7 @@ export class ClientConnection implements Waiting {
   /** The last byte of the answer is handed over. */
   readonly #answered = (): void => {
     const { shouldKeepAlive } = this.#response as ClientResponse;
-    this.socket.setTimeout(0);
+    this.#liftTimeout();
     if (!shouldKeepAlive) this.socket.destroySoon();
     else if (this.#body === undefined) this.#next();
     else {
@@ -142,9 +144,13 @@ export class ClientConnection implements Waiting {
     }
   };
 
+  #liftTimeout(): void {
+    if ((this.socket.timeout ?? 0) > 0) this.socket.setTimeout(0);
+  }
+
   #next(): void {
-    this.socket.setTimeout(0);
-    this.#request = undefined;
+    this.#liftTimeout();
+    this.#arrival = undefined;
     this.#response = undefined;
     this.#inHead = false;
     this.deadlineMs = performance.now() + this.#options.clientIdleMs;
@@ -189,7 +195,7 @@ export class ClientConnection implements Waiting {
       socket.setTimeout(this.#options.context.settings.clientStallMs);
       socket.end(closingAnswer(fault), "latin1", () => socket.destroySoon());
       this.#response?.close();
-      this.#request?.leave();
+      this.#arrival?.leave();
     }
   }
 }

@@ -8,6 +8,8 @@ export interface Waiting {
   readonly deadlineMs: number;
   /** Whether no request has begun. */
   readonly idle: boolean;
+  /** Lets go of what it has kept in case that the next request is like the last. */
+  forget(): void;
   /** Its time is over. */
   expire(): void;
 }

@@ -13,7 +13,7 @@ export class ClientRequest extends IncomingMessage {
     this.#wanted = wanted;
     this.method = method;
     this.url = target;
-    this.rawHeaders = rawHeaders;
+    this.rawHeaders = rawHeaders.slice();
     this.httpVersion = version;
     this.httpVersionMajor = 1;
     this.httpVersionMinor = version === "1.1" ? 1 : 0;

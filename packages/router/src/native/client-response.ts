@@ -69,6 +69,17 @@ export class ClientResponse extends Stream {
     return this;
   }
 
+  /** Whether nothing was said of its head so far. */
+  get isUntouched(): boolean { return this.#bag.isEmpty && this.sendDate && !this.headersSent && this.statusMessage === ""; }
+
+  /** A head that was put together elsewhere, with the end of its lines; it says itself whether the connection lives on. */
+  writePrepared(status: number, { text, chunked }: { readonly text: string; readonly chunked: boolean }): void {
+    this.statusCode = status;
+    this.#head = text;
+    this.chunkedEncoding = chunked;
+    this.headersSent = true;
+  }
+
   flushHeaders(): void {
     if (!this.headersSent) this.writeHead(this.statusCode);
     const head = this.#head;

@@ -70,7 +70,10 @@ export class ConnectionPool {
   sweep(nowMs: number): boolean {
     let kept = 0;
     for (const connection of this.#idle) {
-      if (connection.idleUntilMs > nowMs) this.#idle[kept++] = connection;
+      if (connection.idleUntilMs > nowMs) {
+        connection.parser.forget();
+        this.#idle[kept++] = connection;
+      }
       else connection.destroy();
     }
     this.#idle.length = kept;

@@ -12,6 +12,8 @@ export interface ConnectionUser {
   onEnd(): void;
   /** The connection broke; `code` is the system's. */
   onError(error: NodeJS.ErrnoException): void;
+  /** The time that it asked for with `expireAfter` is over. */
+  onExpired(): void;
 }
 
 /**
@@ -30,6 +32,8 @@ export class BackendConnection {
   times: DialTimes | undefined;
   /** Called once, when it is of no use any more. */
   readonly #gone: (connection: BackendConnection) => void;
+  #timer: NodeJS.Timeout | undefined = undefined;
+  #timerMs = 0;
 
   constructor(socket: Socket, limits: Http1Limits, gone: (connection: BackendConnection) => void, times: DialTimes | undefined) {
     this.socket = socket;
@@ -47,9 +51,21 @@ export class BackendConnection {
     });
     socket.on("error", (error: NodeJS.ErrnoException) => this.user?.onError(error));
     socket.on("close", () => {
+      clearTimeout(this.#timer);
       this.#gone(this);
       this.user?.onEnd();
     });
+  }
+
+  /** One timer for all requests that come after each other, which mostly have the same time. */
+  expireAfter(ms: number): void {
+    if (this.#timer !== undefined && this.#timerMs === ms) {
+      this.#timer.refresh();
+      return;
+    }
+    clearTimeout(this.#timer);
+    this.#timerMs = ms;
+    this.#timer = setTimeout(expire, ms, this).unref();
   }
 
   get usable(): boolean {
@@ -61,3 +77,5 @@ export class BackendConnection {
     this.socket.destroy();
   }
 }
+
+const expire = (connection: BackendConnection): void => connection.user?.onExpired();

@@ -22,6 +22,7 @@ export class HeaderBag {
     this.set(name, held === undefined ? value : [held, value as string | string[]].flat());
   }
 
+  get isEmpty(): boolean { return this.#held === undefined || this.#held.size === 0; }
   get(name: string): string | string[] | undefined { return this.#held?.get(name.toLowerCase())?.[1]; }
   delete(name: string): void { this.#held?.delete(name.toLowerCase()); }
   all(): Record<string, string | string[]> { return Object.fromEntries([...this.#held ?? []].map(([lower, [, value]]) => [lower, value])); }

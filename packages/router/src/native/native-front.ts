@@ -20,7 +20,10 @@ export function createNativeFront(options: Omit<ClientConnectionOptions, "gone">
   // One look at all of them instead of a timer for each of their requests.
   const sweep = setInterval(() => {
     const now = performance.now();
-    for (const connection of connections) if (connection.deadlineMs < now) connection.expire();
+    for (const connection of connections) {
+      if (connection.deadlineMs < now) connection.expire();
+      else if (connection.idle) connection.forget();
+    }
   }, Math.max(20, Math.min(1_000, options.headersTimeoutMs / 4, options.clientIdleMs / 4)));
   sweep.unref();
   return {

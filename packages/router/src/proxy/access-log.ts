@@ -22,7 +22,7 @@ export interface AccessLogOptions {
   hidePeer?: boolean;
 }
 
-/** Where lines go: a stream, `process.stdout`, or anything else that takes text. */
+/** Where lines go: a stream or `process.stdout`, which get several at a time, or anything else that takes text, which gets one at a time. */
 export interface AccessLogSink {
   write(line: string): unknown;
   /** Streams tell how much they hold; lines are dropped rather than piled up. */

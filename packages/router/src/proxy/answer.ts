@@ -19,7 +19,7 @@ export function clientHead(exchange: Exchange, endpoint: Endpoint, head: AnswerH
   const cookie = affinitySetCookie(exchange, endpoint, setCookies, head.headers);
   if (cookie !== undefined) headers.push("Set-Cookie", cookie);
   const { traceKey } = exchange.context.settings;
-  if (traceKey !== "" && exchange.request.headers["x-vcap-trace"] === traceKey) {
+  if (traceKey !== "" && exchange.received("x-vcap-trace") === traceKey) {
     headers.push("X-Vcap-Router", exchange.context.id, "X-Vcap-Backend", endpoint.address, "X-Cf-RouteEndpoint", endpoint.address);
   }
   return exchange.rewriteAnswer === undefined ? headers : exchange.rewriteAnswer(headers);

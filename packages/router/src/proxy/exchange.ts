@@ -1,13 +1,18 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { connectionOf, type ConnectionInfo } from "../edge/connection.ts";
 import type { NoChoice } from "../balance.ts";
 import type { Backend, Endpoint } from "../endpoint.ts";
+import type { HeaderBlock } from "../http1/head.ts";
 import type { Pool } from "../pool.ts";
 import type { Clock, Logger } from "../ports.ts";
 import type { RouteTable } from "../table/route-table.ts";
+import type { Arrival } from "./arrival.ts";
 import type { FailedAttempt } from "./failure.ts";
 import type { Fault } from "./fault.ts";
+import type { Outbound } from "./lines.ts";
+import { momentHeaders, type Passage } from "./passage.ts";
 import type { RouteService, RouteServices } from "../route-service/services.ts";
 import type { RetryBudget } from "./retry-budget.ts";
 import type { ProxySettings } from "./settings.ts";
@@ -63,7 +68,7 @@ export interface Engine {
    * Makes one attempt. Resolves with nothing when the endpoint's part is over: the answer is handed to the client's connection
    * as a whole, or was cut short; with a failure when the answer had not begun, so that another attempt can be made. Never rejects.
    */
-  forward(exchange: Exchange, endpoint: Endpoint, headers: string[]): Promise<FailedAttempt | undefined>;
+  forward(exchange: Exchange, endpoint: Endpoint, headers: Outbound): Promise<FailedAttempt | undefined>;
   /** The address is used by no route any more: its idle connections can go, those in use when they are done. */
   release(backend: Backend): void;
   /** Closes every connection. */
@@ -75,13 +80,23 @@ export interface Engine {
  * A class, so that every exchange has the same shape; all fields may be read by any step, the mutable ones may be set.
  */
 export class Exchange {
-  readonly request: IncomingMessage;
   /** Stands also for upgrade requests, until the tunnel is open. */
   readonly response: ServerResponse;
   readonly context: ProxyContext;
   /** The client's socket, when it asks to leave HTTP (`Upgrade`). */
   readonly upgrade: Upgrade | undefined;
   readonly method: string;
+  readonly httpVersion: string;
+  readonly httpVersionMajor: number;
+  readonly httpVersionMinor: number;
+  /** Whether a body was announced. */
+  readonly hasBody: boolean;
+  /** The client's connection; over HTTP/2 what stands for it. */
+  readonly socket: Socket;
+  /** The target as received. */
+  readonly receivedTarget: string;
+  /** Name, value, name, value … as received; may be shared with other requests. */
+  readonly receivedHeaders: readonly string[];
   /** `Host` as the client sent it (or the authority of an absolute target); this is what the app sees. */
   readonly host: string;
   /** What was known of the client before its request: its certificate, for which hosts it came. */
@@ -96,10 +111,8 @@ export class Exchange {
   lookupHost: string;
   /** What stands in the request line, and goes to the app byte by byte. A step before `findRoute` may change it. */
   target: string;
-  /** Name, value, name, value … as received. A step before `rewriteHeaders` may replace it; what is here reaches the app. */
-  requestHeaders: string[];
-  /** What goes to the endpoint: made by `rewriteHeaders`, without the headers that depend on the endpoint. */
-  outboundHeaders: string[] = [];
+  /** The shortest way for the headers, where there is one; taken unless somebody asks for `outboundHeaders`. */
+  passage: Passage | undefined = undefined;
   requestId = "";
   /** Id of the trace the request belongs to, hexadecimal; empty without tracing. */
   traceId = "";
@@ -157,19 +170,33 @@ export class Exchange {
 
   /** True when the client's connection is gone or the answer is complete. */
   closed = false;
+  /** The header lines as the client's connection keeps them; undefined where it keeps none. */
+  readonly block: HeaderBlock | undefined;
+  readonly #arrival: Arrival;
+  #outbound: string[] = [];
+  #headers: readonly string[];
+  /** Whether the headers are this exchange's alone. */
+  #ownHeaders = false;
   #onClose: (() => void) | undefined = undefined;
 
-  constructor(context: ProxyContext, request: IncomingMessage, response: ServerResponse, upgrade?: Upgrade) {
+  constructor(context: ProxyContext, arrival: Arrival, response: ServerResponse, upgrade?: Upgrade) {
     this.context = context;
-    this.request = request;
+    this.#arrival = arrival;
     this.response = response;
     this.upgrade = upgrade;
-    this.method = request.method as string;
-    this.target = request.url as string;
-    this.requestHeaders = request.rawHeaders;
-    this.host = (this.method === "CONNECT" ? this.target : authorityOf(this.target)) ?? request.headers.host ?? "";
+    this.method = arrival.method;
+    this.target = this.receivedTarget = arrival.target;
+    this.httpVersion = arrival.httpVersion;
+    this.httpVersionMajor = arrival.httpVersionMajor;
+    this.httpVersionMinor = arrival.httpVersionMinor;
+    this.hasBody = arrival.hasBody;
+    this.socket = arrival.socket;
+    this.receivedHeaders = arrival.rawHeaders;
+    this.#headers = arrival.rawHeaders;
+    this.block = arrival.block;
+    this.host = (this.method === "CONNECT" ? this.target : authorityOf(this.target)) ?? arrival.host;
     this.lookupHost = this.host;
-    const connection = connectionOf(request.socket);
+    const connection = connectionOf(arrival.socket);
     this.connection = connection;
     this.peerAddress = connection.peerAddress;
     this.peerPort = connection.peerPort;
@@ -184,15 +211,41 @@ export class Exchange {
     return this.route?.options.endpointTimeoutMs ?? this.context.settings.endpointTimeoutMs;
   }
 
-  get hasBody(): boolean {
-    const headers = this.request.headers;
-    const length = headers["content-length"];
-    return headers["transfer-encoding"] !== undefined || (length !== undefined && length !== "0");
+  /** The request as a stream with headers by name; made when it is first asked for. */
+  get request(): IncomingMessage { return this.#arrival.request; }
+
+  /** Name, value, name, value … as received. A step before `rewriteHeaders` may change or replace it; what is here reaches the app. */
+  get requestHeaders(): string[] {
+    if (!this.#ownHeaders) this.requestHeaders = this.#headers.slice();
+    return this.#headers as string[];
   }
+
+  set requestHeaders(headers: string[]) {
+    this.#headers = headers;
+    this.#ownHeaders = true;
+  }
+
+  /** What goes to the endpoint: made by `rewriteHeaders`, without the headers that depend on the endpoint. A later step may change or replace it. */
+  get outboundHeaders(): string[] {
+    const { passage } = this;
+    if (passage !== undefined) this.outboundHeaders = [...passage.headers, ...momentHeaders(this, passage.forwarding)];
+    return this.#outbound;
+  }
+
+  set outboundHeaders(headers: string[]) {
+    this.passage = undefined;
+    this.#outbound = headers;
+  }
+
+  /** The same for those who only read. As long as it is `receivedHeaders`, no step has had its hands in them. */
+  get currentHeaders(): readonly string[] { return this.#headers; }
+
+  /** Value of a request header as it came; of several all, joined. `name` in lower case. */
+  received(name: string): string | undefined { return joinedValues(this.receivedHeaders, name); }
 
   /** Value of a request header as it stands now; the first one of several. `name` in lower case. */
   header(name: string): string | undefined {
-    const headers = this.requestHeaders;
+    const headers = this.#headers;
     for (let at = 0; at < headers.length; at += 2) {
       const given = headers[at] as string;
       if (given.length === name.length && given.toLowerCase() === name) return headers[at + 1];
@@ -204,9 +257,9 @@ export class Exchange {
   setHeader(name: string, value: string): void {
     const lower = name.toLowerCase();
     const kept: string[] = [];
-    for (let at = 0; at < this.requestHeaders.length; at += 2) {
-      const given = this.requestHeaders[at] as string;
-      if (given.toLowerCase() !== lower) kept.push(given, this.requestHeaders[at + 1] as string);
+    for (let at = 0; at < this.#headers.length; at += 2) {
+      const given = this.#headers[at] as string;
+      if (given.toLowerCase() !== lower) kept.push(given, this.#headers[at + 1] as string);
     }
     kept.push(name, value);
     this.requestHeaders = kept;
@@ -227,6 +280,16 @@ export class Exchange {
   }
 }
 
+/** All values of a header, joined as one; undefined when there is none. `name` in lower case. */
+export function joinedValues(headers: readonly string[], name: string): string | undefined {
+  let value: string | undefined;
+  for (let at = 0; at < headers.length; at += 2) {
+    const given = headers[at] as string;
+    if (given.length === name.length && given.toLowerCase() === name) value = value === undefined ? headers[at + 1] : `${value}, ${headers[at + 1]}`;
+  }
+  return value;
+}
+
 /** The authority of an absolute-form target, which then counts instead of `Host` (RFC 9112, 3.2.2). */
 export function authorityOf(target: string): string | undefined {
   if (target.charCodeAt(0) === 0x2f /* / */) return undefined;
@@ -244,4 +307,4 @@ export function originOf(target: string): string {
 }
 
 /** Such a client knows neither chunks nor trailers nor interim answers. */
-export const speaksHttp10 = ({ request }: Exchange): boolean => request.httpVersionMajor < 2 && request.httpVersionMinor === 0;
+export const speaksHttp10 = ({ httpVersionMajor, httpVersionMinor }: Exchange): boolean => httpVersionMajor < 2 && httpVersionMinor === 0;

@@ -24,7 +24,7 @@ export function forwardExpecting(exchange: Exchange, endpoint: Endpoint, headers
     let answered = false;
     let body: RequestBody | undefined;
     let thinking: NodeJS.Timeout | undefined;
-    const framed = exchange.request.headers["content-length"] !== undefined ? [] : ["Transfer-Encoding", "chunked"];
+    const framed = exchange.received("content-length") !== undefined ? [] : ["Transfer-Encoding", "chunked"];
     const attempt = requestOnItsOwn(exchange, endpoint, [...headers, ...framed, "Expect", "100-continue", "Connection", "close"]);
     const stop = (code: string): void => {
       stopped ??= code;

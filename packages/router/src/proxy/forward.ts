@@ -6,7 +6,8 @@ import type { Exchange } from "./exchange.ts";
 import { forwardExpecting } from "./expect.ts";
 import { classify, isIdempotent, mayRetry, type FailedAttempt } from "./failure.ts";
 import { faults } from "./fault.ts";
-import { withEndpointHeaders } from "./headers.ts";
+import type { Outbound } from "./lines.ts";
+import { outboundTo } from "./outbound.ts";
 import type { Step } from "./pipeline.ts";
 import { giveBack, takePlace } from "./places.ts";
 import { ended, respondFault } from "./respond.ts";
@@ -23,13 +24,13 @@ export interface Attempts {
   next(exchange: Exchange, tried: readonly Endpoint[]): Endpoint | NoChoice | Promise<Endpoint | NoChoice>;
   max(exchange: Exchange): number;
   /** The headers for it, which the attempt may add to. */
-  headersFor(exchange: Exchange, endpoint: Endpoint): string[];
+  headersFor(exchange: Exchange, endpoint: Endpoint): Outbound;
 }
 
 const toApp: Attempts = {
   next: (exchange, tried) => (tried.length === 0 ? exchange.endpoint as Endpoint : seat(exchange, tried)),
   max: ({ context, route }) => route?.options.maxAttempts ?? context.settings.maxAttempts,
-  headersFor: ({ outboundHeaders }, endpoint) => withEndpointHeaders(outboundHeaders, endpoint),
+  headersFor: outboundTo,
 };
 
 /** Makes attempts until one is answered, or the failure table, the budget or the time say that it is enough. */
@@ -89,19 +90,20 @@ export async function forwardTo(exchange: Exchange, attempts: Attempts): Promise
 
 /** Waits for the client to take the rest of an answer. It has its time for that; an endpoint is not kept busy by it. */
 function delivered(exchange: Exchange): Promise<void> {
-  const { response, request, context } = exchange;
+  const { response, socket, context } = exchange;
   // node:http closes a connection on which nothing moves for so long, and takes the limit off again before the next request.
-  if (!exchange.closed && response.writableLength > 0) request.socket.setTimeout(context.settings.clientStallMs);
+  if (!exchange.closed && response.writableLength > 0) socket.setTimeout(context.settings.clientStallMs);
   return ended(exchange);
 }
 
-async function attempt(exchange: Exchange, endpoint: Endpoint, headers: string[]): Promise<FailedAttempt | undefined> {
+async function attempt(exchange: Exchange, endpoint: Endpoint, outbound: Outbound): Promise<FailedAttempt | undefined> {
   // Mostly it is taken since the choice.
   takePlace(exchange, endpoint);
   try {
-    if (exchange.expectContinue && endpoint.protocol !== "http2") return await forwardExpecting(exchange, endpoint, headers);
-    if (exchange.upgrade === undefined) return await exchange.context.engine.forward(exchange, endpoint, headers);
-    if (exchange.method !== "CONNECT") headers.push("Connection", "Upgrade", "Upgrade", exchange.request.headers.upgrade ?? "websocket");
+    if (exchange.expectContinue && endpoint.protocol !== "http2") return await forwardExpecting(exchange, endpoint, outbound.flat());
+    if (exchange.upgrade === undefined) return await exchange.context.engine.forward(exchange, endpoint, outbound);
+    const headers = outbound.flat();
+    if (exchange.method !== "CONNECT") headers.push("Connection", "Upgrade", "Upgrade", exchange.received("upgrade") ?? "websocket");
     return await forwardUpgrade(exchange, endpoint, headers);
   } finally {
     giveBack(exchange);

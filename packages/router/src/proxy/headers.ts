@@ -1,5 +1,6 @@
 import type { Endpoint } from "../endpoint.ts";
 import { speaksHttp10, type Exchange } from "./exchange.ts";
+import type { Forwarding } from "./passage.ts";
 
 /** What the router does with a request header of the client; everything not listed passes as it is. */
 const requestRules = new Map<string, "drop" | "forwardedFor" | "forwardedProto" | "requestStart" | "te" | "clientCert">([
@@ -20,18 +21,30 @@ const requestRules = new Map<string, "drop" | "forwardedFor" | "forwardedProto" 
  */
 const protectedNames = /^(x-forwarded-|x-cf-|x-vcap-|x-b3-|b3$|traceparent$|tracestate$|x-request-start$|host$|content-length$|cookie$|authorization$)/;
 
-/**
- * Headers for the app, but for those that depend on the endpoint: hop-by-hop headers out, forwarding headers in.
- * The result is flat (name, value, name, value), since that is what both ends of the proxy speak.
- */
-export function buildRequestHeaders(exchange: Exchange): string[] {
-  const { requestHeaders: given, context: { settings } } = exchange;
+/** Headers for the app that would be the same for another request with the same lines on the same connection. */
+export interface RequestHeaders {
+  /** Flat (name, value, name, value), since that is what both ends of the proxy speak. */
+  readonly headers: string[];
+  readonly forwarding: Forwarding;
+}
+
+/** Writes down what was understood, for other steps and for the log. */
+export function noteForwarding(exchange: Exchange, { forwardedFor, forwardedProto, idempotencyKey }: Forwarding): void {
+  exchange.forwardedFor = forwardedFor;
+  exchange.forwardedProto = forwardedProto;
+  exchange.idempotencyKey = idempotencyKey;
+}
+
+/** Headers for the app, but for those that depend on the endpoint or the moment: hop-by-hop headers out, forwarding headers in. */
+export function buildRequestHeaders(exchange: Exchange): RequestHeaders {
+  const { currentHeaders: given, context: { settings } } = exchange;
   const out: string[] = ["Host", exchange.host];
   const listed = connectionTokens(given);
   const trusted = settings.trustedProxies === undefined || isTrusted(exchange);
   let forwardedFor = "";
   let forwardedProto = "";
   let requestStart = "";
+  let idempotencyKey = false;
   for (let at = 0; at < given.length; at += 2) {
     const name = given[at] as string;
     const value = given[at + 1] as string;
@@ -41,7 +54,7 @@ export function buildRequestHeaders(exchange: Exchange): string[] {
       if (listed !== undefined && listed.has(lower) && !protectedNames.test(lower)) continue;
       // CGI-style apps read X_Forwarded_Proto as X-Forwarded-Proto: a way around everything above.
       if (lower.includes("_") && isDisguised(lower)) continue;
-      if (lower === "idempotency-key" || lower === "x-idempotency-key") exchange.idempotencyKey = true;
+      if (lower === "idempotency-key" || lower === "x-idempotency-key") idempotencyKey = true;
       out.push(name, value);
       continue;
     }
@@ -54,21 +67,16 @@ export function buildRequestHeaders(exchange: Exchange): string[] {
       case "clientCert": if (mayForwardCertificate(exchange, trusted)) out.push(name, value); break;
     }
   }
-  exchange.forwardedFor = forwardedFor === "" ? exchange.peerAddress : `${forwardedFor}, ${exchange.peerAddress}`;
+  forwardedFor = forwardedFor === "" ? exchange.peerAddress : `${forwardedFor}, ${exchange.peerAddress}`;
   // What the first leg has decided comes back by way of the service, and holds.
-  exchange.forwardedProto = exchange.viaRouteService && forwardedProto !== "" ? forwardedProto
+  forwardedProto = exchange.viaRouteService && forwardedProto !== "" ? forwardedProto
     : settings.forwardedProto === "https" ? "https"
     : forwardedProto !== "" && settings.forwardedProto === "keep" ? forwardedProto
     : exchange.secure ? "https" : "http";
-  out.push(
-    "X-Forwarded-For", exchange.forwardedFor,
-    "X-Forwarded-Proto", exchange.forwardedProto,
-    "X-Request-Start", requestStart === "" ? String(exchange.receivedAtMs) : requestStart,
-    "X-Vcap-Request-Id", exchange.requestId,
-  );
+  out.push("X-Forwarded-For", forwardedFor, "X-Forwarded-Proto", forwardedProto);
   const shown = exchange.connection.clientCertificate;
   if (shown !== undefined && settings.forwardedClientCert === "sanitize-set" && !exchange.viaRouteService) out.push("X-Forwarded-Client-Cert", shown);
-  return out;
+  return { headers: out, forwarding: { forwardedFor, forwardedProto, requestStart, idempotencyKey } };
 }
 
 /**
@@ -81,8 +89,8 @@ function mayForwardCertificate({ connection, viaRouteService, secure, context: {
 }
 
 /** The three headers that name the instance; for each attempt anew. */
-export function withEndpointHeaders(headers: readonly string[], endpoint: Endpoint): string[] {
-  const out = headers.slice();
+export function endpointHeaders(endpoint: Endpoint): string[] {
+  const out: string[] = [];
   if (endpoint.app !== "") out.push("X-CF-ApplicationID", endpoint.app);
   if (endpoint.instanceIndex !== "") out.push("X-CF-InstanceIndex", endpoint.instanceIndex);
   out.push("X-CF-InstanceID", endpoint.instanceId === "" ? endpoint.address : endpoint.instanceId);

@@ -13,16 +13,15 @@ export interface Target {
 
 /** Reads `X-CF-App-Instance` (`app-guid:index`) and `X-CF-Process-Instance` (`process-guid[:index]`); the first one wins. */
 export function instanceTarget(exchange: Exchange): Target | Fault | undefined {
-  const { headers } = exchange.request;
-  const app = headers["x-cf-app-instance"];
-  if (typeof app === "string" && app !== "") {
+  const app = exchange.received("x-cf-app-instance");
+  if (app !== undefined && app !== "") {
     const match = appInstance.exec(app);
     if (match === null) return faults.badInstanceHeader();
     const [, guid, index] = match;
     return { what: `instance ('${index}') of app ('${guid}')`, matches: (endpoint) => endpoint.app === guid && endpoint.instanceIndex === index };
   }
-  const process = headers["x-cf-process-instance"];
-  if (typeof process === "string" && process !== "") {
+  const process = exchange.received("x-cf-process-instance");
+  if (process !== undefined && process !== "") {
     const match = processInstance.exec(process);
     if (match === null) return faults.badProcessHeader();
     const [, guid, index] = match;

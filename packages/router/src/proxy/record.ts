@@ -1,5 +1,4 @@
-import type { IncomingMessage } from "node:http";
-import type { Exchange } from "./exchange.ts";
+import { joinedValues, type Exchange } from "./exchange.ts";
 
 /** What is known of a request when it is over: the event `request`, and the source of the access log line. */
 export interface RequestRecord {
@@ -62,7 +61,7 @@ export interface RequestRecord {
 
 /** Takes down what happened. The exchange must be over. */
 export function recordOf(exchange: Exchange): RequestRecord {
-  const { endpoint, request, fault, appStartedMs, appHeadersMs, startedMs } = exchange;
+  const { endpoint, socket, fault, appStartedMs, appHeadersMs, startedMs } = exchange;
   const now = performance.now();
   const totalMs = now - startedMs;
   const appMs = appHeadersMs === 0 ? undefined : (exchange.appFinishedMs || now) - appStartedMs;
@@ -70,7 +69,7 @@ export function recordOf(exchange: Exchange): RequestRecord {
     method: exchange.method,
     host: exchange.host,
     target: exchange.target,
-    httpVersion: request.httpVersion,
+    httpVersion: exchange.httpVersion,
     route: exchange.route?.key,
     endpoint: endpoint === undefined ? undefined
       : { address: endpoint.address, app: endpoint.app, instanceId: endpoint.instanceId, instanceIndex: endpoint.instanceIndex, tags: endpoint.tags },
@@ -79,10 +78,10 @@ export function recordOf(exchange: Exchange): RequestRecord {
     bytesOut: exchange.bytesOut,
     requestId: exchange.requestId,
     peer: exchange.peerAddress.includes(":") ? `[${exchange.peerAddress}]:${exchange.peerPort}` : `${exchange.peerAddress}:${exchange.peerPort}`,
-    forwardedFor: exchange.forwardedFor || received(request, "x-forwarded-for"),
-    forwardedProto: exchange.forwardedProto || received(request, "x-forwarded-proto"),
-    referer: request.headers.referer ?? "",
-    userAgent: request.headers["user-agent"] ?? "",
+    forwardedFor: exchange.forwardedFor || (exchange.received("x-forwarded-for") ?? ""),
+    forwardedProto: exchange.forwardedProto || (exchange.received("x-forwarded-proto") ?? ""),
+    referer: firstOf(exchange.receivedHeaders, "referer"),
+    userAgent: firstOf(exchange.receivedHeaders, "user-agent"),
     error: fault?.code ?? (exchange.truncated === undefined ? undefined : `answer_truncated (${exchange.truncated})`),
     truncated: exchange.truncated,
     attempts: exchange.attempts,
@@ -102,22 +101,15 @@ export function recordOf(exchange: Exchange): RequestRecord {
       dialMs: exchange.dialMs || undefined,
       tlsMs: exchange.tlsMs || undefined,
     },
-    localAddress: () => (request.socket.localAddress === undefined ? "" : `${request.socket.localAddress}:${request.socket.localPort}`),
-    header: (name) => valuesOf(exchange.requestHeaders, name),
+    localAddress: () => (socket.localAddress === undefined ? "" : `${socket.localAddress}:${socket.localPort}`),
+    header: (name) => joinedValues(exchange.currentHeaders, name) || undefined,
   };
 }
 
-function received({ headers }: IncomingMessage, name: string): string {
-  const value = headers[name];
-  return Array.isArray(value) ? value.join(", ") : value ?? "";
-}
-
-/** All values of a header, joined as one; undefined when there is none. */
-function valuesOf(headers: readonly string[], name: string): string | undefined {
-  let value: string | undefined;
+function firstOf(headers: readonly string[], name: string): string {
   for (let at = 0; at < headers.length; at += 2) {
     const given = headers[at] as string;
-    if (given.length === name.length && given.toLowerCase() === name) value = value === undefined ? headers[at + 1] : `${value}, ${headers[at + 1]}`;
+    if (given.length === name.length && given.toLowerCase() === name) return headers[at + 1] as string;
   }
-  return value === "" ? undefined : value;
+  return "";
 }

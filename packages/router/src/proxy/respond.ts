@@ -9,7 +9,7 @@ export function respondFault(exchange: Exchange, fault: Fault): Promise<void> {
 
 /** The same for those who do not wait: whoever waits for the end of the exchange goes on waiting. */
 export function sendFault(exchange: Exchange, fault: Fault): void {
-  const { response, context, request } = exchange;
+  const { response, context } = exchange;
   exchange.fault = fault;
   exchange.status = fault.status;
   if (exchange.closed) return;
@@ -25,7 +25,7 @@ export function sendFault(exchange: Exchange, fault: Fault): void {
   if (fault.cacheControl !== undefined) headers.push("Cache-Control", fault.cacheControl);
   if (exchange.requestId !== "") headers.push("X-Vcap-Request-Id", exchange.requestId);
   // A client that still holds its body back (Expect) has not been asked for it: it could only be told by closing.
-  if (context.draining || fault.status === 408 || (exchange.expectContinue && !request.complete)) headers.push("Connection", "close");
+  if (context.draining || fault.status === 408 || (exchange.expectContinue && !exchange.request.complete)) headers.push("Connection", "close");
   response.writeHead(fault.status, exchange.rewriteAnswer === undefined ? headers : exchange.rewriteAnswer(headers));
   if (exchange.method !== "HEAD") exchange.bytesOut = bytes.length;
   response.end(bytes);
@@ -50,9 +50,9 @@ export function ended(exchange: Exchange): Promise<void> {
  * Ends an answer that cannot be completed so that the client notices. What was sent is still delivered where the framing
  * shows that something is missing; where the end of the connection is the end of the body, only a reset can tell.
  */
-export function cut({ request, framed, context }: Exchange): void {
+export function cut({ socket, framed, context }: Exchange): void {
   // What is on its way to a client that reads nothing must not wait for ever.
-  request.socket.setTimeout(context.settings.clientStallMs);
-  if (framed) request.socket.destroySoon();
-  else request.socket.resetAndDestroy();
+  socket.setTimeout(context.settings.clientStallMs);
+  if (framed) socket.destroySoon();
+  else socket.resetAndDestroy();
 }

@@ -6,8 +6,10 @@ import { nextEndpoint } from "./choose.ts";
 import { originOf, type Exchange } from "./exchange.ts";
 import { faults } from "./fault.ts";
 import { forwardTo, type Attempts } from "./forward.ts";
-import { buildRequestHeaders, withEndpointHeaders } from "./headers.ts";
+import { buildRequestHeaders, endpointHeaders, noteForwarding } from "./headers.ts";
 import { instanceTarget } from "./instance.ts";
+import { FlatHeaders } from "./lines.ts";
+import { momentHeaders } from "./passage.ts";
 import type { Step } from "./pipeline.ts";
 import { respondFault } from "./respond.ts";
 
@@ -37,7 +39,7 @@ export const useRouteService: Step = (exchange, next) => {
   if (verdict === undefined || !isOfThisRoute(exchange, verdict)) return respondFault(exchange, faults.signatureInvalid(502));
   exchange.viaRouteService = true;
   // The way is over: the app sees the request as if the client had made it.
-  exchange.requestHeaders = withoutSignature(exchange.requestHeaders);
+  exchange.requestHeaders = withoutSignature(exchange.currentHeaders);
   return next();
 };
 
@@ -54,7 +56,7 @@ function isOfThisRoute(exchange: Exchange, signedUrl: string): boolean {
   if (match === null) return false;
   const [, authority, rest] = match as unknown as [string, string, string];
   const host = hostOf(authority);
-  if (host === hostOf(exchange.host) && rest === originOf(exchange.request.url as string)) return true;
+  if (host === hostOf(exchange.host) && rest === originOf(exchange.receivedTarget)) return true;
   return exchange.context.table.lookup(host, pathOf(rest)) === exchange.route;
 }
 
@@ -71,10 +73,12 @@ async function sendToService(exchange: Exchange, services: RouteServices, url: s
   if (instance !== undefined && "status" in instance) return respondFault(exchange, instance);
   if (instance !== undefined && !(route as Pool).endpoints.some(instance.matches)) return respondFault(exchange, faults.unknownInstance(instance.what, hostOf(exchange.lookupHost)));
 
-  const forwardedUrl = `${services.forwardedScheme}://${hostOf(exchange.host)}${originOf(exchange.request.url as string)}`;
+  const forwardedUrl = `${services.forwardedScheme}://${hostOf(exchange.host)}${originOf(exchange.receivedTarget)}`;
   const { signature, metadata } = services.signer.sign({ forwardedUrl, requestedAtMs: context.clock.now() });
-  exchange.requestHeaders = [...withoutSignature(exchange.requestHeaders), signatureHeader, signature, metadataHeader, metadata, forwardedUrlHeader, forwardedUrl];
-  const headers = buildRequestHeaders(exchange);
+  exchange.requestHeaders = [...withoutSignature(exchange.currentHeaders), signatureHeader, signature, metadataHeader, metadata, forwardedUrlHeader, forwardedUrl];
+  const { headers: built, forwarding } = buildRequestHeaders(exchange);
+  noteForwarding(exchange, forwarding);
+  const headers = [...built, ...momentHeaders(exchange, forwarding)];
   headers[headers.indexOf("Host") + 1] = service.authority;
   for (const name of ["X-CF-App-Instance", "X-CF-Process-Instance"]) {
     const wanted = exchange.header(name.toLowerCase());
@@ -108,14 +112,14 @@ function insideRoute(exchange: Exchange, { mayHairpin }: RouteServices, { hostna
 const outside: Attempts = {
   next: ({ context, service }, tried) => (service !== undefined && tried.length < (context.routeServices?.maxAttempts ?? 0) ? service.endpoint : "none"),
   max: ({ context }) => context.routeServices?.maxAttempts ?? 0,
-  headersFor: ({ outboundHeaders }) => outboundHeaders.slice(),
+  headersFor: ({ outboundHeaders }) => new FlatHeaders(outboundHeaders.slice()),
 };
 
 /** The endpoints of a service that is an app of this table. */
 const throughTable: Attempts = {
   next: nextEndpoint,
   max: ({ context }) => context.settings.maxAttempts,
-  headersFor: ({ outboundHeaders }, endpoint) => withEndpointHeaders(outboundHeaders, endpoint),
+  headersFor: ({ outboundHeaders }, endpoint) => new FlatHeaders([...outboundHeaders, ...endpointHeaders(endpoint)]),
 };
 
 function withoutSignature(headers: readonly string[]): string[] {

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from "node:http";
 import type { Exchange } from "./exchange.ts";
 import { faults } from "./fault.ts";
 import { sendFault } from "./respond.ts";
@@ -29,5 +30,7 @@ export function watchSlowBodies(underWay: ReadonlySet<Exchange>, stallMs: number
   return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 
-const isAwaited = ({ request, response, closed, upgrade }: Exchange): boolean =>
-  !closed && upgrade === undefined && !response.headersSent && !request.complete && request.readableFlowing === true && request.httpVersionMajor === 1;
+const isAwaited = (exchange: Exchange): boolean =>
+  exchange.hasBody && !exchange.closed && exchange.upgrade === undefined && exchange.httpVersionMajor === 1 && !exchange.response.headersSent && isFlowing(exchange.request);
+
+const isFlowing = ({ complete, readableFlowing }: IncomingMessage): boolean => !complete && readableFlowing === true;

@@ -6,8 +6,10 @@ import { hostOf, isHost, pathOf } from "../uri.ts";
 import { originOf, type Exchange } from "./exchange.ts";
 import { faults, type Fault } from "./fault.ts";
 import { forwardWithRetry } from "./forward.ts";
-import { buildRequestHeaders } from "./headers.ts";
+import { buildRequestHeaders, noteForwarding } from "./headers.ts";
 import { instanceTarget } from "./instance.ts";
+import { passageOf } from "./outbound.ts";
+import { momentHeaders } from "./passage.ts";
 import type { Step } from "./pipeline.ts";
 import { respondFault } from "./respond.ts";
 import { rewriteForRoute } from "./route-answers.ts";
@@ -61,7 +63,7 @@ function unknownRoute(exchange: Exchange, host: string): Fault {
 /** Refuses requests with more headers than allowed; after the route is known, so that the log can name the app. */
 export const limitHeaders: Step = (exchange, next) => {
   const { maxRequestHeaderBytes, maxRequestHeaders } = exchange.context.settings;
-  const headers = exchange.requestHeaders;
+  const headers = exchange.currentHeaders;
   if (maxRequestHeaders > 0 && headers.length / 2 > maxRequestHeaders) return respondFault(exchange, faults.headersTooLarge());
   // Request line, and for each header its name, its value and `: ` and CR LF.
   let bytes = exchange.method.length + exchange.target.length + 12 + headers.length * 2;
@@ -105,20 +107,24 @@ function goTo(exchange: Exchange, chosen: Endpoint | NoChoice, next: () => Promi
 function limitBody(exchange: Exchange, { options }: Pool): Fault | undefined {
   exchange.maxBodyBytes = options.maxRequestBodyBytes ?? exchange.context.settings.maxRequestBodyBytes;
   if (exchange.maxBodyBytes === 0) return undefined;
-  const length = exchange.request.headers["content-length"];
+  const length = exchange.received("content-length");
   return length !== undefined && Number(length) > exchange.maxBodyBytes ? faults.bodyTooLarge() : undefined;
 }
 
 /** Makes the headers for the app, but for those that name the instance. */
 export const rewriteHeaders: Step = (exchange, next) => {
-  exchange.outboundHeaders = buildRequestHeaders(exchange);
+  exchange.passage = passageOf(exchange);
+  if (exchange.passage === undefined) {
+    const { headers, forwarding } = buildRequestHeaders(exchange);
+    exchange.outboundHeaders = [...headers, ...momentHeaders(exchange, forwarding)];
+    noteForwarding(exchange, forwarding);
+  } else noteForwarding(exchange, exchange.passage.forwarding);
   return next();
 };
 
 /** Two `Host` headers are two opinions about where the request goes (RFC 9112, 3.2). */
-function severalHosts({ request }: Exchange): boolean {
+function severalHosts({ receivedHeaders: headers }: Exchange): boolean {
   let hosts = 0;
-  const headers = request.rawHeaders;
   for (let at = 0; at < headers.length; at += 2) {
     const name = headers[at] as string;
     if (name.length === 4 && name.toLowerCase() === "host") hosts += 1;

@@ -53,7 +53,7 @@ export function createUndiciEngine(settings: ProxySettings): Engine {
       return new Promise((resolve) => {
         const body = exchange.hasBody ? new RequestBody(exchange) : null;
         const attempt = new UndiciAttempt(exchange, endpoint, { body, resolve, again: () => dispatchAlone(endpoint.backend, request, attempt) });
-        const request: Dispatcher.DispatchOptions & { servername?: string } = { path: exchange.target, method: exchange.method as Dispatcher.HttpMethod, headers, body };
+        const request: Dispatcher.DispatchOptions & { servername?: string } = { path: exchange.target, method: exchange.method as Dispatcher.HttpMethod, headers: headers.flat(), body };
         if (endpoint.backend.tls) request.servername = serverNameOf(endpoint.backend);
         poolOf(endpoint.backend).dispatch(request, attempt);
       });

@@ -89,7 +89,7 @@ async function tunnel(exchange: Exchange, endpoint: Endpoint, answer: IncomingMe
   const headers = clientHead(exchange, endpoint, { status, reason: "", headers: withoutFraming(answer.rawHeaders) }, false);
   if (upgrade.accept !== undefined) upgrade.accept(status, headers);
   else {
-    if (status === 101) headers.push("Connection", "Upgrade", "Upgrade", answer.headers.upgrade ?? exchange.request.headers.upgrade ?? "websocket");
+    if (status === 101) headers.push("Connection", "Upgrade", "Upgrade", answer.headers.upgrade ?? exchange.received("upgrade") ?? "websocket");
     let head = `HTTP/1.1 ${status} ${answer.statusMessage || reasonOf(status)}\r\n`;
     for (let at = 0; at < headers.length; at += 2) head += `${headers[at]}: ${headers[at + 1]}\r\n`;
     exchange.response.detachSocket(client.socket as never);

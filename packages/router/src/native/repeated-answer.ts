@@ -1,0 +1,67 @@
+import type { Endpoint } from "../endpoint.ts";
+import { forgive } from "../health.ts";
+import type { ResponseHead } from "../http1/head.ts";
+import { clientHead } from "../proxy/answer.ts";
+import type { Exchange } from "../proxy/exchange.ts";
+import { answerHeadText, dateLine } from "./answer-head.ts";
+import type { ClientResponse } from "./client-response.ts";
+
+/** What becomes of a head whose lines an app repeats: everything but what is different with each answer. */
+interface RepeatedHead {
+  readonly status: number;
+  readonly reason: string;
+  /** From the status line on, without the request's id and the date. */
+  readonly text: string;
+  /** Whether the app gives its answers an id, or a date, of its own. */
+  readonly hasRequestId: boolean;
+  readonly hasDate: boolean;
+  readonly chunked: boolean;
+}
+
+/** Headers with which more has to be done than to pass them on. */
+const unusual = /^(?:set-cookie|www-authenticate)$/i;
+
+const has = (headers: readonly string[], name: string): boolean =>
+  headers.some((given, at) => at % 2 === 0 && given.length === name.length && given.toLowerCase() === name);
+
+/**
+ * Begins an answer whose header lines the endpoint has sent before on the same connection, where nothing about it or its request is unusual.
+ * @returns false when it has to be begun in the ordinary way
+ */
+export function beginRepeated(exchange: Exchange, endpoint: Endpoint, { head, response }: { head: ResponseHead; response: ClientResponse }): boolean {
+  const { context } = exchange;
+  if (!head.block.repeated || exchange.rewriteAnswer !== undefined || context.draining || exchange.closesAfter || exchange.stickyInstance !== ""
+    || context.settings.traceKey !== "" || exchange.method === "HEAD" || exchange.httpVersionMinor === 0 || !response.isUntouched) return false;
+  const held = head.block.derived as RepeatedHead | undefined;
+  const made = held !== undefined && held.status === head.status && held.reason === head.reason ? held : prepare(exchange, endpoint, head);
+  if (made === undefined) return false;
+  forgive(endpoint.backend);
+  exchange.framed = true;
+  exchange.appHeadersMs = performance.now();
+  const keepAlive = response.shouldKeepAlive;
+  response.writePrepared(made.status, {
+    chunked: made.chunked,
+    text: `${made.text}${made.hasRequestId ? "" : `X-Vcap-Request-Id: ${exchange.requestId}\r\n`}${made.hasDate ? "" : dateLine()}${keepAlive ? "\r\n" : "Connection: close\r\n\r\n"}`,
+  });
+  exchange.status = made.status;
+  return true;
+}
+
+function prepare(exchange: Exchange, endpoint: Endpoint, head: ResponseHead): RepeatedHead | undefined {
+  const { status, reason, rawHeaders } = head;
+  if (status < 200 || status === 204 || status === 304 || rawHeaders.some((name, at) => at % 2 === 0 && unusual.test(name))) return undefined;
+  const hasRequestId = has(rawHeaders, "x-vcap-request-id");
+  const flat = clientHead(exchange, endpoint, { status, reason, headers: rawHeaders }, has(rawHeaders, "transfer-encoding"));
+  const shared = hasRequestId ? flat : flat.filter((_, at) => flat[at - (at % 2)] !== "X-Vcap-Request-Id");
+  let written;
+  try {
+    written = answerHeadText(status, reason, shared, { http10: false, head: false, keepAlive: true, sendDate: false });
+  } catch {
+    // What cannot be written is refused where all heads are.
+    return undefined;
+  }
+  if (!written.keepAlive) return undefined;
+  const made: RepeatedHead = { status, reason, text: written.text.slice(0, -2), hasRequestId, hasDate: has(rawHeaders, "date"), chunked: written.chunked };
+  head.block.derived = made;
+  return made;
+}
