@@ -78,7 +78,12 @@ export interface Endpoint {
   lastSeenMs: number;
   /** Where it stands when requests are told apart by hash; 0: not worked out yet. */
   hashPoint: number;
+  /** The headers that name it, as requests carry them; worked out for the first request. */
+  names: EndpointNames | undefined;
 }
+
+/** Headers as a list and as text. */
+export interface EndpointNames { readonly flat: readonly string[]; readonly text: string }
 
 const noTags: Readonly<Record<string, string>> = Object.freeze({});
 
@@ -178,6 +183,7 @@ export function createEndpoint(init: EndpointInit, backend: Backend, nowMs: numb
     source: init.source ?? "",
     lastSeenMs: nowMs,
     hashPoint: 0,
+    names: undefined,
   };
 }
 

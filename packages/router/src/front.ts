@@ -33,12 +33,12 @@ export function createFront({ context, headersTimeoutMs, clientIdleMs, maxHeader
   server.maxHeadersCount = 0;
   const take = (request: IncomingMessage, response: ServerResponse): void => {
     if (hasForeignCoding(request)) refuseCoding(request);
-    else void handle(new Exchange(context, arrivalOf(request), response));
+    else void handle(new Exchange(context, arrivalOf(request, response), response));
   };
   server.on("request", take);
   server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) => {
     if (hasForeignCoding(request)) return refuseCoding(request);
-    const exchange = new Exchange(context, arrivalOf(request), response);
+    const exchange = new Exchange(context, arrivalOf(request, response), response);
     exchange.expectContinue = true;
     void handle(exchange);
   });
@@ -89,7 +89,7 @@ async function takeUpgrade(server: Server, request: IncomingMessage, given: { so
   response.assignSocket(socket as Socket);
   // What follows a CONNECT was meant for a tunnel: no request may be read from it.
   if (request.method === "CONNECT") response.shouldKeepAlive = false;
-  const exchange = new Exchange(context, arrivalOf(request), response, upgrade);
+  const exchange = new Exchange(context, arrivalOf(request, response), response, upgrade);
   // ServerResponse emits `finish`, but only its server would make `close` of it.
   response.on("finish", () => exchange.markClosed());
   await handle(exchange);

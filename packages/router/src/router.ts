@@ -23,6 +23,7 @@ import { recordOf, type RequestRecord } from "./proxy/record.ts";
 import { ended, respondFault } from "./proxy/respond.ts";
 import { watchSlowBodies } from "./proxy/slow-body.ts";
 import { defaultSteps } from "./proxy/steps.ts";
+import { UnderWay } from "./proxy/under-way.ts";
 import { createRetryBudget } from "./proxy/retry-budget.ts";
 import { createRouteServices } from "./route-service/services.ts";
 import { createTcpFront } from "./tcp/front.ts";
@@ -110,7 +111,7 @@ export function createRouter(options: RouterOptions = {}): Router {
   const context: ProxyContext = { table, settings, log, clock, id, engine, draining: false, tunnels: new Set<Duplex>(), attemptFailed: numbers.attemptFailed, routeServices, queue, retryBudget };
   const listeners: { [K in keyof RouterEvents]: Set<(value: RouterEvents[K]) => void> } = { request: new Set(), connection: new Set(), state: new Set() };
   const started: { readonly name: string; readonly source: RunningSource }[] = [];
-  const underWay = new Set<Exchange>();
+  const underWay = new UnderWay();
   const aborter = new AbortController();
   let idle: (() => void) | undefined;
   let state: RouterState = "new";
@@ -150,7 +151,7 @@ export function createRouter(options: RouterOptions = {}): Router {
     try {
       await runSteps(steps, exchange);
       // A step may have answered without waiting for the end of its answer.
-      if (exchange.response.headersSent) await ended(exchange);
+      if (!exchange.closed && exchange.response.headersSent) await ended(exchange);
       else if (!exchange.closed) throw new Error("no step answered the request");
     } catch (cause) {
       log.error("router.step.failed", { requestId: exchange.requestId, error: cause instanceof Error ? cause.stack : String(cause) });

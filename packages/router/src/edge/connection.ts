@@ -5,6 +5,8 @@ export interface ConnectionInfo {
   /** Address the client comes from: the peer's, or what its PROXY header says; an IPv4 address in IPv6 clothes is undressed. */
   readonly peerAddress: string;
   readonly peerPort: number;
+  /** Both, with brackets where the address is an IPv6 one. */
+  readonly peer: string;
   /** Whether it came over TLS. */
   readonly secure: boolean;
   /** Certificate of the client as base64 of its DER form: the body of a PEM without armour. Undefined without a (verified) one. */
@@ -18,15 +20,17 @@ const key = Symbol("opencf.connection");
 type Marked = Partial<Pick<Socket, "remoteAddress" | "remotePort">> & { encrypted?: boolean; [key]?: ConnectionInfo };
 
 /** Says what a connection is; everybody who asks later hears this. */
-export function describeConnection(socket: object, info: ConnectionInfo): void {
-  (socket as Marked)[key] = info;
+export function describeConnection(socket: object, info: Omit<ConnectionInfo, "peer">): void {
+  (socket as Marked)[key] = withPeer(info);
 }
 
 /** What was said of a connection, else what its socket knows. */
 export function connectionOf(socket: object): ConnectionInfo {
   const marked = socket as Marked;
-  return marked[key] ??= { peerAddress: undressed(marked.remoteAddress ?? ""), peerPort: marked.remotePort ?? 0, secure: marked.encrypted === true };
+  return marked[key] ??= withPeer({ peerAddress: undressed(marked.remoteAddress ?? ""), peerPort: marked.remotePort ?? 0, secure: marked.encrypted === true });
 }
+
+const withPeer = (info: Omit<ConnectionInfo, "peer">): ConnectionInfo => ({ ...info, peer: `${info.peerAddress.includes(":") ? `[${info.peerAddress}]` : info.peerAddress}:${info.peerPort}` });
 
 /** `::ffff:10.0.0.1` is 10.0.0.1 on a socket that speaks both. */
 export const undressed = (address: string): string => (/^::ffff:\d+\.\d+\.\d+\.\d+$/i.test(address) ? address.slice(7) : address);

@@ -1,5 +1,6 @@
 import { newFields, pausedAt, readFields, REFUSED, type Fields, type Lines } from "./fields.ts";
 import type { RequestHead, ResponseHead } from "./head.ts";
+import { Kept } from "./last-head.ts";
 import { withDefaults, type Http1Limits } from "./limits.ts";
 import { CR, LF, octets, VALUE } from "./octets.ts";
 import { refusalOf, type Refusal, type RefusalCode } from "./refusal.ts";
@@ -37,12 +38,6 @@ export const createResponseHeadParser = (limits: Http1Limits = {}): ResponseHead
 
 const HEAD_END = Buffer.from("\r\n\r\n");
 
-/** Header lines up to this size are compared with those of the next head. */
-const maxKeptBytes = 2_048;
-/** After so many heads unlike the one before, only now and then one is kept to see whether that has changed. */
-const patience = 8;
-const lookAgain = 64;
-
 /**
  * Goes line by line, each octet once: a line is read only when it is whole, and until then its pieces are put aside unread,
  * but for a look at whether any honest head could contain them. Header lines that are those of the head before, byte by byte,
@@ -61,10 +56,9 @@ class LineParser<Line extends { readonly next: number }, Head extends object> im
   /** Bytes of this head that are read and gone. */
   #spent = 0;
   #skippedBlankLine = false;
-  /** The header lines of the last head, as bytes and as read. */
-  #kept: Buffer | undefined = undefined;
-  #keptFields: Fields | undefined = undefined;
-  #misses = 0;
+  /** The last head's header lines, and the whole of it with the method that it depends on. */
+  readonly #lastFields = new Kept<Fields>();
+  readonly #lastHead = new Kept<{ readonly head: Head; readonly method: string }>();
 
   constructor(rules: HeadRules<Line, Head>, limits: Http1Limits, method: string) {
     const { maxHeadBytes, maxHeaders } = withDefaults(limits);
@@ -97,8 +91,8 @@ class LineParser<Line extends { readonly next: number }, Head extends object> im
     const stop = complete ? end + 4 : bytes.subarray(0, from + room).lastIndexOf(LF) + 1;
     let at = from;
     const fresh = complete && this.#line === undefined;
-    if (fresh && this.#kept !== undefined) {
-      const known = this.#readRepeated(bytes, from, { stop, shift, kept: this.#kept });
+    if (fresh) {
+      const known = this.#readRepeated(bytes, from, { stop, shift });
       if (known !== undefined) return known;
     }
     if (stop > from) {
@@ -120,7 +114,7 @@ class LineParser<Line extends { readonly next: number }, Head extends object> im
         const stopped = readFields(lines, at, this.#fields, this.#maxHeaders);
         if (stopped === REFUSED) return this.#refuse(this.#fields.problem ?? "bad_field_name");
         if (stopped >= 0) {
-          if (fresh) this.#keep(bytes, begun, stopped);
+          if (fresh) this.#lastFields.keep(bytes, begun, stopped, this.#fields);
           return this.#finish(this.#line, this.#fields, stopped + shift);
         }
         at = pausedAt(stopped);
@@ -143,35 +137,29 @@ class LineParser<Line extends { readonly next: number }, Head extends object> im
     return undefined;
   }
 
-  /** A head of which only the first line is new; undefined when there is more that is new. */
-  #readRepeated(bytes: Buffer, from: number, { stop, shift, kept }: { stop: number; shift: number; kept: Buffer }): Head | Refusal | undefined {
+  /** A head of which at most the first line is new; undefined when there is more that is new. */
+  #readRepeated(bytes: Buffer, from: number, { stop, shift }: { stop: number; shift: number }): Head | Refusal | undefined {
+    const same = this.#lastHead.find(bytes, from, stop);
+    if (same !== undefined && same.method === this.method) {
+      this.next = stop + shift;
+      return same.head;
+    }
     const begun = bytes.indexOf(LF, from) + 1;
-    if (stop - begun !== kept.length || bytes.compare(kept, 0, kept.length, begun, stop) !== 0) return undefined;
+    const fields = this.#lastFields.find(bytes, begun, stop);
+    if (fields === undefined) return undefined;
     const line = this.#rules.readLine({ bytes, text: bytes.toString("latin1", from, begun), base: from, stop: begun }, from);
     // What is wrong with it is said by who reads the whole.
     if (typeof line === "string" || line.next !== begun) return undefined;
-    const fields = this.#keptFields as Fields;
     fields.repeated = true;
-    this.#misses = 0;
-    return this.#finish(line, fields, stop + shift);
-  }
-
-  #keep(bytes: Buffer, from: number, stop: number): void {
-    this.#misses += 1;
-    const length = stop - from;
-    if (length > maxKeptBytes || (this.#misses > patience && this.#misses % lookAgain !== 0)) {
-      this.#kept = undefined;
-      this.#keptFields = undefined;
-      return;
-    }
-    this.#kept = Buffer.from(bytes.subarray(from, stop));
-    this.#keptFields = this.#fields;
+    const head = this.#finish(line, fields, stop + shift);
+    if (!("code" in head)) this.#lastHead.keep(bytes, from, stop, { head, method: this.method });
+    return head;
   }
 
   /** Lets go of what is kept for the next head: for connections that rest. */
   forget(): void {
-    this.#kept = undefined;
-    this.#keptFields = undefined;
+    this.#lastFields.forget();
+    this.#lastHead.forget();
   }
 
   #finish(line: Line, fields: Fields, next: number): Head | Refusal {

@@ -21,22 +21,19 @@ export function withHttp2(http1: Engine, settings: ProxySettings): Engine {
   }
 
   return {
-    async forward(exchange, endpoint, headers) {
-      if (endpoint.protocol !== "http2") return http1.forward(exchange, endpoint, headers);
+    forward(exchange, endpoint, headers, over) {
+      if (endpoint.protocol !== "http2") return http1.forward(exchange, endpoint, headers, over);
       const begun = performance.now();
-      const lease = await connectionsOf(endpoint.backend).acquire();
-      if (lease === "http1") return http1.forward(exchange, endpoint, headers);
-      if ("code" in lease) return { ...lease, progress: "unsent" };
-      if (exchange.closed) {
-        lease.release();
-        return { code: "CLIENT_GONE", message: "the client left while a connection was made", progress: "unsent" };
-      }
-      exchange.connectMs = performance.now() - begun;
-      try {
-        return await attemptOver(lease.session, exchange, endpoint, headers.flat());
-      } finally {
-        lease.release();
-      }
+      void connectionsOf(endpoint.backend).acquire().then((lease) => {
+        if (lease === "http1") return http1.forward(exchange, endpoint, headers, over);
+        if ("code" in lease) return over({ ...lease, progress: "unsent" });
+        if (exchange.closed) {
+          lease.release();
+          return over({ code: "CLIENT_GONE", message: "the client left while a connection was made", progress: "unsent" });
+        }
+        exchange.connectMs = performance.now() - begun;
+        void attemptOver(lease.session, exchange, endpoint, headers.flat()).finally(() => lease.release()).then(over);
+      });
     },
     release(backend) {
       all.get(backend)?.close();

@@ -86,7 +86,7 @@ export function createHttp2Front({ context, headersTimeoutMs, clientIdleMs, maxH
     const request = new Http2Request(stream, socket, head);
     const response: Http2Response = new Http2Response(stream, head);
     const upgrade = head.protocol === undefined && head.method !== "CONNECT" ? undefined : upgradeOf(stream);
-    const exchange = new Exchange(context, arrivalOf(request), response as unknown as ServerResponse, upgrade);
+    const exchange = new Exchange(context, arrivalOf(request, response as unknown as ServerResponse), response as unknown as ServerResponse, upgrade);
     exchange.expectContinue = head.expectContinue;
     void handle(exchange);
     // First the exchange hears that its client has left, then who reads the body: or the app would be blamed for it.

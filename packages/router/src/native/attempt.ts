@@ -18,7 +18,7 @@ import type { OutboundHead } from "./request-head.ts";
 import { writeThisTurn } from "./turn.ts";
 import { RequestPump, type PumpOwner } from "./request-pump.ts";
 
-type Resolve = (failure: FailedAttempt | undefined) => void;
+type Over = (failure: FailedAttempt | undefined) => void;
 
 /**
  * One request on one connection. Its life: born → connected → answered → over;
@@ -29,7 +29,7 @@ export class Attempt implements ConnectionUser, Dialler, PumpOwner {
   readonly #endpoint: Endpoint;
   readonly #pool: ConnectionPool;
   readonly #head: OutboundHead;
-  readonly #resolve: Resolve;
+  readonly #done: Over;
   /** For attempts that dial; connections that are there have their own. */
   #timer: NodeJS.Timeout | undefined = undefined;
   #undial: (() => void) | undefined = undefined;
@@ -38,17 +38,19 @@ export class Attempt implements ConnectionUser, Dialler, PumpOwner {
   #answer: ResponseHead | undefined = undefined;
   #body: BodyReader | undefined = undefined;
   #held: Buffer | undefined = undefined;
+  /** Whether what is held may be kept beyond this moment. */
+  #lasting = false;
   #progress: Progress = "unsent";
   #reused = false;
   #heard = false;
   #over = false;
 
-  constructor(exchange: Exchange, endpoint: Endpoint, { pool, head, resolve }: { pool: ConnectionPool; head: OutboundHead; resolve: Resolve }) {
+  constructor(exchange: Exchange, endpoint: Endpoint, { pool, head, over }: { pool: ConnectionPool; head: OutboundHead; over: Over }) {
     this.#exchange = exchange;
     this.#endpoint = endpoint;
     this.#pool = pool;
     this.#head = head;
-    this.#resolve = resolve;
+    this.#done = over;
     exchange.whenClosed(() => this.stop("CLIENT_GONE"));
   }
 
@@ -104,8 +106,9 @@ export class Attempt implements ConnectionUser, Dialler, PumpOwner {
     this.#fail("BODY_TOO_LARGE", "the body is larger than the route takes");
   }
 
-  onBytes(chunk: Buffer): void {
+  onBytes(chunk: Buffer, lasting: boolean): void {
     this.#heard = true;
+    this.#lasting = lasting;
     let at = 0;
     while (at < chunk.length && !this.#over) {
       const body = this.#body;
@@ -146,15 +149,21 @@ export class Attempt implements ConnectionUser, Dialler, PumpOwner {
     this.#exchange.bytesOut += slice.length;
     const held = this.#held;
     this.#held = slice;
-    if (held !== undefined) this.#exchange.response.write(held);
+    if (held !== undefined) this.#exchange.response.write(this.#handedOn(held));
   };
+
+  /** The slice for somebody who may keep it. */
+  #handedOn(slice: Buffer): Buffer {
+    const { response } = this.#exchange;
+    return this.#lasting || (response instanceof ClientResponse && response.copies(slice.length)) ? slice : Buffer.from(slice);
+  }
 
   #flush(): void {
     const slice = this.#held;
     if (slice === undefined) return;
     this.#held = undefined;
     const { response } = this.#exchange;
-    if (response.write(slice)) return;
+    if (response.write(this.#handedOn(slice))) return;
     const { socket } = this.#connection as BackendConnection;
     socket.pause();
     response.once("drain", () => socket.resume());
@@ -174,7 +183,7 @@ export class Attempt implements ConnectionUser, Dialler, PumpOwner {
     if (clean && answer.keepAlive && (this.#pump === undefined || this.#pump.done)) this.#pool.give(connection, keepAliveMs(answer.rawHeaders), now);
     else connection.destroy();
     if (this.#held === undefined) response.end();
-    else response.end(this.#held);
+    else response.end(this.#handedOn(this.#held));
     this.#finish(undefined);
   }
 
@@ -240,7 +249,7 @@ export class Attempt implements ConnectionUser, Dialler, PumpOwner {
     clearTimeout(this.#timer);
     this.#pump?.stop();
     this.#exchange.whenClosed(undefined);
-    this.#resolve(failure);
+    this.#done(failure);
   }
 }
 

@@ -1,18 +1,21 @@
 import type { Socket } from "node:net";
 import type { HeaderBlock, RequestHead } from "../http1/head.ts";
-import type { Arrival } from "../proxy/arrival.ts";
+import type { Arrival, GoneListener } from "../proxy/arrival.ts";
 import { ClientRequest } from "./client-request.ts";
+import type { ClientResponse } from "./client-response.ts";
 
 /** A request whose head the router's own reader has read. Its stream is made when there is a body, or when somebody asks. */
 export class ClientArrival implements Arrival {
   readonly head: RequestHead;
   readonly socket: Socket;
+  readonly #response: ClientResponse;
   readonly #wanted: () => void;
   #request: ClientRequest | undefined = undefined;
 
   /** `wanted`: called when somebody has taken what came of the body last. */
-  constructor(socket: Socket, head: RequestHead, wanted: () => void) {
-    this.socket = socket;
+  constructor(response: ClientResponse, head: RequestHead, wanted: () => void) {
+    this.#response = response;
+    this.socket = response.socket;
     this.head = head;
     this.#wanted = wanted;
   }
@@ -27,6 +30,8 @@ export class ClientArrival implements Arrival {
   get block(): HeaderBlock { return this.head.block; }
   get hasBody(): boolean { return this.head.framing.kind !== "none"; }
   get request(): ClientRequest { return this.#request ??= new ClientRequest(this.socket, this.head, this.#wanted); }
+
+  whenGone(listener: GoneListener): void { this.#response.whenGone(listener); }
 
   /** The client is gone. */
   leave(): void { this.#request?.leave(); }

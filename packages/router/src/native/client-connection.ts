@@ -108,8 +108,8 @@ export class ClientConnection implements Waiting {
     const { socket } = this;
     const { context, handle } = this.#options;
     this.deadlineMs = Number.POSITIVE_INFINITY;
-    const arrival = this.#arrival = new ClientArrival(socket, head, this.#resume);
-    const response = this.#response = new ClientResponse(socket, { http10: head.version === "1.0", head: head.method === "HEAD", keepAlive: head.keepAlive }, this.#answered);
+    const response = this.#response = new ClientResponse(socket, head, this.#answered);
+    const arrival = this.#arrival = new ClientArrival(response, head, this.#resume);
     if (head.framing.kind !== "none") this.#body = createBodyReader(head.framing, "request");
     const exchange = new Exchange(context, arrival, response.asServerResponse);
     exchange.expectContinue = head.expectContinue && head.framing.kind !== "none";

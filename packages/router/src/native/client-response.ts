@@ -2,19 +2,25 @@ import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { Stream } from "node:stream";
 import { encodeLastChunk } from "../http1/chunked-writer.ts";
-import { answerHeadText, type AnswerContext } from "./answer-head.ts";
+import type { RequestHead } from "../http1/head.ts";
+import type { GoneListener } from "../proxy/arrival.ts";
+import { answerHeadText } from "./answer-head.ts";
 import { writeThisTurn } from "./turn.ts";
 import { HeaderBag, flatten, type GivenHeaders } from "./header-bag.ts";
 
 /** Up to here copying into one piece is cheaper than telling the system of several. */
 const maxCopiedBytes = 16_384;
 const none = Buffer.alloc(0);
+/** More than the lines around a chunk take, but for trailers. */
+const chunkRoom = 64;
 
 /**
  * An answer with the methods of node:http's `ServerResponse`, written with as few calls to the system as it takes: the head waits for
  * the first piece of the body, or for `flushHeaders`, and a small answer leaves in one piece.
  */
-export class ClientResponse extends Stream {
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see below
+export interface ClientResponse extends Stream {}
+export class ClientResponse {
   statusCode = 200;
   statusMessage = "";
   headersSent = false;
@@ -25,21 +31,25 @@ export class ClientResponse extends Stream {
   writableFinished = false;
   destroyed = false;
   readonly socket: Socket;
-  readonly #context: Omit<AnswerContext, "sendDate" | "keepAlive">;
+  readonly #request: RequestHead;
+  #listener: GoneListener | undefined = undefined;
   readonly #over: () => void;
-  readonly #bag = new HeaderBag();
+  #bag: HeaderBag | undefined = undefined;
   #head = "";
   #trailers: readonly string[] = [];
   #continued = false;
   #closed = false;
 
-  constructor(socket: Socket, { http10, head, keepAlive }: Omit<AnswerContext, "sendDate">, over: () => void) {
-    super();
+  /** `over`: called when the last byte is handed over. */
+  constructor(socket: Socket, request: RequestHead, over: () => void) {
     this.socket = socket;
-    this.#context = { http10, head };
-    this.shouldKeepAlive = keepAlive;
+    this.#request = request;
+    this.shouldKeepAlive = request.keepAlive;
     this.#over = over;
   }
+
+  /** Who is told first when it is complete, or its client gone. */
+  whenGone(listener: GoneListener): void { this.#listener = listener; }
 
   get finished(): boolean { return this.writableEnded; }
   get writable(): boolean { return !this.writableEnded && !this.destroyed; }
@@ -48,19 +58,20 @@ export class ClientResponse extends Stream {
   get writableNeedDrain(): boolean { return this.socket.writableNeedDrain; }
   get connection(): Socket { return this.socket; }
 
-  setHeader(name: string, value: string | number | readonly string[]): this { this.#bag.set(name, value); return this; }
-  appendHeader(name: string, value: string | readonly string[]): this { this.#bag.append(name, value); return this; }
-  getHeader(name: string): string | string[] | undefined { return this.#bag.get(name); }
-  getHeaders(): Record<string, string | string[]> { return this.#bag.all(); }
-  getHeaderNames(): string[] { return Object.keys(this.#bag.all()); }
-  hasHeader(name: string): boolean { return this.#bag.get(name) !== undefined; }
-  removeHeader(name: string): void { this.#bag.delete(name); }
+  setHeader(name: string, value: string | number | readonly string[]): this { this.#ownBag.set(name, value); return this; }
+  appendHeader(name: string, value: string | readonly string[]): this { this.#ownBag.append(name, value); return this; }
+  getHeader(name: string): string | string[] | undefined { return this.#bag?.get(name); }
+  getHeaders(): Record<string, string | string[]> { return this.#bag?.all() ?? {}; }
+  getHeaderNames(): string[] { return Object.keys(this.getHeaders()); }
+  hasHeader(name: string): boolean { return this.#bag?.get(name) !== undefined; }
+  removeHeader(name: string): void { this.#bag?.delete(name); }
 
   writeHead(status: number, reason?: string | GivenHeaders, headers?: GivenHeaders): this {
     if (this.headersSent) throw Object.assign(new Error("the head is written already"), { code: "ERR_HTTP_HEADERS_SENT" });
-    const flat = this.#bag.merged(flatten(typeof reason === "object" ? reason : headers));
+    const given = flatten(typeof reason === "object" ? reason : headers);
+    const flat = this.#bag === undefined ? given : this.#bag.merged(given);
     const phrase = typeof reason === "string" ? reason : this.statusMessage === "" ? undefined : this.statusMessage;
-    const { text, chunked, keepAlive } = answerHeadText(status, phrase, flat, { ...this.#context, keepAlive: this.shouldKeepAlive, sendDate: this.sendDate });
+    const { text, chunked, keepAlive } = answerHeadText(status, phrase, flat, { http10: this.#request.version === "1.0", head: this.#request.method === "HEAD", keepAlive: this.shouldKeepAlive, sendDate: this.sendDate });
     this.statusCode = status;
     this.#head = text;
     this.chunkedEncoding = chunked;
@@ -70,7 +81,7 @@ export class ClientResponse extends Stream {
   }
 
   /** Whether nothing was said of its head so far. */
-  get isUntouched(): boolean { return this.#bag.isEmpty && this.sendDate && !this.headersSent && this.statusMessage === ""; }
+  get isUntouched(): boolean { return (this.#bag === undefined || this.#bag.isEmpty) && this.sendDate && !this.headersSent && this.statusMessage === ""; }
 
   /** A head that was put together elsewhere, with the end of its lines; it says itself whether the connection lives on. */
   writePrepared(status: number, { text, chunked }: { readonly text: string; readonly chunked: boolean }): void {
@@ -102,7 +113,7 @@ export class ClientResponse extends Stream {
   }
 
   end(chunk?: Buffer | string | (() => void), encoding?: BufferEncoding | (() => void), callback?: () => void): this {
-    const done = [chunk, encoding, callback].find((one) => typeof one === "function") as (() => void) | undefined;
+    const done = typeof chunk === "function" ? chunk : typeof encoding === "function" ? encoding : callback;
     if (done !== undefined) this.once("finish", done);
     if (this.writableEnded || this.destroyed) return this;
     const bytes = chunk === undefined || typeof chunk === "function" ? none : bytesOf(chunk, encoding);
@@ -149,13 +160,18 @@ export class ClientResponse extends Stream {
     if (this.#closed) return;
     this.#closed = true;
     this.destroyed = true;
+    this.#listener?.markClosed();
     this.emit("close");
   }
+
+  /** Whether a piece of this size is copied at once, so that its memory can be used for something else. */
+  copies(bytes: number): boolean { return this.#trailers.length === 0 && this.#head.length + bytes + chunkRoom <= maxCopiedBytes; }
 
   /** As which it goes through the steps. */
   get asServerResponse(): ServerResponse { return this as unknown as ServerResponse; }
 
-  get #isBodiless(): boolean { return this.#context.head || this.statusCode === 204 || this.statusCode === 304; }
+  get #ownBag(): HeaderBag { return this.#bag ??= new HeaderBag(); }
+  get #isBodiless(): boolean { return this.#request.method === "HEAD" || this.statusCode === 204 || this.statusCode === 304; }
 
   readonly #flushed = (): void => {
     if (this.#closed) return;
@@ -170,8 +186,7 @@ export class ClientResponse extends Stream {
     const first = this.#head + before;
     this.#head = "";
     const size = first.length + bytes.length + after.length;
-    if (first === "" && after === "") return socket.write(bytes, done);
-    if (bytes.length === 0) return socket.write(first + after, "latin1", done);
+    if (bytes.length === 0 && !this.writableEnded) return socket.write(first + after, "latin1", done);
     if (size <= maxCopiedBytes) {
       const piece = Buffer.allocUnsafe(size);
       piece.write(first, 0, "latin1");
@@ -194,3 +209,6 @@ export class ClientResponse extends Stream {
 
 const bytesOf = (chunk: Buffer | string, encoding: unknown): Buffer =>
   (typeof chunk === "string" ? Buffer.from(chunk, typeof encoding === "string" ? encoding as BufferEncoding : "utf8") : chunk);
+
+// A stream in all that it does. It is none by `extends`, since each one made that way brings a table of listeners along, and this one hardly ever has a listener.
+Object.setPrototypeOf(ClientResponse.prototype, Stream.prototype);

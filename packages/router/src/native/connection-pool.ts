@@ -2,6 +2,7 @@ import type { Backend } from "../endpoint.ts";
 import type { ProxySettings } from "../proxy/settings.ts";
 import { BackendConnection } from "./connection.ts";
 import { dial, type TlsMemory } from "./dial.ts";
+import { Intake } from "./intake.ts";
 
 /** Idle connections kept per address; more than that were needed once, in a burst. */
 const maxIdle = 1_024;
@@ -16,6 +17,7 @@ export interface Dialler {
 export class ConnectionPool {
   readonly #backend: Backend;
   readonly #settings: ProxySettings;
+  readonly #scratch: Buffer;
   readonly #memory: TlsMemory = { session: undefined };
   /** The one that was used last is taken first, so that those not needed run out. */
   readonly #idle: BackendConnection[] = [];
@@ -23,7 +25,9 @@ export class ConnectionPool {
   #dialling = 0;
   #closed = false;
 
-  constructor(backend: Backend, settings: ProxySettings) {
+  /** `scratch`: where all connections read. */
+  constructor(backend: Backend, settings: ProxySettings, scratch: Buffer) {
+    this.#scratch = scratch;
     this.#backend = backend;
     this.#settings = settings;
   }
@@ -40,10 +44,11 @@ export class ConnectionPool {
   /** @returns ends the attempt without a word */
   dial(dialler: Dialler): () => void {
     this.#dialling += 1;
-    const undial = dial(this.#backend, this.#settings, this.#memory, {
+    const intake = new Intake(this.#scratch);
+    const undial = dial(this.#backend, this.#settings, { memory: this.#memory, intake }, {
       onConnected: (socket, times) => {
         this.#dialling -= 1;
-        const connection = new BackendConnection(socket, { maxHeadBytes: this.#settings.maxResponseHeaderBytes, maxHeaders: 10_000 }, this.#forget, times);
+        const connection = new BackendConnection(socket, { maxHeadBytes: this.#settings.maxResponseHeaderBytes, maxHeaders: 10_000 }, { intake, times, gone: this.#forget });
         this.#all.add(connection);
         dialler.onConnected(connection);
       },

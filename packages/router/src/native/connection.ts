@@ -2,10 +2,12 @@ import type { Socket } from "node:net";
 import { createResponseHeadParser, type ResponseHeadParser } from "../http1/head-parser.ts";
 import type { Http1Limits } from "../http1/limits.ts";
 import type { DialTimes } from "../proxy/dial-times.ts";
+import type { Intake } from "./intake.ts";
 
 /** Whoever has a connection for the time of one request. */
 export interface ConnectionUser {
-  onBytes(chunk: Buffer): void;
+  /** `lasting`: whether the chunk may be kept; else it is good until this returns. */
+  onBytes(chunk: Buffer, lasting: boolean): void;
   /** What was written is on its way, and there is room for more. */
   onDrain(): void;
   /** The endpoint will say nothing more. */
@@ -35,15 +37,15 @@ export class BackendConnection {
   #timer: NodeJS.Timeout | undefined = undefined;
   #timerMs = 0;
 
-  constructor(socket: Socket, limits: Http1Limits, gone: (connection: BackendConnection) => void, times: DialTimes | undefined) {
+  constructor(socket: Socket, limits: Http1Limits, { intake, gone, times }: { intake: Intake; gone: (connection: BackendConnection) => void; times: DialTimes | undefined }) {
     this.socket = socket;
     this.parser = createResponseHeadParser(limits);
     this.times = times;
     this.#gone = gone;
-    socket.on("data", (chunk: Buffer) => {
+    intake.taker = (chunk, lasting) => {
       if (this.user === undefined) this.destroy();
-      else this.user.onBytes(chunk);
-    });
+      else this.user.onBytes(chunk, lasting);
+    };
     socket.on("drain", () => this.user?.onDrain());
     socket.on("end", () => {
       if (this.user === undefined) this.destroy();

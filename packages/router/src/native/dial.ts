@@ -4,6 +4,7 @@ import type { Backend } from "../endpoint.ts";
 import { timeDial, type DialTimes } from "../proxy/dial-times.ts";
 import { backendTls } from "../proxy/backend-tls.ts";
 import type { ProxySettings } from "../proxy/settings.ts";
+import type { Intake } from "./intake.ts";
 
 /** How an attempt to connect ended. */
 export interface Dialled {
@@ -19,8 +20,8 @@ export interface TlsMemory { session: Buffer | undefined }
  * The name that must be proved is the instance's, else its host's; never the one the client asked for.
  * @returns ends the attempt without a word
  */
-export function dial(backend: Backend, settings: ProxySettings, memory: TlsMemory, outcome: Dialled): () => void {
-  const socket = open(backend, settings, memory);
+export function dial(backend: Backend, settings: ProxySettings, { memory, intake }: { memory: TlsMemory; intake: Intake }, outcome: Dialled): () => void {
+  const socket = open(backend, settings, { memory, intake });
   const times = timeDial(socket, backend.tls);
   const timer = setTimeout(() => refuse(Object.assign(new Error(`no connection within ${settings.dialTimeoutMs} ms`), { code: "DIAL_TIMEOUT" })), settings.dialTimeoutMs);
   let over = false;
@@ -53,9 +54,9 @@ export function dial(backend: Backend, settings: ProxySettings, memory: TlsMemor
 
 const ignore = (): void => undefined;
 
-function open(backend: Backend, settings: ProxySettings, memory: TlsMemory): Socket {
+function open(backend: Backend, settings: ProxySettings, { memory, intake }: { memory: TlsMemory; intake: Intake }): Socket {
   const { host, port } = backend;
-  const where = { host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 1_000 };
+  const where = { host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 1_000, onread: intake.onread };
   if (!backend.tls) return connectTcp(where);
   const socket = connectTls({ ...where, ...backendTls(backend, settings), ...(memory.session === undefined ? {} : { session: memory.session }), ALPNProtocols: ["http/1.1"] });
   socket.on("session", (session: Buffer) => { memory.session = session; });

@@ -3,6 +3,7 @@ import type { Engine } from "../proxy/exchange.ts";
 import type { ProxySettings } from "../proxy/settings.ts";
 import { Attempt } from "./attempt.ts";
 import { ConnectionPool } from "./connection-pool.ts";
+import { intakeBytes } from "./intake.ts";
 import { outboundHead } from "./request-head.ts";
 
 /**
@@ -11,6 +12,7 @@ import { outboundHead } from "./request-head.ts";
  */
 export function createNativeEngine(settings: ProxySettings): Engine {
   const pools = new Set<ConnectionPool>();
+  const scratch = Buffer.allocUnsafeSlow(intakeBytes);
   // Idle connections are looked at when they are taken; this closes those that nobody takes.
   const sweep = setInterval(() => {
     const now = performance.now();
@@ -21,17 +23,17 @@ export function createNativeEngine(settings: ProxySettings): Engine {
 
   function poolOf(backend: Backend): ConnectionPool {
     if (backend.connections instanceof ConnectionPool) return backend.connections;
-    const pool = new ConnectionPool(backend, settings);
+    const pool = new ConnectionPool(backend, settings, scratch);
     pools.add(pool);
     backend.connections = pool;
     return pool;
   }
 
   return {
-    forward(exchange, endpoint, headers) {
+    forward(exchange, endpoint, headers, over) {
       const head = outboundHead(exchange, headers, close);
-      if (head === undefined) return Promise.resolve({ code: "BAD_REQUEST_HEAD", message: "a step has set a header or target that no line can carry", progress: "sent" });
-      return new Promise((resolve) => new Attempt(exchange, endpoint, { pool: poolOf(endpoint.backend), head, resolve }).begin());
+      if (head === undefined) return over({ code: "BAD_REQUEST_HEAD", message: "a step has set a header or target that no line can carry", progress: "sent" });
+      new Attempt(exchange, endpoint, { pool: poolOf(endpoint.backend), head, over }).begin();
     },
     release(backend) {
       if (!(backend.connections instanceof ConnectionPool)) return;

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { HeaderBlock } from "../http1/head.ts";
 
@@ -20,14 +20,19 @@ export interface Arrival {
   readonly socket: Socket;
   /** The same as a stream with headers by name. Where it does not exist yet it is made, which costs more than most requests need. */
   readonly request: IncomingMessage;
+  /** Says who is to be told when the answer is complete or the client gone. */
+  whenGone(listener: GoneListener): void;
 }
 
+export interface GoneListener { markClosed(): void }
+
 /** A request that is a stream from the beginning. */
-export function arrivalOf(request: IncomingMessage): Arrival {
+export function arrivalOf(request: IncomingMessage, response: ServerResponse): Arrival {
   const { headers, method, url, httpVersion, httpVersionMajor, httpVersionMinor, rawHeaders, socket } = request;
   const length = headers["content-length"];
   return {
     method: method as string, target: url as string, host: headers.host ?? "", httpVersion, httpVersionMajor, httpVersionMinor, rawHeaders, socket, request,
+    whenGone: (listener) => void response.on("close", () => listener.markClosed()),
     hasBody: headers["transfer-encoding"] !== undefined || (length !== undefined && length !== "0"),
   };
 }

@@ -65,10 +65,10 @@ export interface Queue extends Disposable {
  */
 export interface Engine {
   /**
-   * Makes one attempt. Resolves with nothing when the endpoint's part is over: the answer is handed to the client's connection
-   * as a whole, or was cut short; with a failure when the answer had not begun, so that another attempt can be made. Never rejects.
+   * Makes one attempt, and calls `over` once, at its end: with nothing when the endpoint's part is over, its answer handed to the client's
+   * connection as a whole or cut short; with a failure when the answer had not begun, so that another attempt can be made. Never throws.
    */
-  forward(exchange: Exchange, endpoint: Endpoint, headers: Outbound): Promise<FailedAttempt | undefined>;
+  forward(exchange: Exchange, endpoint: Endpoint, headers: Outbound, over: (failure: FailedAttempt | undefined) => void): void;
   /** The address is used by no route any more: its idle connections can go, those in use when they are done. */
   release(backend: Backend): void;
   /** Closes every connection. */
@@ -168,6 +168,8 @@ export class Exchange {
   appHeadersMs = 0;
   appFinishedMs = 0;
 
+  /** Where it stands in the list of those under way; -1 when it does not. */
+  placeUnderWay = -1;
   /** True when the client's connection is gone or the answer is complete. */
   closed = false;
   /** The header lines as the client's connection keeps them; undefined where it keeps none. */
@@ -203,7 +205,7 @@ export class Exchange {
     this.secure = connection.secure;
     this.receivedAtMs = context.clock.now();
     this.startedMs = performance.now();
-    response.on("close", () => this.markClosed());
+    arrival.whenGone(this);
   }
 
   /** For one attempt, the whole body included: the route's, else the router's. */

@@ -10,7 +10,7 @@ import type { Outbound } from "./lines.ts";
 import { outboundTo } from "./outbound.ts";
 import type { Step } from "./pipeline.ts";
 import { giveBack, takePlace } from "./places.ts";
-import { ended, respondFault } from "./respond.ts";
+import { respondFault } from "./respond.ts";
 import { seat } from "./seat.ts";
 import { hostOf } from "../uri.ts";
 import { forwardUpgrade } from "./upgrade.ts";
@@ -33,30 +33,92 @@ const toApp: Attempts = {
   headersFor: outboundTo,
 };
 
-/** Makes attempts until one is answered, or the failure table, the budget or the time say that it is enough. */
-export async function forwardTo(exchange: Exchange, attempts: Attempts): Promise<void> {
-  const { context } = exchange;
-  const { settings, retryBudget } = context;
-  const tried: Endpoint[] = [];
-  let last: FailedAttempt | undefined;
-  let repeats: Pool | undefined;
-  let endpoint: Endpoint | NoChoice = "none";
-  for (;;) {
-    const given = attempts.next(exchange, tried);
-    endpoint = given instanceof Promise ? await given : given;
-    if (typeof endpoint !== "object") break;
+/** Makes attempts until one is answered, or the failure table, the budget or the time say that it is enough. Resolves when the exchange is over. */
+export function forwardTo(exchange: Exchange, attempts: Attempts): Promise<void> {
+  return new Promise((resolve, reject) => new Forwarding(exchange, attempts, { resolve, reject }).next());
+}
+
+interface Settle {
+  readonly resolve: (value?: Promise<void>) => void;
+  readonly reject: (cause: unknown) => void;
+}
+
+const nobody: readonly Endpoint[] = [];
+
+/** The attempts of one request, one after the other. No promises between them: nearly every request needs one attempt, and each promise costs a share of it. */
+class Forwarding {
+  readonly #exchange: Exchange;
+  readonly #attempts: Attempts;
+  readonly #settle: Settle;
+  #tried: readonly Endpoint[] = nobody;
+  #last: FailedAttempt | undefined = undefined;
+  /** The route whose budget pays for the repetitions. */
+  #repeats: Pool | undefined = undefined;
+  #begunMs = 0;
+
+  constructor(exchange: Exchange, attempts: Attempts, settle: Settle) {
+    this.#exchange = exchange;
+    this.#attempts = attempts;
+    this.#settle = settle;
+  }
+
+  next(): void {
+    try {
+      const given = this.#attempts.next(this.#exchange, this.#tried);
+      if (given instanceof Promise) given.then((endpoint) => this.#goTo(endpoint), this.#settle.reject);
+      else this.#goTo(given);
+    } catch (cause) {
+      this.#settle.reject(cause);
+    }
+  }
+
+  #goTo(endpoint: Endpoint | NoChoice): void {
+    if (typeof endpoint !== "object") return this.#giveUp(endpoint);
+    const exchange = this.#exchange;
     exchange.endpoint = endpoint;
     exchange.attempts += 1;
-    const begun = performance.now();
-    const failed = await attempt(exchange, endpoint, attempts.headersFor(exchange, endpoint));
-    if (failed === undefined) {
-      if (repeats !== undefined) retryBudget?.end(repeats);
-      return delivered(exchange);
+    this.#begunMs = performance.now();
+    // Mostly it is taken since the choice.
+    takePlace(exchange, endpoint);
+    try {
+      attempt(exchange, endpoint, this.#attempts.headersFor(exchange, endpoint), this.#over);
+    } catch (cause) {
+      giveBack(exchange);
+      this.#settle.reject(cause);
     }
-    last = failed;
+  }
+
+  readonly #over = (failed: FailedAttempt | undefined): void => {
+    try {
+      giveBack(this.#exchange);
+      if (failed === undefined) this.#delivered();
+      else if (this.#mayGoOn(failed)) this.next();
+      else this.#giveUp("none");
+    } catch (cause) {
+      this.#settle.reject(cause);
+    }
+  };
+
+  /** Waits for the client to take the rest of an answer. It has its time for that; an endpoint is not kept busy by it. */
+  #delivered(): void {
+    const exchange = this.#exchange;
+    const { response, socket, context } = exchange;
+    if (this.#repeats !== undefined) context.retryBudget?.end(this.#repeats);
+    if (exchange.closed) return this.#settle.resolve();
+    // node:http closes a connection on which nothing moves for so long, and takes the limit off again before the next request.
+    if (response.writableLength > 0) socket.setTimeout(context.settings.clientStallMs);
+    exchange.whenClosed(this.#settle.resolve as () => void);
+  }
+
+  #mayGoOn(failed: FailedAttempt): boolean {
+    const exchange = this.#exchange;
+    const { context } = exchange;
+    const { settings, retryBudget } = context;
+    const endpoint = exchange.endpoint as Endpoint;
+    this.#last = failed;
     exchange.failedAttempts += 1;
-    exchange.failedMs += performance.now() - begun;
-    tried.push(endpoint);
+    exchange.failedMs += performance.now() - this.#begunMs;
+    this.#tried = [...this.#tried, endpoint];
     const rule = classify(failed);
     context.attemptFailed?.(rule.cause);
     if (failed.code !== "CLIENT_GONE") {
@@ -66,48 +128,44 @@ export async function forwardTo(exchange: Exchange, attempts: Attempts): Promise
     }
     if (rule.mark) markFailed(endpoint.backend, context.clock.now(), settings.failureMarkMs, settings.maxFailureMarkMs);
     if (rule.eject && endpoint.backend.tls) context.table.eject(exchange.route as Pool, endpoint);
-    if (exchange.closed || exchange.attempts >= attempts.max(exchange)) break;
-    if (!mayRetry(rule, failed, isRepeatable(exchange)) || bodyIsGone(exchange)) break;
-    if (settings.retryDeadlineMs > 0 && performance.now() - exchange.startedMs > settings.retryDeadlineMs) break;
-    if (retryBudget !== undefined && repeats === undefined) {
-      if (!retryBudget.begin(exchange.route as Pool)) break;
-      repeats = exchange.route;
+    if (exchange.closed || exchange.attempts >= this.#attempts.max(exchange)) return false;
+    if (!mayRetry(rule, failed, isRepeatable(exchange)) || bodyIsGone(exchange)) return false;
+    if (settings.retryDeadlineMs > 0 && performance.now() - exchange.startedMs > settings.retryDeadlineMs) return false;
+    if (retryBudget !== undefined && this.#repeats === undefined) {
+      if (!retryBudget.begin(exchange.route as Pool)) return false;
+      this.#repeats = exchange.route;
     }
+    return true;
   }
-  if (repeats !== undefined) retryBudget?.end(repeats);
+
+  #giveUp(why: NoChoice): void {
+    const exchange = this.#exchange;
+    if (this.#repeats !== undefined) exchange.context.retryBudget?.end(this.#repeats);
+    this.#settle.resolve(answerFor(exchange, this.#last, why));
+  }
+}
+
+/** What the client gets to hear when no attempt was answered. */
+function answerFor(exchange: Exchange, last: FailedAttempt | undefined, why: NoChoice): Promise<void> {
   if (last === undefined) {
     const host = hostOf(exchange.lookupHost);
-    return respondFault(exchange, endpoint === "overloaded" ? faults.overloaded(host) : faults.noEndpoints(host));
+    return respondFault(exchange, why === "overloaded" ? faults.overloaded(host) : faults.noEndpoints(host));
   }
   // Answered meanwhile, by whoever watches over the client.
-  if (exchange.closed && exchange.fault !== undefined) return;
+  if (exchange.closed && exchange.fault !== undefined) return Promise.resolve();
   const { status, cause } = classify(last);
   if (last.code === "BODY_TOO_LARGE") return respondFault(exchange, faults.bodyTooLarge());
   // A service without a TLS version of ours is a dead one; an app's endpoint would not be what was registered.
   if (exchange.service !== undefined && /PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL/.test(last.code)) return respondFault(exchange, faults.endpointFailure(502, "tls version refused"));
-  await respondFault(exchange, faults.endpointFailure(status, cause));
+  return respondFault(exchange, faults.endpointFailure(status, cause));
 }
 
-/** Waits for the client to take the rest of an answer. It has its time for that; an endpoint is not kept busy by it. */
-function delivered(exchange: Exchange): Promise<void> {
-  const { response, socket, context } = exchange;
-  // node:http closes a connection on which nothing moves for so long, and takes the limit off again before the next request.
-  if (!exchange.closed && response.writableLength > 0) socket.setTimeout(context.settings.clientStallMs);
-  return ended(exchange);
-}
-
-async function attempt(exchange: Exchange, endpoint: Endpoint, outbound: Outbound): Promise<FailedAttempt | undefined> {
-  // Mostly it is taken since the choice.
-  takePlace(exchange, endpoint);
-  try {
-    if (exchange.expectContinue && endpoint.protocol !== "http2") return await forwardExpecting(exchange, endpoint, outbound.flat());
-    if (exchange.upgrade === undefined) return await exchange.context.engine.forward(exchange, endpoint, outbound);
-    const headers = outbound.flat();
-    if (exchange.method !== "CONNECT") headers.push("Connection", "Upgrade", "Upgrade", exchange.received("upgrade") ?? "websocket");
-    return await forwardUpgrade(exchange, endpoint, headers);
-  } finally {
-    giveBack(exchange);
-  }
+function attempt(exchange: Exchange, endpoint: Endpoint, outbound: Outbound, over: (failure: FailedAttempt | undefined) => void): void {
+  if (exchange.expectContinue && endpoint.protocol !== "http2") return void forwardExpecting(exchange, endpoint, outbound.flat()).then(over);
+  if (exchange.upgrade === undefined) return exchange.context.engine.forward(exchange, endpoint, outbound, over);
+  const headers = outbound.flat();
+  if (exchange.method !== "CONNECT") headers.push("Connection", "Upgrade", "Upgrade", exchange.received("upgrade") ?? "websocket");
+  void forwardUpgrade(exchange, endpoint, headers).then(over);
 }
 
 /** Whether repeating the request can do no harm: by its method, its key, or because the route says so. */

@@ -1,4 +1,4 @@
-import type { Endpoint } from "../endpoint.ts";
+import type { Endpoint, EndpointNames } from "../endpoint.ts";
 import type { Exchange } from "./exchange.ts";
 import { buildRequestHeaders, endpointHeaders } from "./headers.ts";
 import { FlatHeaders, linesOf, type Outbound } from "./lines.ts";
@@ -24,8 +24,12 @@ export function passageOf(exchange: Exchange): Passage | undefined {
 /** The headers for an attempt at an app's endpoint. */
 export function outboundTo(exchange: Exchange, endpoint: Endpoint): Outbound {
   const { passage } = exchange;
+  const names = endpoint.names ??= namesOf(endpoint);
+  return passage === undefined || names.text === "" ? new FlatHeaders([...exchange.outboundHeaders, ...names.flat]) : new PassageHeaders(exchange, passage, names);
+}
+
+/** Without text where a registration brought what no line can carry: then the whole head is looked at, and refused. */
+function namesOf(endpoint: Endpoint): EndpointNames {
   const flat = endpointHeaders(endpoint);
-  const lines = passage === undefined ? undefined : linesOf(flat);
-  if (passage === undefined || lines === undefined) return new FlatHeaders([...exchange.outboundHeaders, ...flat]);
-  return new PassageHeaders(exchange, passage, { lines, flat });
+  return { flat, text: linesOf(flat)?.text ?? "" };
 }

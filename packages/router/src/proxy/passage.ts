@@ -1,4 +1,5 @@
 import type { ConnectionInfo } from "../edge/connection.ts";
+import type { EndpointNames } from "../endpoint.ts";
 import type { Lines, Outbound } from "./lines.ts";
 
 /** What the router has understood of where a request comes from. */
@@ -31,22 +32,19 @@ export const momentHeaders = ({ receivedAtMs, requestId }: Moment, { requestStar
 export class PassageHeaders implements Outbound {
   readonly #moment: Moment & { readonly outboundHeaders: readonly string[] };
   readonly #passage: Passage;
-  readonly #endpoint: Lines;
-  readonly #flat: readonly string[];
+  readonly #names: EndpointNames;
 
-  /** `endpoint`: the headers that name the instance, as lines and as a list. */
-  constructor(moment: Moment & { readonly outboundHeaders: readonly string[] }, passage: Passage, endpoint: { readonly lines: Lines; readonly flat: readonly string[] }) {
+  constructor(moment: Moment & { readonly outboundHeaders: readonly string[] }, passage: Passage, names: EndpointNames) {
     this.#moment = moment;
     this.#passage = passage;
-    this.#endpoint = endpoint.lines;
-    this.#flat = endpoint.flat;
+    this.#names = names;
   }
 
-  flat(): string[] { return [...this.#moment.outboundHeaders, ...this.#flat]; }
+  flat(): string[] { return [...this.#moment.outboundHeaders, ...this.#names.flat]; }
 
   lines(): Lines {
     const { requestId, receivedAtMs } = this.#moment;
     const { lines, forwarding: { requestStart } } = this.#passage;
-    return { text: `${lines.text}X-Request-Start: ${requestStart === "" ? receivedAtMs : requestStart}\r\nX-Vcap-Request-Id: ${requestId}\r\n${this.#endpoint.text}`, length: lines.length };
+    return { text: `${lines.text}X-Request-Start: ${requestStart === "" ? receivedAtMs : requestStart}\r\nX-Vcap-Request-Id: ${requestId}\r\n${this.#names.text}`, length: lines.length };
   }
 }

@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import { joinedValues, type Exchange } from "./exchange.ts";
 
 /** What is known of a request when it is over: the event `request`, and the source of the access log line. */
@@ -60,36 +61,64 @@ export interface RequestRecord {
 }
 
 /** Takes down what happened. The exchange must be over. */
-export function recordOf(exchange: Exchange): RequestRecord {
-  const { endpoint, socket, fault, appStartedMs, appHeadersMs, startedMs } = exchange;
-  const now = performance.now();
-  const totalMs = now - startedMs;
-  const appMs = appHeadersMs === 0 ? undefined : (exchange.appFinishedMs || now) - appStartedMs;
-  return {
-    method: exchange.method,
-    host: exchange.host,
-    target: exchange.target,
-    httpVersion: exchange.httpVersion,
-    route: exchange.route?.key,
-    endpoint: endpoint === undefined ? undefined
-      : { address: endpoint.address, app: endpoint.app, instanceId: endpoint.instanceId, instanceIndex: endpoint.instanceIndex, tags: endpoint.tags },
-    status: exchange.status === 0 && exchange.closed ? 499 : exchange.status,
-    bytesIn: exchange.bytesIn,
-    bytesOut: exchange.bytesOut,
-    requestId: exchange.requestId,
-    peer: exchange.peerAddress.includes(":") ? `[${exchange.peerAddress}]:${exchange.peerPort}` : `${exchange.peerAddress}:${exchange.peerPort}`,
-    forwardedFor: exchange.forwardedFor || (exchange.received("x-forwarded-for") ?? ""),
-    forwardedProto: exchange.forwardedProto || (exchange.received("x-forwarded-proto") ?? ""),
-    referer: firstOf(exchange.receivedHeaders, "referer"),
-    userAgent: firstOf(exchange.receivedHeaders, "user-agent"),
-    error: fault?.code ?? (exchange.truncated === undefined ? undefined : `answer_truncated (${exchange.truncated})`),
-    truncated: exchange.truncated,
-    attempts: exchange.attempts,
-    failedAttempts: exchange.failedAttempts,
-    upgraded: exchange.upgraded,
-    wantedUpgrade: exchange.upgrade !== undefined,
-    receivedAtMs: exchange.receivedAtMs,
-    timings: {
+export const recordOf = (exchange: Exchange): RequestRecord => new TakenRecord(exchange, performance.now());
+
+/** Plain fields, so that it can be written as JSON; the two questions that cost something are answered when they are asked. */
+class TakenRecord implements RequestRecord {
+  readonly method: string;
+  readonly host: string;
+  readonly target: string;
+  readonly httpVersion: string;
+  readonly route: string | undefined;
+  readonly endpoint: RequestRecord["endpoint"];
+  readonly status: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly requestId: string;
+  readonly peer: string;
+  readonly forwardedFor: string;
+  readonly forwardedProto: string;
+  readonly referer: string;
+  readonly userAgent: string;
+  readonly error: string | undefined;
+  readonly truncated: string | undefined;
+  readonly attempts: number;
+  readonly failedAttempts: number;
+  readonly upgraded: boolean;
+  readonly wantedUpgrade: boolean;
+  readonly receivedAtMs: number;
+  readonly timings: RequestRecord["timings"];
+  readonly #socket: Socket;
+  readonly #headers: readonly string[];
+
+  constructor(exchange: Exchange, nowMs: number) {
+    const { endpoint, appStartedMs, appHeadersMs, startedMs, receivedHeaders } = exchange;
+    const totalMs = nowMs - startedMs;
+    const appMs = appHeadersMs === 0 ? undefined : (exchange.appFinishedMs || nowMs) - appStartedMs;
+    this.method = exchange.method;
+    this.host = exchange.host;
+    this.target = exchange.target;
+    this.httpVersion = exchange.httpVersion;
+    this.route = exchange.route?.key;
+    this.endpoint = endpoint === undefined ? undefined
+      : { address: endpoint.address, app: endpoint.app, instanceId: endpoint.instanceId, instanceIndex: endpoint.instanceIndex, tags: endpoint.tags };
+    this.status = exchange.status === 0 && exchange.closed ? 499 : exchange.status;
+    this.bytesIn = exchange.bytesIn;
+    this.bytesOut = exchange.bytesOut;
+    this.requestId = exchange.requestId;
+    this.peer = exchange.connection.peer;
+    this.forwardedFor = exchange.forwardedFor || (exchange.received("x-forwarded-for") ?? "");
+    this.forwardedProto = exchange.forwardedProto || (exchange.received("x-forwarded-proto") ?? "");
+    this.referer = firstOf(receivedHeaders, "referer");
+    this.userAgent = firstOf(receivedHeaders, "user-agent");
+    this.error = exchange.fault?.code ?? (exchange.truncated === undefined ? undefined : `answer_truncated (${exchange.truncated})`);
+    this.truncated = exchange.truncated;
+    this.attempts = exchange.attempts;
+    this.failedAttempts = exchange.failedAttempts;
+    this.upgraded = exchange.upgraded;
+    this.wantedUpgrade = exchange.upgrade !== undefined;
+    this.receivedAtMs = exchange.receivedAtMs;
+    this.timings = {
       totalMs,
       routerMs: totalMs - (appMs ?? 0) - exchange.failedMs,
       appMs,
@@ -100,10 +129,17 @@ export function recordOf(exchange: Exchange): RequestRecord {
       dnsMs: exchange.dnsMs || undefined,
       dialMs: exchange.dialMs || undefined,
       tlsMs: exchange.tlsMs || undefined,
-    },
-    localAddress: () => (socket.localAddress === undefined ? "" : `${socket.localAddress}:${socket.localPort}`),
-    header: (name) => joinedValues(exchange.currentHeaders, name) || undefined,
-  };
+    };
+    this.#socket = exchange.socket;
+    this.#headers = exchange.currentHeaders;
+  }
+
+  localAddress(): string {
+    const { localAddress, localPort } = this.#socket;
+    return localAddress === undefined ? "" : `${localAddress}:${localPort}`;
+  }
+
+  header(name: string): string | undefined { return joinedValues(this.#headers, name) || undefined; }
 }
 
 function firstOf(headers: readonly string[], name: string): string {

@@ -11,7 +11,7 @@ interface Seen { bytes: number; sinceMs: number }
  * begun to answer it is a conversation, which may pause; streams of HTTP/2 (gRPC) may pause too.
  * One look over all requests now and then, so that none costs anything by itself.
  */
-export function watchSlowBodies(underWay: ReadonlySet<Exchange>, stallMs: number): Disposable {
+export function watchSlowBodies(underWay: Iterable<Exchange>, stallMs: number): Disposable {
   const seen = new WeakMap<Exchange, Seen>();
   const look = (): void => {
     const nowMs = performance.now();

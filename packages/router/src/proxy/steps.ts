@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import type { NoChoice } from "../balance.ts";
 import type { Endpoint } from "../endpoint.ts";
 import { noOptions, type Pool } from "../pool.ts";
@@ -11,6 +10,7 @@ import { instanceTarget } from "./instance.ts";
 import { passageOf } from "./outbound.ts";
 import { momentHeaders } from "./passage.ts";
 import type { Step } from "./pipeline.ts";
+import { newRequestId } from "./request-id.ts";
 import { respondFault } from "./respond.ts";
 import { rewriteForRoute } from "./route-answers.ts";
 import { useRouteService } from "./route-service.ts";
@@ -20,7 +20,7 @@ import { requestIdOf } from "./tracing.ts";
 
 /** Gives the request its id, that of its trace if it has one. What the client sent under that name is not believed. */
 export const assignRequestId: Step = (exchange, next) => {
-  exchange.requestId = requestIdOf(exchange.traceId) ?? randomUUID();
+  exchange.requestId = requestIdOf(exchange.traceId) ?? newRequestId();
   return next();
 };
 

@@ -16,7 +16,7 @@ export class UndiciAttempt implements Dispatcher.DispatchHandler {
   readonly #exchange: Exchange;
   readonly #endpoint: Endpoint;
   readonly #body: RequestBody | null;
-  readonly #resolve: (failure: FailedAttempt | undefined) => void;
+  readonly #done: (failure: FailedAttempt | undefined) => void;
   readonly #timer: NodeJS.Timeout;
   #abort: ((error: Error) => void) | undefined = undefined;
   #resume: (() => void) | undefined = undefined;
@@ -28,11 +28,11 @@ export class UndiciAttempt implements Dispatcher.DispatchHandler {
   #again: (() => void) | undefined;
   #reused = false;
 
-  constructor(exchange: Exchange, endpoint: Endpoint, { body, resolve, again }: { body: RequestBody | null; resolve: (failure: FailedAttempt | undefined) => void; again: () => void }) {
+  constructor(exchange: Exchange, endpoint: Endpoint, { body, over, again }: { body: RequestBody | null; over: (failure: FailedAttempt | undefined) => void; again: () => void }) {
     this.#exchange = exchange;
     this.#endpoint = endpoint;
     this.#body = body;
-    this.#resolve = resolve;
+    this.#done = over;
     this.#again = again;
     this.#timer = setTimeout(() => this.#stop("ENDPOINT_TIMEOUT"), exchange.endpointTimeoutMs);
     exchange.whenClosed(() => this.#stop("CLIENT_GONE"));
@@ -129,7 +129,7 @@ export class UndiciAttempt implements Dispatcher.DispatchHandler {
     this.#over = true;
     clearTimeout(this.#timer);
     this.#exchange.whenClosed(undefined);
-    this.#resolve(failure);
+    this.#done(failure);
   }
 }
 

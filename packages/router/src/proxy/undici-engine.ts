@@ -49,14 +49,12 @@ export function createUndiciEngine(settings: ProxySettings): Engine {
   };
 
   return {
-    forward(exchange, endpoint, headers) {
-      return new Promise((resolve) => {
-        const body = exchange.hasBody ? new RequestBody(exchange) : null;
-        const attempt = new UndiciAttempt(exchange, endpoint, { body, resolve, again: () => dispatchAlone(endpoint.backend, request, attempt) });
-        const request: Dispatcher.DispatchOptions & { servername?: string } = { path: exchange.target, method: exchange.method as Dispatcher.HttpMethod, headers: headers.flat(), body };
-        if (endpoint.backend.tls) request.servername = serverNameOf(endpoint.backend);
-        poolOf(endpoint.backend).dispatch(request, attempt);
-      });
+    forward(exchange, endpoint, headers, over) {
+      const body = exchange.hasBody ? new RequestBody(exchange) : null;
+      const attempt = new UndiciAttempt(exchange, endpoint, { body, over, again: () => dispatchAlone(endpoint.backend, request, attempt) });
+      const request: Dispatcher.DispatchOptions & { servername?: string } = { path: exchange.target, method: exchange.method as Dispatcher.HttpMethod, headers: headers.flat(), body };
+      if (endpoint.backend.tls) request.servername = serverNameOf(endpoint.backend);
+      poolOf(endpoint.backend).dispatch(request, attempt);
     },
     release(backend) {
       if (backend.connections instanceof Pool) void discard(backend.connections);
