@@ -82,8 +82,12 @@ export interface Endpoint {
   names: EndpointNames | undefined;
 }
 
-/** Headers as a list and as text. */
-export interface EndpointNames { readonly flat: readonly string[]; readonly text: string }
+/** What is said of an endpoint again and again: its headers as a list and as text, and what records show of it. */
+export interface EndpointNames {
+  readonly flat: readonly string[];
+  readonly text: string;
+  readonly shown: Pick<Endpoint, "address" | "app" | "instanceId" | "instanceIndex" | "tags">;
+}
 
 const noTags: Readonly<Record<string, string>> = Object.freeze({});
 

@@ -20,8 +20,8 @@ export interface AccessLog {
 }
 
 /** How long a line may wait for others, and how much text may be gathered meanwhile: writing each by itself costs more than the request. */
-const gatherMs = 10;
-const gatherBytes = 16_384;
+const gatherMs = 20;
+const gatherBytes = 65_536;
 /** Text kept by a plain stream that does not take it; beyond that lines are dropped. */
 const maxStreamBacklogBytes = 1_048_576;
 /** Writes to each output, in batches. */

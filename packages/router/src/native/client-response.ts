@@ -18,7 +18,6 @@ const chunkRoom = 64;
  * An answer with the methods of node:http's `ServerResponse`, written with as few calls to the system as it takes: the head waits for
  * the first piece of the body, or for `flushHeaders`, and a small answer leaves in one piece.
  */
-// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see below
 export interface ClientResponse extends Stream {}
 export class ClientResponse {
   statusCode = 200;

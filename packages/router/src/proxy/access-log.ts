@@ -32,14 +32,15 @@ export interface AccessLogSink {
 /** The classic line of a Cloud Foundry router, with its final newline. Times are UTC, durations seconds; `-` stands for what is missing. */
 export function accessLogLine(record: RequestRecord, options: AccessLogOptions = {}): string {
   const { extraFields = [], extraHeaders = [], hideClientAddress = false, hidePeer = hideClientAddress, hideForwardedFor = hideClientAddress } = options;
-  const { endpoint, timings } = record;
+  const { timings } = record;
   const target = loggedTarget(record, options);
+  const endpoint = endpointParts(record.endpoint);
   let line = `${record.host || "-"} - [${timestamp(record.receivedAtMs)}] ${quoted(`${record.method} ${target} HTTP/${record.httpVersion}`)}`
     + ` ${record.status === 0 ? "\"-\"" : record.status} ${record.bytesIn} ${record.bytesOut} ${quoted(record.referer)} ${quoted(record.userAgent)}`
-    + ` ${quoted(hidePeer ? "" : record.peer)} ${quoted(endpoint?.address ?? "")}`
+    + ` ${quoted(hidePeer ? "" : record.peer)} ${endpoint.address}`
     + ` x_forwarded_for:${quoted(hideForwardedFor ? "" : record.forwardedFor)} x_forwarded_proto:${quoted(record.forwardedProto)}`
     + ` vcap_request_id:${quoted(record.requestId)} response_time:${seconds(timings.totalMs)} gorouter_time:${seconds(timings.routerMs)}`
-    + ` app_id:${quoted(endpoint?.app ?? "")} app_index:${quoted(endpoint?.instanceIndex ?? "")} instance_id:${quoted(endpoint?.instanceId ?? "")}`;
+    + endpoint.rest;
   for (const field of new Set(extraFields)) {
     if (!Object.hasOwn(extraValues, field)) continue;
     const value = extraValues[field](record);
@@ -48,6 +49,22 @@ export function accessLogLine(record: RequestRecord, options: AccessLogOptions =
   line += ` x_cf_routererror:${quoted(record.error ?? "")}`;
   for (const name of extraHeaders) line += ` ${name.toLowerCase().replaceAll("-", "_")}:${quoted(record.header(name.toLowerCase()) ?? "")}`;
   return `${line}\n`;
+}
+
+interface EndpointParts { readonly address: string; readonly rest: string }
+
+const nowhere: EndpointParts = { address: "\"-\"", rest: " app_id:\"-\" app_index:\"-\" instance_id:\"-\"" };
+/** The same words for each request to an endpoint. */
+const partsOf = new WeakMap<object, EndpointParts>();
+
+function endpointParts(endpoint: RequestRecord["endpoint"]): EndpointParts {
+  if (endpoint === undefined) return nowhere;
+  let parts = partsOf.get(endpoint);
+  if (parts === undefined) {
+    parts = { address: quoted(endpoint.address), rest: ` app_id:${quoted(endpoint.app)} app_index:${quoted(endpoint.instanceIndex)} instance_id:${quoted(endpoint.instanceId)}` };
+    partsOf.set(endpoint, parts);
+  }
+  return parts;
 }
 
 /** What each further field holds: text, or a duration in milliseconds. */

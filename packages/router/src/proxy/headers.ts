@@ -1,4 +1,3 @@
-import type { Endpoint } from "../endpoint.ts";
 import { speaksHttp10, type Exchange } from "./exchange.ts";
 import type { Forwarding } from "./passage.ts";
 
@@ -86,15 +85,6 @@ export function buildRequestHeaders(exchange: Exchange): RequestHeaders {
 function mayForwardCertificate({ connection, viaRouteService, secure, context: { settings: { forwardedClientCert } } }: Exchange, trusted: boolean): boolean {
   if (viaRouteService) return forwardedClientCert === "always-forward" || (secure && forwardedClientCert === "sanitize-set");
   return trusted && (forwardedClientCert === "always-forward" || (forwardedClientCert === "forward" && connection.clientCertificate !== undefined));
-}
-
-/** The three headers that name the instance; for each attempt anew. */
-export function endpointHeaders(endpoint: Endpoint): string[] {
-  const out: string[] = [];
-  if (endpoint.app !== "") out.push("X-CF-ApplicationID", endpoint.app);
-  if (endpoint.instanceIndex !== "") out.push("X-CF-InstanceIndex", endpoint.instanceIndex);
-  out.push("X-CF-InstanceID", endpoint.instanceId === "" ? endpoint.address : endpoint.instanceId);
-  return out;
 }
 
 /** What the router must know of an answer's headers besides passing them on. */

@@ -1,7 +1,8 @@
-import type { Endpoint, EndpointNames } from "../endpoint.ts";
+import type { Endpoint } from "../endpoint.ts";
 import type { Exchange } from "./exchange.ts";
-import { buildRequestHeaders, endpointHeaders } from "./headers.ts";
+import { buildRequestHeaders } from "./headers.ts";
 import { FlatHeaders, linesOf, type Outbound } from "./lines.ts";
+import { namesOf } from "./names.ts";
 import { PassageHeaders, type Passage } from "./passage.ts";
 
 /**
@@ -24,12 +25,6 @@ export function passageOf(exchange: Exchange): Passage | undefined {
 /** The headers for an attempt at an app's endpoint. */
 export function outboundTo(exchange: Exchange, endpoint: Endpoint): Outbound {
   const { passage } = exchange;
-  const names = endpoint.names ??= namesOf(endpoint);
+  const names = namesOf(endpoint);
   return passage === undefined || names.text === "" ? new FlatHeaders([...exchange.outboundHeaders, ...names.flat]) : new PassageHeaders(exchange, passage, names);
-}
-
-/** Without text where a registration brought what no line can carry: then the whole head is looked at, and refused. */
-function namesOf(endpoint: Endpoint): EndpointNames {
-  const flat = endpointHeaders(endpoint);
-  return { flat, text: linesOf(flat)?.text ?? "" };
 }

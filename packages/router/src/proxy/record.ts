@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import { joinedValues, type Exchange } from "./exchange.ts";
+import { namesOf } from "./names.ts";
 
 /** What is known of a request when it is over: the event `request`, and the source of the access log line. */
 export interface RequestRecord {
@@ -100,8 +101,7 @@ class TakenRecord implements RequestRecord {
     this.target = exchange.target;
     this.httpVersion = exchange.httpVersion;
     this.route = exchange.route?.key;
-    this.endpoint = endpoint === undefined ? undefined
-      : { address: endpoint.address, app: endpoint.app, instanceId: endpoint.instanceId, instanceIndex: endpoint.instanceIndex, tags: endpoint.tags };
+    this.endpoint = endpoint === undefined ? undefined : namesOf(endpoint).shown;
     this.status = exchange.status === 0 && exchange.closed ? 499 : exchange.status;
     this.bytesIn = exchange.bytesIn;
     this.bytesOut = exchange.bytesOut;

@@ -6,9 +6,10 @@ import { nextEndpoint } from "./choose.ts";
 import { originOf, type Exchange } from "./exchange.ts";
 import { faults } from "./fault.ts";
 import { forwardTo, type Attempts } from "./forward.ts";
-import { buildRequestHeaders, endpointHeaders, noteForwarding } from "./headers.ts";
+import { buildRequestHeaders, noteForwarding } from "./headers.ts";
 import { instanceTarget } from "./instance.ts";
 import { FlatHeaders } from "./lines.ts";
+import { namesOf } from "./names.ts";
 import { momentHeaders } from "./passage.ts";
 import type { Step } from "./pipeline.ts";
 import { respondFault } from "./respond.ts";
@@ -119,7 +120,7 @@ const outside: Attempts = {
 const throughTable: Attempts = {
   next: nextEndpoint,
   max: ({ context }) => context.settings.maxAttempts,
-  headersFor: ({ outboundHeaders }, endpoint) => new FlatHeaders([...outboundHeaders, ...endpointHeaders(endpoint)]),
+  headersFor: ({ outboundHeaders }, endpoint) => new FlatHeaders([...outboundHeaders, ...namesOf(endpoint).flat]),
 };
 
 function withoutSignature(headers: readonly string[]): string[] {
