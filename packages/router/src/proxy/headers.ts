@@ -18,7 +18,7 @@ const requestRules = new Map<string, "drop" | "forwardedFor" | "forwardedProto" 
  * A client must not make the router drop these by naming them in `Connection`: apps trust them.
  * (gorouter leaves the list to the operator.)
  */
-const protectedNames = /^(x-forwarded-|x-cf-|x-vcap-|x-b3-|b3$|traceparent$|tracestate$|x-request-start$|host$|content-length$|cookie$|authorization$)/;
+const protectedNames = /^(x-forwarded-|x-cf-|x-vcap-|x-b3(-|$)|b3$|traceparent$|tracestate$|x-request-start$|host$|content-length$|cookie$|authorization$)/;
 
 /** Headers for the app that would be the same for another request with the same lines on the same connection. */
 export interface RequestHeaders {
