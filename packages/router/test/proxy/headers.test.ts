@@ -5,7 +5,7 @@ import { ask, eventually, wire } from "../fixtures/client.ts";
 import { rig } from "../fixtures/rig.ts";
 
 describe("requests", () => {
-  test("carry where they come from, when, and to which instance", async () => {
+  test("13.48, 13.49, 13.50 carry where they come from, when, and to which instance", async () => {
     await using app = await httpBackend(echo);
     await using r = await rig();
     r.router.table.register("app.example.com", { host: app.host, port: app.port, app: "guid", instanceId: "i-1", instanceIndex: "4" });
@@ -19,7 +19,7 @@ describe("requests", () => {
     expect(Number(headers["x-request-start"])).toBeLessThanOrEqual(Date.now());
   });
 
-  test("without an instance id the address stands for it", async () => {
+  test("13.49 without an instance id the address stands for it", async () => {
     await using app = await httpBackend(echo);
     await using r = await rig();
     r.serve([app]);
@@ -28,7 +28,7 @@ describe("requests", () => {
     expect(headers["x-cf-applicationid"]).toBeUndefined();
   });
 
-  test("what stands already is kept or continued", async () => {
+  test("13.48 what stands already is kept or continued", async () => {
     await using app = await httpBackend(echo);
     await using r = await rig();
     r.serve([app]);
@@ -74,7 +74,7 @@ describe("requests", () => {
     });
   }
 
-  test("hop-by-hop headers stay with their hop, those the router answers for cannot be named away", async () => {
+  test("13.53 hop-by-hop headers stay with their hop, those the router answers for cannot be named away", async () => {
     await using app = await httpBackend(echo);
     await using r = await rig();
     r.serve([app]);
@@ -149,7 +149,7 @@ describe("targets", () => {
 });
 
 describe("answers", () => {
-  test("get the request's id unless the app gave one; the signature of route services never leaves", async () => {
+  test("13.50, 13.56 get the request's id unless the app gave one; the signature of route services never leaves", async () => {
     await using app = await httpBackend((request, response) => {
       if (request.url === "/own") response.setHeader("X-Vcap-Request-Id", "mine");
       response.setHeader("X-CF-Proxy-Signature", "secret");
@@ -197,7 +197,7 @@ describe("answers", () => {
     expect([answer.headers["content-length"], answer.body]).toEqual(["1234", ""]);
   });
 
-  test("the trace header shows the endpoint to who knows the key", async () => {
+  test("13.54 the trace header shows the endpoint to who knows the key", async () => {
     await using app = await httpBackend(echo);
     await using r = await rig({ traceKey: "open", id: "router-7" });
     r.serve([app]);
@@ -206,7 +206,7 @@ describe("answers", () => {
     expect((await ask(r.port, { headers: { "x-vcap-trace": "shut" } })).headers["x-vcap-backend"]).toBeUndefined();
   });
 
-  test("without a key there is no trace, whatever the client sends", async () => {
+  test("13.54 without a key there is no trace, whatever the client sends", async () => {
     await using app = await httpBackend(echo);
     await using r = await rig();
     r.serve([app]);
