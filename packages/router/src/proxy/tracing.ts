@@ -12,8 +12,10 @@ export interface TracingOptions {
 }
 
 const traceId = /^[0-9a-f]{32}$/;
-const singleB3 = /^([0-9a-f]{32}|[0-9a-f]{16})-[0-9a-f]{16}(-([01d]|[01d]-[0-9a-f]{16}))?$/;
-const traceparent = /^00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})$/;
+/** With ids, or a decision alone, which leaves them to the tracer (B3 propagation, "single header"). */
+const singleB3 = /^(?:([0-9a-f]{32}|[0-9a-f]{16})-[0-9a-f]{16}(-([01d]|[01d]-[0-9a-f]{16}))?|[01d])$/;
+/** Versions to come begin as this one does, and may say more behind it (W3C Trace Context, 4.2). */
+const traceparent = /^(?:00(?=.{53}$)|(?!00|ff)[0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(?:-|$)/;
 /** A longer state is dropped rather than passed on in part (W3C Trace Context, 3.3.1.5). */
 const maxStateBytes = 2_048;
 
@@ -34,19 +36,28 @@ function continueB3(exchange: Exchange): void {
   const single = exchange.header("b3");
   const match = single === undefined ? null : singleB3.exec(single);
   if (match !== null) {
-    exchange.traceId = match[1] as string;
+    exchange.traceId = match[1] ?? "";
     return;
   }
+  let parent = exchange.header("x-b3-parentspanid");
   let trace = exchange.header("x-b3-traceid");
   let span = exchange.header("x-b3-spanid");
   if (trace === undefined || span === undefined || !/^([0-9a-f]{32}|[0-9a-f]{16})$/.test(trace) || !/^[0-9a-f]{16}$/.test(span)) {
     trace = randomHex(16);
     span = randomHex(8);
+    parent = undefined;
     exchange.setHeader("X-B3-TraceId", trace);
     exchange.setHeader("X-B3-SpanId", span);
   }
-  exchange.setHeader("b3", `${trace}-${span}`);
+  exchange.setHeader("b3", `${trace}-${span}${decisionOf(exchange, parent)}`);
   exchange.traceId = trace;
+}
+
+/** Whether the trace is recorded, as far as that is decided: the end of a single header. The parent can only follow a decision. */
+function decisionOf(exchange: Exchange, parent: string | undefined): string {
+  const sampled = exchange.header("x-b3-sampled") ?? "";
+  const decision = exchange.header("x-b3-flags") === "1" ? "-d" : /^(1|true)$/i.test(sampled) ? "-1" : /^(0|false)$/i.test(sampled) ? "-0" : "";
+  return decision !== "" && parent !== undefined && /^[0-9a-f]{16}$/.test(parent) ? `${decision}-${parent}` : decision;
 }
 
 function continueW3c(exchange: Exchange, vendor: string): void {
