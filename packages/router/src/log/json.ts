@@ -19,7 +19,7 @@ export function accessLogJson(record: RequestRecord, options: AccessLogOptions =
     const value = extraValues[field](record);
     fields[field] = typeof value === "string" ? text(value) : field === "failed_attempts" ? value : seconds(value);
   }
-  fields["x_cf_routererror"] = record.error;
+  fields["x_cf_routererror"] = record.error ?? record.warning;
   for (const name of extraHeaders) fields[name.toLowerCase().replaceAll("-", "_")] ??= record.header(name.toLowerCase());
   return `${JSON.stringify(fields)}\n`;
 }

@@ -46,7 +46,7 @@ export function accessLogLine(record: RequestRecord, options: AccessLogOptions =
     const value = extraValues[field](record);
     line += ` ${field}:${typeof value === "string" ? quoted(value) : field === "failed_attempts" ? value : seconds(value)}`;
   }
-  line += ` x_cf_routererror:${quoted(record.error ?? "")}`;
+  line += ` x_cf_routererror:${quoted(record.error ?? record.warning ?? "")}`;
   for (const name of extraHeaders) line += ` ${name.toLowerCase().replaceAll("-", "_")}:${quoted(record.header(name.toLowerCase()) ?? "")}`;
   return `${line}\n`;
 }
