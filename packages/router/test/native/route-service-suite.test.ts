@@ -3,4 +3,6 @@ import { engineUnderTest } from "../fixtures/engine.ts";
 
 // Route services again, with the router's own engine.
 engineUnderTest.option = { engine: "native" };
-describe("native engine", () => import("../route-service/route-service.test.ts") as Promise<never>);
+for (const name of ["affinity-cookie", "forwarded-proto", "route-service"]) {
+  describe(`native engine, ${name}`, () => import(/* @vite-ignore */ `../route-service/${name}.test.ts`) as Promise<never>);
+}

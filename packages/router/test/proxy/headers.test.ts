@@ -40,20 +40,6 @@ describe("requests", () => {
     });
   });
 
-  for (const [forwardedProto, given, expected] of [
-    ["keep", undefined, "http"], ["keep", "https", "https"], ["keep", "http", "http"],
-    ["overwrite", undefined, "http"], ["overwrite", "https", "http"],
-    ["https", undefined, "https"], ["https", "http", "https"],
-  ] as const) {
-    test(`X-Forwarded-Proto, ${forwardedProto}: ${given ?? "absent"} → ${expected}`, async () => {
-      await using app = await httpBackend(echo);
-      await using r = await rig({ forwardedProto });
-      r.serve([app]);
-      const { headers } = (await ask(r.port, { headers: given === undefined ? {} : { "x-forwarded-proto": given } })).echoed();
-      expect(headers["x-forwarded-proto"]).toBe(expected);
-    });
-  }
-
   for (const [what, trustedProxies, expected] of [
     ["an untrusted peer is not believed", ["10.0.0.0/8"], "127.0.0.1"], ["a trusted one is", ["127.0.0.0/8"], "1.2.3.4, 127.0.0.1"],
   ] as const) {
