@@ -15,7 +15,14 @@ const thinkingMs = 1_000;
  * passed on. On a connection of its own, closed afterwards: an app that has refused a body may still read what comes next as if
  * it were that body. Resolves like `Engine.forward`.
  */
-export function forwardExpecting(exchange: Exchange, endpoint: Endpoint, headers: readonly string[]): Promise<FailedAttempt | undefined> {
+export const forwardExpecting = (exchange: Exchange, endpoint: Endpoint, headers: readonly string[]): Promise<FailedAttempt | undefined> =>
+  forwardAlone(exchange, endpoint, headers, ["Expect", "100-continue"]);
+
+/**
+ * One attempt on a connection of its own that nobody uses afterwards; the head is sent at once, the body when the app wants it, which without
+ * `question` is at once. Resolves like `Engine.forward`.
+ */
+export function forwardAlone(exchange: Exchange, endpoint: Endpoint, headers: readonly string[], question: readonly string[] = []): Promise<FailedAttempt | undefined> {
   const { backend } = endpoint;
   const { settings } = exchange.context;
   return new Promise((resolve) => {
@@ -24,8 +31,9 @@ export function forwardExpecting(exchange: Exchange, endpoint: Endpoint, headers
     let answered = false;
     let body: RequestBody | undefined;
     let thinking: NodeJS.Timeout | undefined;
-    const framed = exchange.received("content-length") !== undefined ? [] : ["Transfer-Encoding", "chunked"];
-    const attempt = requestOnItsOwn(exchange, endpoint, [...headers, ...framed, "Expect", "100-continue", "Connection", "close"]);
+    const chunked = exchange.received("content-length") === undefined && (exchange.hasBody || question.length > 0);
+    const framed = chunked ? ["Transfer-Encoding", "chunked"] : [];
+    const attempt = requestOnItsOwn(exchange, endpoint, [...headers, ...framed, ...question, "Connection", "close"]);
     const stop = (code: string): void => {
       stopped ??= code;
       attempt.destroy(new Error(code));
@@ -57,7 +65,9 @@ export function forwardExpecting(exchange: Exchange, endpoint: Endpoint, headers
       socket.once(backend.tls ? "secureConnect" : "connect", () => {
         clearTimeout(timer);
         timer = setTimeout(() => stop("ENDPOINT_TIMEOUT"), exchange.endpointTimeoutMs);
-        thinking = setTimeout(send, thinkingMs);
+        if (question.length > 0) thinking = setTimeout(send, thinkingMs);
+        else if (exchange.hasBody) send();
+        else attempt.end();
         noteDial(exchange, times);
         progress = "sent";
         exchange.appStartedMs = performance.now();

@@ -1,12 +1,7 @@
-<<<<<<< HEAD
 import type { Socket } from "node:net";
 import { joinedValues, type Exchange } from "./exchange.ts";
 import { namesOf } from "./names.ts";
-=======
-import type { IncomingMessage } from "node:http";
-import type { Exchange } from "./exchange.ts";
 import { markSemicolons } from "./semicolons.ts";
->>>>>>> 6f81be4 (Targets with a semicolon are marked in the access log, and a warning tells of them)
 
 /** What is known of a request when it is over: the event `request`, and the source of the access log line. */
 export interface RequestRecord {
@@ -70,7 +65,6 @@ export interface RequestRecord {
 }
 
 /** Takes down what happened. The exchange must be over. */
-<<<<<<< HEAD
 export const recordOf = (exchange: Exchange): RequestRecord => new TakenRecord(exchange, performance.now());
 
 /** Plain fields, so that it can be written as JSON; the two questions that cost something are answered when they are asked. */
@@ -92,6 +86,7 @@ class TakenRecord implements RequestRecord {
   readonly userAgent: string;
   readonly error: string | undefined;
   readonly truncated: string | undefined;
+  readonly warning: string | undefined;
   readonly attempts: number;
   readonly failedAttempts: number;
   readonly upgraded: boolean;
@@ -122,45 +117,13 @@ class TakenRecord implements RequestRecord {
     this.userAgent = firstOf(receivedHeaders, "user-agent");
     this.error = exchange.fault?.code ?? (exchange.truncated === undefined ? undefined : `answer_truncated (${exchange.truncated})`);
     this.truncated = exchange.truncated;
+    this.warning = markSemicolons(exchange);
     this.attempts = exchange.attempts;
     this.failedAttempts = exchange.failedAttempts;
     this.upgraded = exchange.upgraded;
     this.wantedUpgrade = exchange.upgrade !== undefined;
     this.receivedAtMs = exchange.receivedAtMs;
     this.timings = {
-=======
-export function recordOf(exchange: Exchange): RequestRecord {
-  const { endpoint, request, fault, appStartedMs, appHeadersMs, startedMs } = exchange;
-  const now = performance.now();
-  const totalMs = now - startedMs;
-  const appMs = appHeadersMs === 0 ? undefined : (exchange.appFinishedMs || now) - appStartedMs;
-  return {
-    method: exchange.method,
-    host: exchange.host,
-    target: exchange.target,
-    httpVersion: request.httpVersion,
-    route: exchange.route?.key,
-    endpoint: endpoint === undefined ? undefined
-      : { address: endpoint.address, app: endpoint.app, instanceId: endpoint.instanceId, instanceIndex: endpoint.instanceIndex, tags: endpoint.tags },
-    status: exchange.status === 0 && exchange.closed ? 499 : exchange.status,
-    bytesIn: exchange.bytesIn,
-    bytesOut: exchange.bytesOut,
-    requestId: exchange.requestId,
-    peer: exchange.peerAddress.includes(":") ? `[${exchange.peerAddress}]:${exchange.peerPort}` : `${exchange.peerAddress}:${exchange.peerPort}`,
-    forwardedFor: exchange.forwardedFor || received(request, "x-forwarded-for"),
-    forwardedProto: exchange.forwardedProto || received(request, "x-forwarded-proto"),
-    referer: request.headers.referer ?? "",
-    userAgent: request.headers["user-agent"] ?? "",
-    error: fault?.code ?? (exchange.truncated === undefined ? undefined : `answer_truncated (${exchange.truncated})`),
-    truncated: exchange.truncated,
-    warning: markSemicolons(exchange),
-    attempts: exchange.attempts,
-    failedAttempts: exchange.failedAttempts,
-    upgraded: exchange.upgraded,
-    wantedUpgrade: exchange.upgrade !== undefined,
-    receivedAtMs: exchange.receivedAtMs,
-    timings: {
->>>>>>> 6f81be4 (Targets with a semicolon are marked in the access log, and a warning tells of them)
       totalMs,
       routerMs: totalMs - (appMs ?? 0) - exchange.failedMs,
       appMs,

@@ -1,6 +1,7 @@
 import { Client, Pool, type Dispatcher } from "undici";
 import type { Backend } from "../endpoint.ts";
 import type { Engine } from "./exchange.ts";
+import { forwardAlone } from "./expect.ts";
 import { RequestBody } from "./request-body.ts";
 import type { ProxySettings } from "./settings.ts";
 import { UndiciAttempt } from "./undici-attempt.ts";
@@ -50,6 +51,7 @@ export function createUndiciEngine(settings: ProxySettings): Engine {
 
   return {
     forward(exchange, endpoint, headers, over) {
+      if (!isTaken(exchange.target)) return void forwardAlone(exchange, endpoint, headers.flat()).then(over);
       const body = exchange.hasBody ? new RequestBody(exchange) : null;
       const attempt = new UndiciAttempt(exchange, endpoint, { body, over, again: () => dispatchAlone(endpoint.backend, request, attempt) });
       const request: Dispatcher.DispatchOptions & { servername?: string } = { path: exchange.target, method: exchange.method as Dispatcher.HttpMethod, headers: headers.flat(), body };
@@ -66,5 +68,8 @@ export function createUndiciEngine(settings: ProxySettings): Engine {
     },
   };
 }
+
+/** Targets that undici sends: not `*`, and no scheme in capitals. */
+const isTaken = (target: string): boolean => target.charCodeAt(0) === 0x2f || target.startsWith("http://") || target.startsWith("https://");
 
 const originOf = ({ tls, address }: Backend): string => `${tls ? "https" : "http"}://${address}`;
