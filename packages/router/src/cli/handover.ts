@@ -11,9 +11,14 @@ let nextOwn = -1;
  * node:cluster gives each connection to a worker and forgets it when the worker says that it has it. One that dies before it says so
  * takes the connection into limbo: this process holds it open, nobody reads it, and the client waits. So it is written down what is
  * on its way to whom, and what a dead worker has not taken goes to a living one; where there is none it is closed.
+ *
+ * Nor does Node tell of a worker's end while a connection on its way there was not received: `disconnect` waits for the receipt, which
+ * never comes. The dead one then stays among those who get connections (on other ports as well), and what it gets is lost. So the end
+ * of what it says is told here, once, whatever was on its way.
  */
 export function watchHandover(worker: Worker, living: () => Worker | undefined): void {
   const child = worker.process as ChildProcess & { send: (...given: unknown[]) => boolean };
+  tellEnd(child);
   const onItsWay = new Map<unknown, Handed>();
   const own = new Set<unknown>();
   const send = child.send.bind(child) as (...given: unknown[]) => boolean;
@@ -46,6 +51,20 @@ export function watchHandover(worker: Worker, living: () => Worker | undefined):
   });
   // Writing to one that has just died fails; its exit is what counts.
   worker.on("error", () => undefined);
+}
+
+/** Has `disconnect` emitted when the channel has ended: at once, or, should it end unseen, with the process. */
+function tellEnd(child: ChildProcess): void {
+  let told = false;
+  const tell = (): void => { if (!told) child.emit("disconnect"); };
+  child.prependOnceListener("disconnect", () => { told = true; });
+  const disconnect = child.disconnect.bind(child);
+  // Node calls it at the end of what the worker says; what was said before is told before.
+  child.disconnect = () => {
+    disconnect();
+    process.nextTick(tell);
+  };
+  child.once("close", tell);
 }
 
 const isNewConnection = (message: unknown): message is Record<string, unknown> =>
