@@ -31,7 +31,7 @@ export { respondFault } from "./proxy/respond.ts";
 export type { RequestRecord } from "./proxy/record.ts";
 export { accessLogLine, type AccessLogOptions, type AccessLogSink } from "./proxy/access-log.ts";
 export type { RequestNumbers, RouterNumbers } from "./numbers.ts";
-export type { StatusAddresses, StatusOptions } from "./status.ts";
+export type { StatusAddresses, StatusOptions, StatusView } from "./status.ts";
 
 // Where its log goes.
 export type { AccessLogOutput } from "./log/access-log.ts";

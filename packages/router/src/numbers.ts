@@ -1,4 +1,4 @@
-import { Latest, type Latency } from "./numbers/latency.ts";
+import { Latest, type Latency, type Samples } from "./numbers/latency.ts";
 import { Histogram } from "./numbers/histogram.ts";
 import { PerApp, type PerAppOptions } from "./numbers/per-app.ts";
 import { Rates } from "./numbers/rates.ts";
@@ -49,11 +49,28 @@ export interface RouterNumbers extends RequestNumbers {
   readonly attempt_failures: Readonly<Record<string, number>>;
 }
 
+/** The same for somebody who adds several routers up: plain data, samples instead of quantiles. */
+export interface NumbersReport {
+  readonly total: CountedReport;
+  readonly components: Readonly<Record<string, CountedReport>>;
+  /** The busiest apps of the last minute. */
+  readonly busiest: readonly { readonly app: string; readonly rpm: number }[];
+  readonly failures: Readonly<Record<string, number>>;
+}
+
+/** Counters, requests per second over 1, 5 and 15 minutes, and samples of the last durations. */
+export interface CountedReport {
+  readonly counters: RequestCounters;
+  readonly rate: readonly [number, number, number];
+  readonly latency: readonly Samples[];
+}
+
 export interface Numbers {
   count(record: RequestRecord): void;
   /** An attempt has failed; `cause` is a word of the failure table. */
   attemptFailed(cause: string): void;
   snapshot(): RouterNumbers;
+  report(): NumbersReport;
   readonly perApp: PerApp;
   /** All requests by the time they took in the router and altogether, seconds. */
   readonly durations: { readonly router: Histogram; readonly total: Histogram };
@@ -63,6 +80,11 @@ const groups = ["responses_xxx", "responses_2xx", "responses_3xx", "responses_4x
 const maxComponents = 500;
 /** Apps that are counted for the ten busiest of the last minute. */
 const maxApps = 20_000;
+/** Of these a report names so many: what is among the ten of several routers is high on the list of one. */
+const reportedApps = 100;
+/** Samples in a report, of all and of one component. */
+const reportedSamples = 512;
+const componentSamples = 64;
 
 /** Counters of fixed size. Quantiles are taken of the last 2048 requests (256 per component). */
 export function createNumbers(now: () => number = Date.now, perAppOptions: PerAppOptions = {}): Numbers {
@@ -79,6 +101,14 @@ export function createNumbers(now: () => number = Date.now, perAppOptions: PerAp
     if (age < 60_000) return;
     lastMinute = age < 120_000 ? minute.apps : new Map();
     minute = { start: nowMs, apps: new Map() };
+  }
+
+  /** The running minute is weighed by how much of it is over; the last one fills the rest. */
+  function busiest(nowMs: number, most: number): { readonly app: string; readonly rpm: number }[] {
+    const rest = 1 - Math.min(1, (nowMs - minute.start) / 60_000);
+    return [...new Set([...minute.apps.keys(), ...lastMinute.keys()])]
+      .map((app) => ({ app, rpm: (minute.apps.get(app) ?? 0) + (lastMinute.get(app) ?? 0) * rest }))
+      .sort((one, other) => other.rpm - one.rpm).slice(0, most);
   }
 
   return {
@@ -105,16 +135,20 @@ export function createNumbers(now: () => number = Date.now, perAppOptions: PerAp
     snapshot() {
       const nowMs = now();
       turn(nowMs);
-      // The running minute is weighed by how much of it is over; the last one fills the rest.
-      const rest = 1 - Math.min(1, (nowMs - minute.start) / 60_000);
-      const apps = [...new Set([...minute.apps.keys(), ...lastMinute.keys()])]
-        .map((app) => ({ app, rpm: (minute.apps.get(app) ?? 0) + (lastMinute.get(app) ?? 0) * rest }))
-        .sort((one, other) => other.rpm - one.rpm).slice(0, 10);
+      const apps = busiest(nowMs, 10);
       return {
         ...total.read(nowMs),
         top10_app_requests: apps.map(({ app, rpm }) => ({ application_id: app, rpm: Math.round(rpm), rps: rpm / 60 })),
         tags: { component: Object.fromEntries([...components].map(([name, held]) => [name, held.read(nowMs)])) },
         attempt_failures: Object.fromEntries(failures),
+      };
+    },
+    report() {
+      const nowMs = now();
+      turn(nowMs);
+      return {
+        total: total.report(nowMs, reportedSamples), components: Object.fromEntries([...components].map(([name, held]) => [name, held.report(nowMs, componentSamples)])),
+        busiest: busiest(nowMs, reportedApps), failures: Object.fromEntries(failures),
       };
     },
   };
@@ -156,5 +190,9 @@ class Counted {
   read(nowMs: number): RequestNumbers {
     const rate = this.#rates.read(nowMs);
     return { ...this.#counters, rate, requests_per_sec: rate[0], latency: this.#latest.read() };
+  }
+
+  report(nowMs: number, samples: number): CountedReport {
+    return { counters: { ...this.#counters }, rate: this.#rates.read(nowMs), latency: [this.#latest.samples(samples)] };
   }
 }

@@ -30,7 +30,7 @@ import { createTcpFront } from "./tcp/front.ts";
 import { resolveTcp } from "./tcp/options.ts";
 import { tcpLogLine, type TcpNumbers, type TcpRecord } from "./tcp/record.ts";
 import type { RunningSource } from "./source.ts";
-import { checkStatusOptions, createStatusListener, type StatusAddresses, type StatusListener, type StatusSources } from "./status.ts";
+import { checkStatusOptions, createStatusListener, type StatusAddresses, type StatusListener, type StatusView, viewOf } from "./status.ts";
 import { createRouteTable, type RouteTable } from "./table/route-table.ts";
 
 export interface RouterEvents {
@@ -81,6 +81,8 @@ export interface Router extends AsyncDisposable {
   numbers(): RouterNumbers & EdgeNumbers & Partial<TcpNumbers>;
   /** Requests and tunnels under way. */
   readonly inFlight: number;
+  /** What the status pages show, for whoever shows it elsewhere: a process that stands for several routers. */
+  readonly view: StatusView;
   /** Stops accepting, lets requests finish, then stops for good. A second call waits for the first. */
   drain(options?: DrainOptions): Promise<void>;
 }
@@ -188,7 +190,7 @@ export function createRouter(options: RouterOptions = {}): Router {
     if (state !== "new") throw new RouterError("ROUTER_CLOSED", state === "stopped" || state === "draining" ? "this router has been stopped: make another one" : "listen was called already");
     enter("starting");
     try {
-      if (status !== undefined) statusListener = await createStatusListener(status, statusSources);
+      if (status !== undefined) statusListener = await createStatusListener(status, view);
       for (const source of sources) {
         try {
           started.push({ name: source.name, source: await source.start({ table, routerId: id, log, clock }) });
@@ -270,7 +272,7 @@ export function createRouter(options: RouterOptions = {}): Router {
     if (state !== "stopped") enter("stopped");
   }
 
-  const statusSources: StatusSources = {
+  const view = viewOf({
     table, numbers, clock, id, index, startedAtMs, accessLog, logCounts,
     // A door that broke is no place to send people to, whatever else still works.
     healthy: () => state === "healthy" && !broken,
@@ -279,10 +281,11 @@ export function createRouter(options: RouterOptions = {}): Router {
     inFlight: () => ({ requests: underWay.size, tunnels: context.tunnels.size }),
     sources: () => ({ ...Object.fromEntries(started.map(({ name, source }) => [name, source.numbers?.() ?? {}])), edge: { ...edge.numbers() }, ...(tcpFront === undefined ? {} : { tcp: { ...tcpFront.numbers() } }) }),
     isUnconfirmed: (route, endpoint) => started.some(({ source }) => source.isUnconfirmed?.(route, endpoint) === true),
-  };
+    patience: () => ({ refusedRetries: retryBudget.refused, waiting: queue.waiting, refusedWaiting: queue.refused, timedOutWaiting: queue.timedOut }),
+  });
   const drain = (drainOptions: DrainOptions = {}): Promise<void> => ending ??= drainOnce(drainOptions);
   return {
-    table, id, listen, drain,
+    table, id, listen, drain, view,
     reloadTls: (certificates) => edge.reloadTls(certificates),
     get state() { return state; },
     get address() { return address; },

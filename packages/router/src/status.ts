@@ -7,13 +7,12 @@ import { prometheusContentType } from "./status/exposition.ts";
 import { metricsText } from "./status/metrics.ts";
 import type { StatusOptions } from "./status/options.ts";
 import { pageHeaders, statusPage } from "./status/page.ts";
-import { routesDocument } from "./status/routes-document.ts";
-import type { StatusSources } from "./status/sources.ts";
-import { createCpuMeter, varzDocument } from "./status/varz.ts";
+import { varzDocument } from "./status/varz.ts";
+import type { StatusView } from "./status/view.ts";
 
 export { checkStatusOptions, type StatusOptions } from "./status/options.ts";
-export { routesDocument } from "./status/routes-document.ts";
 export type { StatusSources } from "./status/sources.ts";
+export { viewOf, type StatusView } from "./status/view.ts";
 
 /** Where the status doors are. */
 export interface StatusAddresses {
@@ -34,10 +33,9 @@ const maxConnections = 256;
  * The operator's doors: `/health` for balancers, liveness for supervisors, and the inside view for people and monitors.
  * @throws {RouterError} ROUTER_PORT_TAKEN, ROUTER_PORT_FORBIDDEN, ROUTER_LISTEN_FAILED
  */
-export async function createStatusListener(options: StatusOptions, sources: StatusSources): Promise<StatusListener> {
+export async function createStatusListener(options: StatusOptions, view: StatusView): Promise<StatusListener> {
   const { host = "127.0.0.1", user = "", password = "", tls, insidePort, everywhere = insidePort === undefined, metrics, refreshSeconds = 2 } = options;
   const allowed = createGuard(user, password);
-  const cpu = createCpuMeter();
   const doors: Server[] = [];
 
   const open = async (handle: RequestListener, at: Address, secure?: object): Promise<Address> => {
@@ -57,24 +55,26 @@ export async function createStatusListener(options: StatusOptions, sources: Stat
   };
 
   const health = pages({
-    "/health": (response) => {
+    "/health": async (response) => {
       response.setHeader("Cache-Control", "private, max-age=0");
       response.setHeader("Expires", "0");
-      if (sources.healthy()) return send(response, 200, "ok\n");
-      const { requests, tunnels } = sources.inFlight();
+      const { healthy, state, requests, tunnels } = await view.health();
+      if (healthy) return send(response, 200, "ok\n");
       // Whoever waits for the end of a drain sees how far it is.
-      send(response, 503, sources.state() === "draining" ? `draining: ${requests - tunnels} requests and ${tunnels} tunnels under way\n` : "");
+      send(response, 503, state === "draining" ? `draining: ${requests - tunnels} requests and ${tunnels} tunnels under way\n` : "");
     },
     "/is-process-alive-do-not-use-for-loadbalancing": (response) => send(response, 200, "ok\n"),
   });
   const inside = pages({
     "/healthz": (response) => send(response, 200, "ok\n"),
-    "/varz": guarded((response) => sendJson(response, varzDocument(sources, cpu()))),
-    "/routes": guarded((response) => sendJson(response, routesDocument(sources.table, sources.isUnconfirmed))),
+    "/varz": guarded(async (response) => sendJson(response, varzDocument(await view.numbers()))),
+    "/routes": guarded((response, request) => sendPieces(response, request, "application/json", view.routes())),
     "/metrics": guarded(sendMetrics),
-    "/": guarded((response, request) => {
+    "/": guarded(async (response, request) => {
+      const query = new URLSearchParams(queryOf(request)).get("q")?.slice(0, 1_000) ?? "";
+      const [report, rows] = await Promise.all([view.numbers(), view.rows(query)]);
       for (const [name, value] of Object.entries(pageHeaders)) response.setHeader(name, value);
-      send(response, 200, statusPage(sources, new URLSearchParams(queryOf(request)).get("q")?.slice(0, 1_000) ?? "", refreshSeconds));
+      send(response, 200, statusPage(report, rows, query, refreshSeconds));
     }),
   });
 
@@ -85,10 +85,8 @@ export async function createStatusListener(options: StatusOptions, sources: Stat
       send(response, 401, "credentials wanted\n");
     };
   }
-  function sendMetrics(response: ServerResponse, request: IncomingMessage): void {
-    response.setHeader("Content-Type", prometheusContentType);
-    if (request.method === "HEAD") return void response.end();
-    Readable.from(metricsText(sources)).on("error", () => response.destroy()).pipe(response);
+  async function sendMetrics(response: ServerResponse, request: IncomingMessage): Promise<void> {
+    sendPieces(response, request, prometheusContentType, metricsText(await view.numbers(), view.apps()));
   }
 
   try {
@@ -105,7 +103,7 @@ export async function createStatusListener(options: StatusOptions, sources: Stat
   }
 }
 
-type Page = (response: ServerResponse, request: IncomingMessage) => void;
+type Page = (response: ServerResponse, request: IncomingMessage) => void | Promise<void>;
 
 const pages = (by: Readonly<Record<string, Page>>): ReadonlyMap<string, Page> => new Map(Object.entries(by));
 
@@ -115,8 +113,15 @@ function answer(shown: readonly ReadonlyMap<string, Page>[]): RequestListener {
     const path = (request.url ?? "/").split("?", 1)[0] as string;
     const page = shown.map((each) => each.get(path)).find((each) => each !== undefined);
     if (page === undefined) return send(response, 404, "not found\n");
-    page(response, request);
+    // What cannot be told in time is told as that.
+    (async () => page(response, request))().catch(() => (response.headersSent ? response.destroy() : send(response, 503, "no answer in time\n")));
   };
+}
+
+function sendPieces(response: ServerResponse, request: IncomingMessage, type: string, pieces: AsyncIterable<string>): void {
+  response.setHeader("Content-Type", type);
+  if (request.method === "HEAD") return void response.end();
+  Readable.from(pieces).on("error", () => response.destroy()).pipe(response);
 }
 
 const queryOf = ({ url = "/" }: IncomingMessage): string => (url.includes("?") ? url.slice(url.indexOf("?") + 1) : "");

@@ -155,8 +155,7 @@ test("kill -9 of one of several workers costs no more than the connections it he
   await using app = await httpBackend((_, response) => response.end("fine"));
   await using program = await started(app.port, "--workers", "3");
   await eventually(() => program.listening().length === 3, 30_000, program.err);
-  const statuses = program.listening().map(({ status }) => status?.port ?? 0);
-  const served = async (port: number): Promise<number> => (JSON.parse((await ask(port, { path: "/varz" })).body) as { requests: number }).requests;
+  const served = async (): Promise<number> => (JSON.parse((await ask(program.status, { path: "/varz" })).body) as { requests: number }).requests;
   let running = true;
   let answered = 0;
   const failed: { fresh: boolean; code: string }[] = [];
@@ -172,7 +171,7 @@ test("kill -9 of one of several workers costs no more than the connections it he
     if (agent) agent.destroy();
   };
   const clients = [...Array.from({ length: 6 }, () => client(false)), ...Array.from({ length: 3 }, () => client(true))];
-  await eventually(async () => answered > 200 && (await Promise.all(statuses.map(served))).every((count) => count > 0), 20_000);
+  await eventually(async () => answered > 200 && await served() > 200, 20_000);
   const victim = program.listening()[1] as Said;
   process.kill(victim.pid, "SIGKILL");
   await eventually(() => program.listening().length === 4, 30_000, program.err);
@@ -182,9 +181,8 @@ test("kill -9 of one of several workers costs no more than the connections it he
   await Promise.all(clients);
   // Each client has one connection at a time: more failures than clients would mean that others' connections were lost.
   expect([failed, failed.length <= 9]).toEqual([failed, true]);
-  // A reset is what a client of the dead worker sees. One whose connection was just being handed over may, on a busy machine, still wait in vain.
-  expect(failed.map(({ code }) => code).filter((code) => code !== "ECONNRESET" && code !== "HANGS")).toEqual([]);
-  expect(failed.filter(({ code }) => code === "HANGS").length).toBeLessThanOrEqual(1);
+  // A reset is what a client of the dead worker sees. Nobody waits in vain, not even one whose connection was just being handed over.
+  expect(failed.filter(({ code }) => code !== "ECONNRESET")).toEqual([]);
   expect(program.listening()[3]).toMatchObject({ worker: victim.worker });
   expect(program.err()).toContain(`router.worker.died {"worker":${victim.worker},"code":null,"signal":"SIGKILL"}`);
   program.child.kill("SIGTERM");

@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import type { ServerResponse } from "node:http";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -40,30 +41,83 @@ async function routesFor(port: number): Promise<string> {
   return file;
 }
 
-test("two workers share a port, each has its own status; one that dies is replaced; a signal drains both", async () => {
+test("13.108 two workers share a port and one status, which is that of both; one that is silent or dies is named, nothing counted is lost, it is replaced; a signal drains both", async () => {
   await using app = await httpBackend((_, response) => response.end("fine"));
   await using program = start("--routes", await routesFor(app.port), "--port", "0", "--workers", "2", "--status-port", "0", "--json");
   const listening = () => program.events().filter(({ event }) => event === "listening");
   await eventually(() => listening().length === 2, 15_000, program.err);
   const [one, two] = listening();
   expect(one?.port).toBe(two?.port);
-  expect(new Set([one?.status?.port, two?.status?.port]).size).toBe(2);
+  expect(one?.status).toEqual(two?.status);
   expect(new Set([one?.worker, two?.worker])).toEqual(new Set([1, 2]));
   const port = one?.port ?? 0;
   for (let n = 0; n < 20; n += 1) expect((await ask(port)).body).toBe("fine");
-  const served = async (statusPort = 0) => (JSON.parse((await ask(statusPort, { path: "/varz" })).body) as { requests: number }).requests;
-  await eventually(async () => await served(one?.status?.port) + await served(two?.status?.port) === 20);
-  expect(await served(one?.status?.port)).toBeGreaterThan(0);
-  expect(await served(two?.status?.port)).toBeGreaterThan(0);
+  const show = (path: string) => ask(one?.status?.port ?? 0, { path });
+  const varz = async () => JSON.parse((await show("/varz")).body) as { requests: number; urls: number; workers: { worker: number; pid: number; state: string }[]; sources: { file: Record<string, number> } };
+  await eventually(async () => (await varz()).requests === 20);
+  expect(await varz()).toMatchObject({ urls: 1, responses_2xx: 20, workers: [{ worker: 1, state: "healthy" }, { worker: 2, state: "healthy" }] });
+  expect((await show("/metrics")).body).toMatch(/\nresponses\{status_group="2xx"\} 20\n[^]*\nworker_up\{worker="1"\} 1\nworker_up\{worker="2"\} 1\n[^]*\napp_responses_total\{app="",route="app.example.com",status_group="2xx"\} 20\n/);
+  expect(Object.keys(JSON.parse((await show("/routes")).body) as object)).toEqual(["app.example.com"]);
+  expect((await show("/")).body).toMatch(/2 of 2 workers[^]*<th scope="row">app.example.com<\/th>(<td class="n">[^<]*<\/td>){7}<td class="n">20<\/td>/);
+  expect(await show("/health")).toMatchObject({ status: 200, body: "ok\n" });
+
+  // One hangs: it is named, and what it has told before counts on.
+  process.kill(two?.pid ?? 0, "SIGSTOP");
+  try {
+    const held = await varz();
+    expect([held.requests, held.workers.map(({ worker, state }) => [worker, state])]).toEqual([20, [[one?.worker, "healthy"], [two?.worker, "silent"]].sort()]);
+    expect(await show("/health")).toMatchObject({ status: 200 });
+    const page = await show("/");
+    expect(page.body).toContain(`1 of 2 workers</small><span class="bad">worker ${two?.worker} does not answer</span>`);
+    expect((await show("/metrics")).body).toContain(`worker_up{worker="${two?.worker}"} 0`);
+  } finally {
+    process.kill(two?.pid ?? 0, "SIGCONT");
+  }
+  await eventually(async () => (await varz()).workers.every(({ state }) => state === "healthy"), 10_000);
 
   process.kill(one?.pid ?? 0, "SIGKILL");
+  await eventually(async () => (await varz()).workers.some(({ worker, state }) => worker === one?.worker && state === "dead"), 10_000);
   await eventually(() => listening().length === 3, 15_000, program.err);
   expect(listening()[2]?.worker).toBe(one?.worker);
+  await eventually(async () => (await varz()).workers.every(({ state }) => state === "healthy"), 10_000);
+  expect((await varz()).requests).toBe(20);
   for (let n = 0; n < 10; n += 1) expect((await ask(port)).body).toBe("fine");
+  await eventually(async () => (await varz()).requests === 30);
+  expect((await show("/metrics")).body).toContain("app_responses_total{app=\"\",route=\"app.example.com\",status_group=\"2xx\"} 30");
 
   program.child.kill("SIGTERM");
   expect(await program.code).toBe(0);
   expect(program.events().filter(({ event }) => event === "stopped").length).toBe(2);
+}, 60_000);
+
+test("13.100 of several workers the health is that of the whole: 503 while they drain, with what is under way at all of them", async () => {
+  const open: ServerResponse[] = [];
+  await using app = await httpBackend((_, response) => { open.push(response); });
+  await using program = start("--routes", await routesFor(app.port), "--port", "0", "--workers", "2", "--status-port", "0", "--json");
+  const listening = () => program.events().filter(({ event }) => event === "listening");
+  await eventually(() => listening().length === 2, 15_000, program.err);
+  const [{ port, status } = { port: 0, status: { port: 0 } }] = listening();
+  const asked = Array.from({ length: 4 }, () => ask(port));
+  await eventually(() => open.length === 4);
+  const health = () => ask(status?.port ?? 0, { path: "/health" });
+  expect((await health()).status).toBe(200);
+  program.child.kill("SIGTERM");
+  await eventually(async () => (await health()).status === 503);
+  expect((await health()).body).toBe("draining: 4 requests and 0 tunnels under way\n");
+  for (const response of open) response.end("late");
+  for (const answer of await Promise.all(asked)) expect(answer.body).toBe("late");
+  expect(await program.code).toBe(0);
+}, 40_000);
+
+test("a status port that is taken ends them all with 1, before any of them begins", async () => {
+  const holder = createServer();
+  await new Promise<void>((resolve) => holder.listen(0, "127.0.0.1", resolve));
+  const { port } = holder.address() as { port: number };
+  await using program = start("--routes", await routesFor(1), "--port", "0", "--workers", "2", "--status-port", String(port), "--json");
+  expect(await program.code).toBe(1);
+  expect(program.err().match(/is taken/g)).toHaveLength(1);
+  expect(program.events()).toEqual([]);
+  await new Promise((resolve) => holder.close(resolve));
 }, 40_000);
 
 test("a port that is taken ends them all with 1", async () => {

@@ -16,8 +16,8 @@ what is listened on
   --tcp-ports RANGES  ports that TCP routes may open, e.g. 2000-2100,5432 (default none)
   --status-port PORT  a page for people, /health, /varz, /metrics and /routes on 127.0.0.1 (default off)
   --status-user NAME  ask for credentials on all but /health; the password is taken from ROUTER_STATUS_PASSWORD
-  --workers N         processes that share the ports and their load (default 1); each has status ports of its own,
-                      counting up, by tens where one would meet another port
+  --workers N         processes that share the ports and their load (default 1); the status is that of all of them,
+                      and names those that do not answer
 
 what is told
   --access-log FILE   one line per request; - is standard output (default off)

@@ -4,13 +4,15 @@ import { readConfig, type ProgramConfig } from "../config/config.ts";
 import type { LogLevel } from "../config/draft.ts";
 import type { SocketTargetOptions } from "../log/socket.ts";
 import type { RouterOptions } from "../options.ts";
+import type { StatusOptions } from "../status.ts";
 import type { Arguments } from "./arguments.ts";
-import { statusOfWorker } from "./worker-ports.ts";
 import type { World } from "./world.ts";
 
 /** What the program will do: the file, and over it the flags. */
 export interface Plan {
   readonly router: RouterOptions;
+  /** Where the status is shown: by the router, or for several by whoever starts them. */
+  readonly status: StatusOptions | undefined;
   /** Files with routes. */
   readonly routes: readonly string[];
   readonly nats: NatsTransportOptions | undefined;
@@ -37,22 +39,18 @@ export async function makePlan(given: Arguments, world: Pick<World, "env" | "wor
   const servers = given.nats.length > 0 ? { servers: given.nats } : undefined;
   const nats = servers ?? file?.nats;
   const worker = world.worker ?? 0;
-  const port = given.port ?? file?.router.port ?? 8_080;
-  const tcpPorts = given.tcpPorts ?? file?.router.tcp?.ports;
-  const status = statusOfWorker(
-    given.statusPort === undefined ? file?.router.status : { port: given.statusPort, user: given.statusUser ?? "", password: world.env["ROUTER_STATUS_PASSWORD"] ?? "" },
-    worker, { workers: given.workers, traffic: [port, file?.router.tls?.port ?? 0].filter((one): one is number => typeof one === "number" && one > 0), tcpPorts },
-  );
+  const { status: fileStatus, ...fileRouter } = file?.router ?? {};
+  const status = given.statusPort === undefined ? fileStatus : { port: given.statusPort, user: given.statusUser ?? "", password: world.env["ROUTER_STATUS_PASSWORD"] ?? "" };
   return {
     routes: [...(file?.hasRoutes === true && given.config !== undefined ? [given.config] : []), ...(given.routes === undefined ? [] : [given.routes])],
     nats: nats === undefined ? undefined : { ...nats, ...(given.natsTimeoutMs === undefined ? {} : { connectTimeoutMs: given.natsTimeoutMs }) },
-    bus: file?.bus ?? {}, report: file?.report ?? [], config: given.config,
+    status, bus: file?.bus ?? {}, report: file?.report ?? [], config: given.config,
     onTerm: given.onTerm, saved: given.saveRoutes === undefined ? undefined : { file: given.saveRoutes, write: worker <= 1 },
     accessLog: given.accessLog ?? file?.accessLogFile, syslog: file?.syslog, logLevel: file?.logLevel ?? "warn", drainWaitMs: given.drainWaitMs ?? file?.drainWaitMs ?? 0,
     activeAppsMs: file?.activeAppsMs ?? 0, appLogs: file?.appLogs ?? false,
     router: {
       startDelayMs: nats === undefined ? 0 : 5_000,
-      ...file?.router,
+      ...fileRouter,
       ...(given.port === undefined ? {} : { port: given.port }),
       ...(given.host === undefined ? {} : { host: given.host }),
       ...(given.tcpPorts === undefined ? {} : { tcp: { ...file?.router.tcp, ports: given.tcpPorts } }),
@@ -60,7 +58,8 @@ export async function makePlan(given: Arguments, world: Pick<World, "env" | "wor
       ...(given.engine === undefined ? {} : { engine: given.engine }),
       ...(given.startDelayMs === undefined ? {} : { startDelayMs: given.startDelayMs }),
       ...(given.drainTimeoutMs === undefined ? {} : { drainTimeoutMs: given.drainTimeoutMs }),
-      ...(status === undefined ? {} : { status }),
+      // Of several processes one shows the status of all.
+      ...(status === undefined || worker > 0 ? {} : { status }),
     },
   };
 }

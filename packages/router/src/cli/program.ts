@@ -17,6 +17,7 @@ import { help } from "./help.ts";
 import { keyLines, listing } from "./listing.ts";
 import { makePlan, type Plan } from "./plan.ts";
 import { changedKeys } from "./restart.ts";
+import { tellFleet } from "./fleet/answer.ts";
 import { runWorkers } from "./workers.ts";
 import type { World } from "./world.ts";
 
@@ -43,6 +44,7 @@ async function run(plan: Plan, { json }: Arguments, world: World): Promise<void>
   let stopAsked = false;
   try {
     router = createRouter({ ...plan.router, sources: [...(plan.saved === undefined ? [] : [savedRoutes(plan.saved)]), ...files, ...(bus ? [routesFromBus(bus, plan.bus)] : [])], log, ...(outputs.length > 0 ? { accessLog: outputs } : {}) });
+    if (world.fleet !== undefined) tellFleet(world.fleet.channel, router.view);
     if (bus !== undefined && plan.activeAppsMs > 0) held.push(publishActiveApps(bus, router, { everyMs: plan.activeAppsMs }));
     if (json) {
       router.on("request", ({ header: _, ...record }) => say("request", record, ""));
@@ -58,7 +60,7 @@ async function run(plan: Plan, { json }: Arguments, world: World): Promise<void>
       throw error;
     });
     if (address === undefined) return;
-    const { statusAddress: status, tlsAddress: tls, tcpPorts } = router;
+    const { statusAddress: status = world.fleet?.status, tlsAddress: tls, tcpPorts } = router;
     say("listening", {
       ...(world.worker ? { worker: world.worker, pid: process.pid } : {}), ...address, ...(tls ? { tls } : {}), ...(tcpPorts.length > 0 ? { tcpPorts } : {}), ...(status ? { status } : {}), routes: router.table.routeCount,
     }, `listening on ${tls?.port === address.port ? "https" : "http"}://${address.host}:${address.port}${tls && tls.port !== address.port ? ` and https://${tls.host}:${tls.port}` : ""}`
@@ -118,7 +120,7 @@ export async function runProgram(argv: string[], world: World): Promise<number> 
         return 0;
       }
       if (!world.worker) tellReport(plan, world);
-      if (given.workers > 1 && !world.worker) return await runWorkers(given.workers, world);
+      if (given.workers > 1 && !world.worker) return await runWorkers(given.workers, plan.status, world);
       await run(plan, given, world);
     }
     return 0;

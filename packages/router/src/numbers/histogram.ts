@@ -1,6 +1,9 @@
 /** Upper bounds of the buckets, seconds: from what a cache takes to what nobody waits for. */
 export const durationBounds: readonly number[] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 
+/** What a histogram of durations has counted, as plain data; the bounds are `durationBounds`. */
+export interface HistogramCounts { readonly counts: readonly number[]; readonly sum: number; readonly count: number }
+
 /** Durations counted by size; a few hundred bytes, whatever is counted. */
 export class Histogram {
   /** How many fell under each bound and above the one before; the last one is what is above all. */
@@ -25,8 +28,12 @@ export class Histogram {
     this.count += 1;
   }
 
+  read(): HistogramCounts {
+    return { counts: [...this.counts], sum: this.sum, count: this.count };
+  }
+
   /** Takes over what another one with the same bounds has counted. */
-  merge(other: Histogram): void {
+  merge(other: Pick<HistogramCounts, "sum" | "count"> & { readonly counts: ArrayLike<number> }): void {
     for (let at = 0; at < this.counts.length; at += 1) this.counts[at] = (this.counts[at] as number) + (other.counts[at] as number);
     this.sum += other.sum;
     this.count += other.count;

@@ -12,11 +12,21 @@ interface Waiter {
   readonly leave: (with_: Endpoint | NoChoice) => void;
 }
 
+/** A queue that counts who came in vain, since the start. */
+export interface CountedQueue extends Queue {
+  /** The line was full. */
+  readonly refused: number;
+  /** No place became free in time. */
+  readonly timedOut: number;
+}
+
 /** A line for each route; nobody passes anybody who could take the same place. */
-export function createQueue({ clock, settings }: Pick<ProxyContext, "clock" | "settings">, table: RouteTable): Queue {
+export function createQueue({ clock, settings }: Pick<ProxyContext, "clock" | "settings">, table: RouteTable): CountedQueue {
   /** In the order of their arrival. */
   const lines = new Map<Pool, Set<Waiter>>();
   let waiting = 0;
+  let refused = 0;
+  let timedOut = 0;
 
   /** Seats the first one of a line that finds an endpoint now; false when none does. */
   function seatOne(pool: Pool): boolean {
@@ -43,7 +53,10 @@ export function createQueue({ clock, settings }: Pick<ProxyContext, "clock" | "s
       const pool = exchange.route as Pool;
       const { maxQueuedPerEndpoint = settings.maxQueuedPerEndpoint, queueTimeoutMs = settings.queueTimeoutMs } = pool.options;
       const line = lines.get(pool) ?? new Set<Waiter>();
-      if (line.size >= maxQueuedPerEndpoint * pool.endpoints.length) return Promise.resolve("overloaded");
+      if (line.size >= maxQueuedPerEndpoint * pool.endpoints.length) {
+        refused += 1;
+        return Promise.resolve("overloaded");
+      }
       lines.set(pool, line);
       waiting += 1;
       return new Promise((resolve) => {
@@ -59,7 +72,10 @@ export function createQueue({ clock, settings }: Pick<ProxyContext, "clock" | "s
           },
         };
         line.add(waiter);
-        const timer = clock.after(queueTimeoutMs, () => waiter.leave("overloaded"));
+        const timer = clock.after(queueTimeoutMs, () => {
+          timedOut += 1;
+          waiter.leave("overloaded");
+        });
         exchange.whenClosed(() => waiter.leave("none"));
       });
     },
@@ -68,6 +84,8 @@ export function createQueue({ clock, settings }: Pick<ProxyContext, "clock" | "s
       for (const pool of backend.routes as readonly Pool[]) if (seatOne(pool)) return;
     },
     get waiting() { return waiting; },
+    get refused() { return refused; },
+    get timedOut() { return timedOut; },
     [Symbol.dispose]: () => watching[Symbol.dispose](),
   };
 }

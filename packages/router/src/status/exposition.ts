@@ -1,4 +1,4 @@
-import type { Histogram } from "../numbers/histogram.ts";
+import { durationBounds, type HistogramCounts } from "../numbers/histogram.ts";
 
 export const prometheusContentType = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -10,12 +10,12 @@ export const family = (name: string, type: "counter" | "gauge" | "histogram", he
 export const sample = (name: string, value: number, labels: Labels = {}): string => `${name}${labelled(labels)} ${numeral(value)}\n`;
 
 /** All lines of one histogram, cumulative as the format wants it. */
-export function histogramLines(name: string, { bounds, counts, sum, count }: Histogram, labels: Labels = {}): string {
+export function histogramLines(name: string, { counts, sum, count }: Omit<HistogramCounts, "counts"> & { readonly counts: ArrayLike<number> }, labels: Labels = {}): string {
   let lines = "";
   let below = 0;
-  for (let at = 0; at < bounds.length; at += 1) {
+  for (let at = 0; at < durationBounds.length; at += 1) {
     below += counts[at] as number;
-    lines += sample(`${name}_bucket`, below, { ...labels, le: String(bounds[at]) });
+    lines += sample(`${name}_bucket`, below, { ...labels, le: String(durationBounds[at]) });
   }
   return `${lines}${sample(`${name}_bucket`, count, { ...labels, le: "+Inf" })}${sample(`${name}_sum`, sum, labels)}${sample(`${name}_count`, count, labels)}`;
 }

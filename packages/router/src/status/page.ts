@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { script, style } from "./page-assets.ts";
-import { routeRows, type RouteRow } from "./rows.ts";
-import type { StatusSources } from "./sources.ts";
+import { quantilesOf } from "../numbers/latency.ts";
+import type { RouterReport, WorkerReport } from "./report.ts";
+import { maxRows, type RouteRow, type RouteRows } from "./rows.ts";
 
 const hash = (text: string): string => `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
 
@@ -17,16 +18,15 @@ export const pageHeaders: Readonly<Record<string, string>> = {
 const columns = ["Route", "Endpoints", "Under way", "Requests/s", "1 min", "p50", "p95", "p99", "Answers", "Failed", "In", "Out"] as const;
 
 /** Routes, rates and latencies. Says everything without JavaScript, with it the page keeps itself fresh in place. */
-export function statusPage(sources: StatusSources, query: string, refreshSeconds: number): string {
-  const { table, numbers, clock, id } = sources;
-  const nowMs = clock.now();
-  const all = numbers.snapshot();
-  const { rows, more } = routeRows(sources, query);
-  const { requests, tunnels } = sources.inFlight();
+export function statusPage(report: RouterReport, { rows: told, count }: RouteRows, query: string, refreshSeconds: number): string {
+  const { levels, state, table, total: { counters, latency: samples, rate: [perSecond] }, nowMs } = report;
+  const rows = told.slice(0, maxRows);
+  const more = count - rows.length;
+  const latency = quantilesOf(samples);
   const sums: readonly (readonly [string, string])[] = [
-    ["Routes", grouped(table.routeCount)], ["Addresses", grouped(table.addressCount)], ["Requests", grouped(all.requests)], ["Requests/s (1 min)", rate(all.requests_per_sec)],
-    ["Under way", grouped(requests - tunnels)], ["Tunnels", grouped(tunnels)], ["p50", duration(all.latency[50])], ["p99", duration(all.latency[99])],
-    ["5xx", grouped(all.responses_5xx)], ["Refused", grouped(all.bad_requests)], ["In", bytes(all.bytes_in)], ["Out", bytes(all.bytes_out)],
+    ["Routes", grouped(table.routes)], ["Addresses", grouped(table.addresses)], ["Requests", grouped(counters.requests)], ["Requests/s (1 min)", rate(perSecond)],
+    ["Under way", grouped(levels.requests - levels.tunnels)], ["Waiting", grouped(levels.waiting)], ["Tunnels", grouped(levels.tunnels)], ["p50", duration(latency[50])], ["p99", duration(latency[99])],
+    ["5xx", grouped(counters.responses_5xx)], ["Refused", grouped(counters.bad_requests)], ["In", bytes(counters.bytes_in)], ["Out", bytes(counters.bytes_out)],
   ];
   return `<!doctype html>
 <html lang="en">
@@ -34,13 +34,13 @@ export function statusPage(sources: StatusSources, query: string, refreshSeconds
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>${sources.state()} · ${rate(all.requests_per_sec)} requests/s · Router</title>
+<title>${state} · ${rate(perSecond)} requests/s · Router</title>
 <link rel="icon" href="data:,">
 <style>${style}</style>
 <noscript><meta http-equiv="refresh" content="${refreshSeconds}"></noscript>
 </head>
 <body data-refresh="${refreshSeconds}">
-<header id="head"><h1>Router</h1><span class="state${sources.healthy() ? " good" : ""}">${sources.state()}</span><small>${escapeHtml(id)}</small></header>
+<header id="head"><h1>Router</h1><span class="state${report.healthy ? " good" : ""}">${state}</span><small>${escapeHtml(report.id)}</small>${report.workers === undefined ? "" : workersLine(report.workers)}</header>
 <main>
 <dl id="sums" aria-label="Sums">${sums.map(([name, value]) => `<div><dt>${name}</dt><dd>${value}</dd></div>`).join("")}</dl>
 <form method="get" role="search"><input name="q" type="search" value="${escapeHtml(query)}" placeholder="part of a route" aria-label="Show only routes that contain"><button>Show</button></form>
@@ -59,6 +59,12 @@ ${more > 0 ? `<tr><td colspan="${columns.length}" class="empty">and ${grouped(mo
 </body>
 </html>
 `;
+}
+
+/** Of several workers: how many are there, and who is not. */
+function workersLine(workers: readonly WorkerReport[]): string {
+  const away = workers.filter(({ state }) => state === "silent" || state === "dead");
+  return `<small>${workers.length - away.length} of ${workers.length} workers</small>${away.map(({ worker, state }) => `<span class="bad">worker ${worker} ${state === "dead" ? "has died" : "does not answer"}</span>`).join("")}`;
 }
 
 function row(each: RouteRow): string {

@@ -24,13 +24,21 @@ export interface RouteRow {
 const maxWholeTable = 5_000;
 export const maxRows = 500;
 
-/** The rows that contain `query`, the busiest first, and how many more there are. */
-export function routeRows(sources: StatusSources, query: string): { readonly rows: RouteRow[]; readonly more: number } {
+/** Of several routers each tells more than is shown, so that a row is seldom without what one of them knows of it. */
+const maxToldRows = 1_500;
+
+/** Rows, and how many there are in all; they may be fewer than that. */
+export interface RouteRows { readonly rows: readonly RouteRow[]; readonly count: number }
+
+/** The rows that contain `query`, the busiest first. */
+export function routeRows(sources: StatusSources, query: string): RouteRows {
   const names = namesOf(sources, query);
-  const rows = [...names].filter((name) => name.includes(query)).map((name) => rowOf(sources, name));
-  rows.sort((one, other) => other.now - one.now || other.minute - one.minute || other.requests - one.requests || (one.route < other.route ? -1 : 1));
-  return { rows: rows.slice(0, maxRows), more: Math.max(0, rows.length - maxRows) };
+  const rows = [...names].filter((name) => name.includes(query)).map((name) => rowOf(sources, name)).sort(busierFirst);
+  return { rows: rows.slice(0, maxToldRows), count: rows.length };
 }
+
+export const busierFirst = (one: RouteRow, other: RouteRow): number =>
+  other.now - one.now || other.minute - one.minute || other.requests - one.requests || (one.route < other.route ? -1 : 1);
 
 function namesOf({ table, numbers }: StatusSources, query: string): Set<string> {
   const names = new Set<string>();

@@ -21,6 +21,8 @@ export interface StatusSources {
   readonly address: () => Address | undefined;
   /** Requests and tunnels under way, and how many of them are tunnels. */
   readonly inFlight: () => { readonly requests: number; readonly tunnels: number };
+  /** Repetitions that the budget refused; requests that wait for a place, found the line full, or waited in vain. */
+  readonly patience: () => { readonly refusedRetries: number; readonly waiting: number; readonly refusedWaiting: number; readonly timedOutWaiting: number };
   /** What the sources of routes count, by name. */
   readonly sources: () => Readonly<Record<string, Readonly<Record<string, number>>>>;
   /** Lines logged since the start, by level. */
