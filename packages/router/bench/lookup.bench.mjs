@@ -1,15 +1,21 @@
 #!/usr/bin/env node
 // Look-ups and heartbeats in tables of 10 to 1 000 000 routes, and the memory they take.
-//   npm run build -w packages/router && node packages/router/bench/lookup.bench.mjs [--most 1000000] [--table FILE] [--json]
+//   node packages/router/bench/lookup.bench.mjs [--most 1000000] [--table FILE] [--json]
 // A look-up is of a random route, by a host name that was just read from the wire: its hash is not known yet, it is nobody's own
-// string, and it is still in the cache, as what was just parsed is; the table is not. One route in ten has a path.
-// Given is the median of small batches, so that others on the machine count less.
-import { parseArgs } from "node:util";
+// string, and it is still in the cache, as what was just parsed is; the table is not. One route in ten has a path. Each route has one endpoint.
+// Given is the median of small batches, so that others on the machine count less. `--table`: another build of the router to measure.
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import { bundle } from "./kit/bundle.mjs";
+import { createParts } from "./kit/parts.mjs";
+import { commandLine, report } from "./kit/report.mjs";
 
-const { values } = parseArgs({ options: { most: { type: "string", default: "1000000" }, table: { type: "string", default: "../dist/index.js" }, json: { type: "boolean", default: false } } });
-const { createRouteTable } = await import(values.table);
+const options = commandLine(import.meta.url, { most: 1_000_000, table: "" });
+const parts = await createParts({ pin: false });
+const { createRouteTable } = await import(options.table === "" ? await bundle(parts.folder) : pathToFileURL(resolve(options.table)).href);
+await parts.end();
 setFlagsFromString("--expose-gc");
 const collect = runInNewContext("gc");
 /** What typed arrays hold outside the heap included. */
@@ -27,7 +33,7 @@ const endpointOf = (index) => ({
 });
 
 const rows = [];
-for (const count of [10, 1_000, 10_000, 100_000, 1_000_000].filter((size) => size <= Number(values.most))) {
+for (const count of [10, 1_000, 10_000, 100_000, 1_000_000].filter((size) => size <= options.most)) {
   const before = heapNow();
   const table = createRouteTable();
   const filled = timed(() => { for (let index = 0; index < count; index += 1) table.register(fresh(hostOf(index) + pathOf(index)), endpointOf(index)); });
@@ -41,18 +47,17 @@ for (const count of [10, 1_000, 10_000, 100_000, 1_000_000].filter((size) => siz
   const request = (name, path = "/x") => ({ host: fresh(name), path: fresh(path) });
   rows.push({
     routes: count,
-    "register us": micros(filled, count),
-    "look-up us": medianOf(() => { const index = random(); return request(hostOf(index), `${pathOf(index)}/deeper/still`); }, seek),
-    "wildcard us": medianOf(() => request(`new-${random()}.sub.example.com`), seek),
-    "heartbeat us": medianOf(() => { const index = random(); return { uri: fresh(hostOf(index) + pathOf(index)), endpoint: endpointOf(index) }; }, beat),
+    "register µs": micros(filled, count),
+    "look-up µs": medianOf(() => { const index = random(); return request(hostOf(index), `${pathOf(index)}/deeper/still`); }, seek),
+    "wildcard µs": medianOf(() => request(`new-${random()}.sub.example.com`), seek),
+    "heartbeat µs": medianOf(() => { const index = random(); return { uri: fresh(hostOf(index) + pathOf(index)), endpoint: endpointOf(index) }; }, beat),
     "bytes/route": Math.round(heap / count),
   });
   const seen = found;
-  rows.at(-1)["unknown us"] = medianOf(() => request(`new-${random()}.example.org`), seek);
+  rows.at(-1)["unknown µs"] = medianOf(() => request(`new-${random()}.example.org`), seek);
   if (seen !== 2 * batches * batch || found !== seen) throw new Error(`found ${found} of ${2 * batches * batch}`);
 }
-if (values.json) console.log(JSON.stringify(rows));
-else console.table(rows);
+report({ json: options.json, title: "The table", tables: [{ title: "One endpoint per route; microseconds of one operation", rows }] });
 
 /** Seconds of CPU time: on a busy machine the clock on the wall says little. */
 function timed(run) {

@@ -1,196 +1,106 @@
 #!/usr/bin/env node
-// What registrations cost the requests that go on meanwhile: heartbeats of many apps, and 100 000 new routes at once.
-// Router, publisher and client are processes of their own; nats-server has to be on the PATH.
-//   npm run build -w packages/bus -w packages/router && node packages/router/bench/registrations.bench.mjs [--apps 20000] [--beats 20000] [--requests 500] [--seconds 5] [--json]
-import { fork, spawn } from "node:child_process";
-import { once } from "node:events";
-import { Agent, createServer, request } from "node:http";
-import { connect } from "node:net";
-import { parseArgs } from "node:util";
+// What registrations cost the requests that go on meanwhile, at half of what the router can do: heartbeats of many apps, and 100 000 new routes at once.
+//   node packages/router/bench/registrations.bench.mjs [--apps 20000] [--beats 20000] [--burst 100000] [--seconds 4] [--rounds 5] [--engine native] [--rate N] [--no-pin] [--json]
+// Needs nats-server on the PATH. In turn, `--rounds` times: requests alone; requests while the same messages are published on a subject that
+// the router does not hear (what the machine alone does to them: publisher, bus and client share cores); requests with the heartbeats.
+// `p99 growth` compares heartbeats with unheard messages, within each round, median. The same for new routes, where `most ms` is the longest
+// wait of any request and `worst` that of all rounds. Waits run from when a request was due. `longest turn` is the longest turn of the
+// router's event loop in processor time. `lag p99`: how late the measuring process itself was. `--rate N`: this many requests a second instead.
+import { setTimeout as sleep } from "node:timers/promises";
+import { bundle } from "./kit/bundle.mjs";
+import { median, round } from "./kit/figures.mjs";
+import { createLoad } from "./kit/load.mjs";
+import { host } from "./kit/messages.mjs";
+import { hasNats, message, publisher, startNats } from "./kit/nats.mjs";
+import { createParts } from "./kit/parts.mjs";
+import { commandLine, report } from "./kit/report.mjs";
+import { startOpencfOnBus } from "./proxies/opencf-on-bus.mjs";
 
-async function router() {
-  const [{ createBus, natsTransport }, { createRouter }, { routesFromBus }] = await Promise.all([import("@opencf/bus"), import("../dist/index.js"), import("../dist/bus-link.js")]);
-  const bus = await createBus({ transport: natsTransport({ servers: [process.env.OPENCF_BENCH_NATS] }) });
-  const source = routesFromBus(bus);
-  let numbers = () => ({});
-  const counted = { name: source.name, start: async (context) => { const running = await source.start(context); numbers = () => running.numbers(); return running; } };
-  const one = createRouter({ port: 0, sources: [counted] });
-  const { port } = await one.listen();
-  // The longest turn of its event loop, in CPU time: what a request waits for where nobody else wants the machine.
-  let turnMs = 0;
-  let last = cpuMs();
-  setInterval(() => { const now = cpuMs(); turnMs = Math.max(turnMs, now - last); last = now; }, 1);
-  process.on("message", () => { process.send({ ...numbers(), turnMs: Math.round(turnMs),  routes: one.table.routeCount, cpuMs: cpuMs() }); turnMs = 0; });
-  process.send({ port });
+const options = commandLine(import.meta.url, { apps: 20_000, beats: 20_000, burst: 100_000, seconds: 4, rounds: 5, engine: "native", rate: 0, pin: true });
+const { apps, beats, burst, seconds } = options;
+if (!hasNats()) {
+  console.error("nats-server is not on the PATH");
+  process.exit(1);
 }
+const [heard, unheard] = ["router.register", "bench.unheard"];
+const parts = await createParts({ pin: options.pin });
+try {
+  const nats = await startNats(parts);
+  const meter = await parts.node(new URL("./kit/meter-process.mjs", import.meta.url));
+  const { port, part: router } = await startOpencfOnBus({ parts, module: await bundle(parts.folder, { bus: true }), engine: options.engine, nats });
+  const publishing = await parts.node(new URL("./kit/heartbeats-process.mjs", import.meta.url), { args: { nats } });
+  const live = await publisher(nats);
+  live.write(message(heard, { host: "127.0.0.1", port: meter.hello.port, uris: [host], app: "live" }));
+  const until = async (check) => { for (const end = Date.now() + 60_000; !check(await router.ask({}));) { if (Date.now() > end) throw new Error(`the router did not take it in: ${check}`); await sleep(20); } };
+  await until(({ routes }) => routes === 1);
+  const takenIn = ({ registrations, dropped_messages: dropped }) => registrations + dropped;
 
-/** Speaks NATS by hand, so that the publisher is not what is measured. */
-async function publisher() {
-  const url = new URL(process.env.OPENCF_BENCH_NATS);
-  const socket = connect({ host: url.hostname, port: Number(url.port) });
-  await once(socket, "data");
-  socket.write("CONNECT {\"verbose\":false,\"pedantic\":false}\r\n");
-  socket.on("data", (chunk) => { if (chunk.includes("PING")) socket.write("PONG\r\n"); });
-  const messages = new Map();
-  const message = (app) => {
-    let made = messages.get(app);
-    if (made === undefined) {
-      const body = JSON.stringify({
-        host: `10.${(app >> 16) & 255}.${(app >> 8) & 255}.${app & 255}`, port: 61_000 + (app % 1_000), uris: [`app-${app}.example.com`], app: `00000000-0000-4000-8000-${String(app).padStart(12, "0")}`,
-        private_instance_id: `instance-${app}`, private_instance_index: "0", tags: { component: "route-emitter", process_type: "web" }, availability_zone: "z1",
-      });
-      messages.set(app, made = Buffer.from(`PUB router.register ${Buffer.byteLength(body)}\r\n${body}\r\n`));
+  const most = options.rate || await maximum(await createLoad(parts), port);
+  const perSecond = options.rate || Math.round(most / 2);
+  await publishing.ask({ subject: heard, from: 0, count: apps });
+  await until(({ routes }) => routes === apps + 1);
+
+  /** Requests for `seconds`, and what `meanwhile` publishes while they go on. */
+  const measure = async (meanwhile, during = seconds) => {
+    const before = await router.ask({});
+    const [waits, sent] = await Promise.all([meter.ask({ port, perSecond, ms: during * 1_000 }), meanwhile === undefined ? undefined : sleep(200).then(() => publishing.ask(meanwhile))]);
+    const heardOf = meanwhile?.subject === heard ? sent.sent : 0;
+    const { turnMs } = await router.ask({});
+    await until((now) => takenIn(now) >= takenIn(before) + heardOf);
+    const after = await router.ask({});
+    return { ...waits, turnMs: Math.max(turnMs, after.turnMs), perS: heardOf === 0 ? undefined : (after.registrations - before.registrations) / sent.ms * 1_000, dropped: after.dropped_messages - before.dropped_messages };
+  };
+  const steady = (subject) => ({ subject, from: 0, count: apps, perSecond: beats, total: Math.round(beats * Math.max(0.1, seconds - 0.3)) });
+  const kinds = { alone: undefined, unheard: steady(unheard), heard: steady(heard) };
+  const rounds = { alone: [], unheard: [], heard: [], burstUnheard: [], burstHeard: [] };
+  for (let at = -1; at < options.rounds; at += 1) {
+    for (const [kind, meanwhile] of Object.entries(kinds)) {
+      const one = await measure(meanwhile);
+      if (at >= 0) rounds[kind].push(one);
     }
-    return made;
-  };
-  process.on("message", async ({ from, count, perSecond, seconds }) => {
-    const begun = performance.now();
-    const total = perSecond === undefined ? count : perSecond * seconds;
-    for (let sent = 0; sent < total;) {
-      const due = perSecond === undefined ? total : Math.min(total, Math.floor((performance.now() - begun) / 1_000 * perSecond));
-      const parts = [];
-      for (; sent < due && parts.length < 2_000; sent += 1) parts.push(message(from + (sent % count)));
-      if (parts.length > 0 && !socket.write(Buffer.concat(parts))) await once(socket, "drain");
-      else await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-    process.send({ sent: total, ms: performance.now() - begun });
-  });
-  process.send({ ready: true });
-}
-
-async function bench() {
-  const { values } = parseArgs({ options: { apps: { type: "string", default: "20000" }, beats: { type: "string", default: "20000" }, requests: { type: "string", default: "500" }, seconds: { type: "string", default: "5" }, json: { type: "boolean", default: false } } });
-  const [apps, beats, requests, seconds] = [values.apps, values.beats, values.requests, values.seconds].map(Number);
-  const natsPort = await freePort();
-  const nats = spawn("nats-server", ["-a", "127.0.0.1", "-p", String(natsPort)], { stdio: "ignore" });
-  const app = createServer((_, response) => response.end("ok"));
-  await once(app.listen(0, "127.0.0.1"), "listening");
-  const env = { ...process.env, OPENCF_BENCH_NATS: `nats://127.0.0.1:${natsPort}` };
-  const children = [];
-  const start = async (name) => {
-    const child = fork(new URL(import.meta.url), { env: { ...env, OPENCF_BENCH_ROLE: name } });
-    children.push(child);
-    const [hello] = await once(child, "message");
-    return { child, hello };
-  };
-  let longest = 0;
-  const say = async (child, message) => {
-    child.send(message);
-    const [answer] = await once(child, "message");
-    longest = Math.max(longest, answer.turnMs ?? 0);
-    return answer;
-  };
-  try {
-    await until(() => canConnect(natsPort));
-    const { child: routing, hello: { port } } = await start("router");
-    const { child: publishing } = await start("publisher");
-    const socket = connect({ host: "127.0.0.1", port: natsPort });
-    await once(socket, "data");
-    const body = JSON.stringify({ host: "127.0.0.1", port: app.address().port, uris: ["live.example.com"] });
-    socket.write(`CONNECT {"verbose":false}\r\nPUB router.register ${body.length}\r\n${body}\r\n`);
-    await until(async () => (await say(routing, {})).routes === 1);
-
-    const rows = [];
-    longest = 0;
-    const settled = async (want) => { await until(async () => (await say(routing, {})).routes >= want, 120_000); };
-    const row = async (what, traffic, extra) => {
-      await say(routing, {});
-      const times = await traffic;
-      const more = await extra?.();
-      rows.push({ what, requests: times.length, "p50 ms": at(times, 0.5), "p99 ms": at(times, 0.99), "most ms": at(times, 1), "longest turn ms": longest, ...more });
-      longest = 0;
-    };
-
-    await load(port, requests, 2);                                    // warm
-    await row("requests alone", load(port, requests, seconds));
-    await say(publishing, { from: 0, count: apps });
-    await settled(apps + 1);
-    const before = await say(routing, {});
-    let sent;
-    const beating = say(publishing, { from: 0, count: apps, perSecond: beats, seconds }).then((done) => { sent = done; });
-    await row(`and ${beats} heartbeats a second of ${apps} apps`, load(port, requests, seconds), async () => {
-      await beating;
-      await until(async () => { const now = await say(routing, {}); return now.registrations + now.dropped_messages >= before.registrations + sent.sent; }, 60_000);
-      const now = await say(routing, {});
-      return { "taken in /s": Math.round((now.registrations - before.registrations) / seconds), dropped: now.dropped_messages, "router cpu ms": Math.round(now.cpuMs - before.cpuMs) };
-    });
-    const flood = await say(routing, {});
-    const begun = performance.now();
-    await say(publishing, { from: 0, count: apps, perSecond: 1e9, seconds: apps * 4 / 1e9 });
-    await until(async () => { const now = await say(routing, {}); return now.registrations + now.dropped_messages >= flood.registrations + apps * 4; }, 60_000);
-    rows.push({ what: `${apps * 4} heartbeats as fast as they come, nothing else`, "taken in /s": Math.round(apps * 4 / ((performance.now() - begun) / 1_000)) });
-    const bursting = (async () => { await new Promise((resolve) => setTimeout(resolve, 500)); await say(publishing, { from: 1_000_000, count: 100_000 }); })();
-    await row("and 100 000 new routes at once", load(port, requests, seconds), async () => { await bursting; await settled(100_000 + apps + 1); return { dropped: (await say(routing, {})).dropped_messages }; });
-    socket.destroy();
-    if (values.json) console.log(JSON.stringify(rows));
-    else console.table(rows);
-  } finally {
-    for (const child of children) child.kill();
-    nats.kill();
-    app.closeAllConnections();
-    app.close();
   }
-}
-
-/** Requests at a steady rate, whatever becomes of those before; gives how long each took, shortest first. */
-async function load(port, perSecond, seconds) {
-  const agent = new Agent({ keepAlive: true, maxSockets: 64 });
-  const times = [];
+  for (let at = 0; at < options.rounds; at += 1) {
+    for (const [kind, subject] of [["burstUnheard", unheard], ["burstHeard", heard]]) {
+      const fresh = { subject, from: 1_000_000 + at * burst, count: burst };
+      await publishing.ask({ ...fresh, prepare: true });
+      rounds[kind].push(await measure(fresh, Math.min(3, seconds)));
+    }
+  }
+  await publishing.ask({ subject: heard, from: 0, count: apps, prepare: true });
+  const before = await router.ask({});
   const begun = performance.now();
-  const open = new Set();
-  for (let sent = 0; sent < perSecond * seconds;) {
-    const due = Math.min(perSecond * seconds, Math.floor((performance.now() - begun) / 1_000 * perSecond));
-    for (; sent < due; sent += 1) {
-      // Since it was due, not since it was sent: a client that is held up does not hide it.
-      const dueAt = begun + (sent / perSecond) * 1_000;
-      const one = ask(port, agent).then(() => { times.push(performance.now() - dueAt); });
-      open.add(one);
-      void one.finally(() => open.delete(one));
-    }
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-  await Promise.all(open);
-  agent.destroy();
-  return times.sort((one, other) => one - other);
-}
+  await publishing.ask({ subject: heard, from: 0, count: apps, total: apps * 4 });
+  await until((now) => takenIn(now) >= takenIn(before) + apps * 4);
+  const flood = apps * 4 / (performance.now() - begun) * 1_000;
 
-function ask(port, agent) {
-  return new Promise((resolve, reject) => {
-    request({ host: "127.0.0.1", port, agent, headers: { host: "live.example.com" } }, (response) => {
-      if (response.statusCode !== 200) reject(new Error(`status ${response.statusCode}`));
-      response.resume().on("end", resolve);
-    }).on("error", reject).end();
+  const row = (what, each, base) => {
+    const of = (name, digits = 2) => round(median(each.map((one) => one[name])), digits);
+    const growth = base && median(each.map(({ p99 }, at) => p99 / base[at].p99));
+    return {
+      requests: what, "p99 growth": growth === undefined ? undefined : `${round((growth - 1) * 100, 0)} %`, "p50 ms": of("p50"), "p99 ms": of("p99"), "p99.9 ms": of("p999"), "most ms": of("most", 1), "worst ms": round(Math.max(...each.map((one) => one.most)), 1),
+      "longest turn ms": of("turnMs", 1), "taken in/s": of("perS", 0), dropped: each.reduce((sum, { dropped }) => sum + dropped, 0), "lag p99 ms": of("lag99"), errors: each.reduce((sum, { errors }) => sum + errors, 0),
+    };
+  };
+  const engine = `opencf-router (${options.engine})`;
+  report({
+    json: options.json, title: "Registrations while requests go on",
+    about: { engine, rate: `${perSecond} requests a second${options.rate ? "" : `, half of ${Math.round(most)}`}`, seconds, rounds: options.rounds, pinned: parts.pinned, meterFirst: meter.hello.first },
+    tables: [
+      { title: `${beats} heartbeats a second of ${apps} apps`, rows: [row("alone", rounds.alone), row("with messages the router does not hear", rounds.unheard), row("with heartbeats", rounds.heard, rounds.unheard)] },
+      { title: `${burst} new routes at once`, rows: [row("with messages the router does not hear", rounds.burstUnheard), row("with new routes", rounds.burstHeard)], notes: [`Heartbeats as fast as they come, and no requests: ${round(flood, 0)} a second.`] },
+    ],
   });
+  live.destroy();
+} finally {
+  await parts.end();
 }
+process.exit();
 
-function cpuMs() {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1_000;
+/** Requests a second with always one under way on each of 64 connections, once its code is warm. */
+async function maximum(load, port) {
+  await load.open({ port, connections: 64 });
+  await load.run(Math.min(2_000, seconds * 1_000));
+  const { requests, ms } = await load.run(Math.min(3_000, seconds * 1_000));
+  await load.close();
+  return requests / ms * 1_000;
 }
-
-const at = (times, share) => Number(times[Math.min(times.length - 1, Math.floor(times.length * share))]?.toFixed(1));
-
-async function freePort() {
-  const server = createServer();
-  await once(server.listen(0, "127.0.0.1"), "listening");
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
-const canConnect = (port) => new Promise((resolve) => {
-  const socket = connect({ host: "127.0.0.1", port }, () => { socket.destroy(); resolve(true); });
-  socket.on("error", () => resolve(false));
-});
-
-async function until(check, ms = 10_000) {
-  for (const deadline = Date.now() + ms; !(await check());) {
-    if (Date.now() > deadline) throw new Error(`waited ${ms} ms for ${check}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
-const role = process.env.OPENCF_BENCH_ROLE;
-if (role === "router") await router();
-else if (role === "publisher") await publisher();
-else await bench();
