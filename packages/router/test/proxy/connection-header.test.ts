@@ -1,6 +1,7 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { echo, httpBackend } from "../fixtures/backend.ts";
-import { wire } from "../fixtures/client.ts";
+import { ask, wire } from "../fixtures/client.ts";
 import { rig } from "../fixtures/rig.ts";
 import { trip, ways } from "../fixtures/ways.ts";
 
@@ -54,6 +55,22 @@ for (const way of ways.filter(({ hasConnection }) => hasConnection)) {
     });
   });
 }
+
+test("13.53 however the names are mixed, spelled and spaced: the client's own go, the others stay", async () => {
+  await using app = await httpBackend(echo);
+  await using r = await rig();
+  r.serve([app]);
+  const mine = Array.from({ length: 6 }, (_, at) => `X-Mine-${at}`);
+  const spelled = fc.constantFrom(...mine, ...Object.keys(kept), "close", "keep-alive", "X-Absent", "").chain((name) => fc.tuple(fc.boolean(), fc.constantFrom("", " ", "\t", "  \t"), fc.constantFrom("", " ", "\t "))
+    .map(([upper, before, after]) => `${before}${upper ? name.toUpperCase() : name}${after}`));
+  await fc.assert(fc.asyncProperty(fc.array(fc.array(spelled, { minLength: 1, maxLength: 8 }), { minLength: 1, maxLength: 3 }), async (lines) => {
+    const connection = lines.map((names) => names.join(",").trim());
+    const { headers } = (await ask(r.port, { headers: { ...kept, ...Object.fromEntries(mine.map((name) => [name, "1"])), connection } })).echoed();
+    const named = new Set(lines.flat().map((name) => name.trim().toLowerCase()));
+    expect(mine.filter((name) => !(name.toLowerCase() in headers))).toEqual(mine.filter((name) => named.has(name.toLowerCase())));
+    for (const [name, value] of Object.entries(kept)) expect([name, headers[name.toLowerCase()]]).toEqual([name, value]);
+  }), { numRuns: 60 });
+});
 
 test("13.53 the length of a body is not the connection's business either", async () => {
   await using app = await httpBackend(echo);
