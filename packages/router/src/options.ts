@@ -43,6 +43,8 @@ export interface RouterOptions {
   accessLogFormat?: AccessLogOptions;
   /** Opens a second port with `/health`, a page for people, `/routes`, `/varz`, `/metrics`. Default none. */
   status?: StatusOptions;
+  /** Requests with this `User-Agent` are answered as `/health` is, whatever they ask for; they are neither logged nor counted. Default none: real clients may bear any name. */
+  healthCheckAgent?: string;
   /** Which of its kind this router is. Default 0. */
   index?: number;
   /** Name of this router. Default its index and a new UUID. */

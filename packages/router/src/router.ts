@@ -16,6 +16,7 @@ import { resolveSettings, type RouterOptions } from "./options.ts";
 import { silentLogger, systemClock } from "./ports.ts";
 import type { Exchange, ProxyContext } from "./proxy/exchange.ts";
 import { faults } from "./proxy/fault.ts";
+import { createHealthChecks } from "./proxy/health-check.ts";
 import { runSteps } from "./proxy/pipeline.ts";
 import { giveBack } from "./proxy/places.ts";
 import { createQueue } from "./proxy/queue.ts";
@@ -96,7 +97,7 @@ const maxHttp2Streams = 250;
 export function createRouter(options: RouterOptions = {}): Router {
   const settings = resolveSettings(options);
   const {
-    port = 8080, host = "127.0.0.1", tls, proxyProtocol = "off", proxyHeaderTimeoutMs = 3_000, steps = defaultSteps, sources = [], status, index = 0, id = `${index}-${randomUUID()}`, startDelayMs = 0,
+    port = 8080, host = "127.0.0.1", tls, proxyProtocol = "off", proxyHeaderTimeoutMs = 3_000, steps: ownSteps = defaultSteps, sources = [], status, index = 0, id = `${index}-${randomUUID()}`, startDelayMs = 0,
     drainTimeoutMs = 10_000, headersTimeoutMs = 60_000, clientIdleMs = 900_000, clock = systemClock,
     emptyPoolTimeoutMs = 0, pathCase = "sensitive", engine: engineOption = "undici",
   } = options;
@@ -111,6 +112,9 @@ export function createRouter(options: RouterOptions = {}): Router {
   const queue = createQueue({ clock, settings }, table);
   const retryBudget = createRetryBudget(settings.retryBudgetPercent);
   const context: ProxyContext = { table, settings, log, clock, id, engine, draining: false, tunnels: new Set<Duplex>(), attemptFailed: numbers.attemptFailed, routeServices, queue, retryBudget };
+  const healthy = (): boolean => state === "healthy" && !broken;
+  const healthChecks = options.healthCheckAgent ? createHealthChecks(options.healthCheckAgent, healthy) : undefined;
+  const steps = healthChecks === undefined ? ownSteps : [healthChecks.step, ...ownSteps];
   const listeners: { [K in keyof RouterEvents]: Set<(value: RouterEvents[K]) => void> } = { request: new Set(), connection: new Set(), state: new Set() };
   const started: { readonly name: string; readonly source: RunningSource }[] = [];
   const underWay = new UnderWay();
@@ -167,6 +171,7 @@ export function createRouter(options: RouterOptions = {}): Router {
   }
 
   function record(exchange: Exchange): void {
+    if (healthChecks?.answered(exchange) === true) return;
     if (exchange.status === 0 && exchange.response.headersSent) exchange.status = exchange.response.statusCode;
     const taken = recordOf(exchange);
     numbers.count(taken);
@@ -275,7 +280,7 @@ export function createRouter(options: RouterOptions = {}): Router {
   const view = viewOf({
     table, numbers, clock, id, index, startedAtMs, accessLog, logCounts,
     // A door that broke is no place to send people to, whatever else still works.
-    healthy: () => state === "healthy" && !broken,
+    healthy,
     state: () => (state === "healthy" && broken ? "degraded" : state),
     address: () => address,
     inFlight: () => ({ requests: underWay.size, tunnels: context.tunnels.size }),

@@ -1,8 +1,9 @@
-import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import type { ServerResponse } from "node:http";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { inflateSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { hasNatsServer, startNatsServer } from "../../bus/test/fixtures/nats-server.ts";
 import { freePort } from "../../../test/support/free-port.ts";
@@ -239,5 +240,41 @@ enable_something: true
     await eventually(async () => { try { await using client = await wire(tcpPort); client.heard(); return false; } catch { return true; } }, 10_000);
     say("router.unregister", webRoute);
     await eventually(async () => (await ask(port, { host: "shop.example.com", path: "/app" })).status === 404, 10_000);
+  }, 60_000);
+
+  test("publish_active_apps_interval says which apps had requests, deflated, on router.active_apps; healthcheck_user_agent asks for the health where requests come in", async () => {
+    await using nats = await startNatsServer({ jetStream: false });
+    await using web = await httpBackend((_, response) => response.end("web"));
+    const [port, statusPort, insidePort, natsPort] = [await freePort(), await freePort(), await freePort(), new URL(nats.url).port];
+    const log = join(folder, "access.log");
+    const path = await file(`
+port: ${port}
+nats: { hosts: [{ hostname: 127.0.0.1, port: ${natsPort} }] }
+status: { host: 127.0.0.1, port: ${statusPort}, routes: { port: ${insidePort} } }
+start_response_delay_interval: 0s
+publish_active_apps_interval: 100ms
+healthcheck_user_agent: HTTP-Monitor/1.1
+access_log: { file: ${log} }
+`, "gorouter.yml");
+    await using program = start("-c", path, "--host", "127.0.0.1", "--json");
+    await program.listening();
+    expect(program.err()).not.toContain("router.config.key");
+    const listener = connect({ host: "127.0.0.1", port: Number(natsPort) });
+    let heard = Buffer.alloc(0);
+    listener.on("data", (chunk: Buffer) => { heard = Buffer.concat([heard, chunk]); });
+    listener.write("CONNECT {\"verbose\":false}\r\nSUB router.active_apps 1\r\n");
+    const route = JSON.stringify({ host: web.host, port: web.port, uris: ["shop.example.com"], app: "guid-1" });
+    listener.write(`PUB router.register ${route.length}\r\n${route}\r\n`);
+    await eventually(async () => (await ask(port, { host: "shop.example.com" })).body === "web", 10_000);
+    await eventually(() => heard.includes("MSG router.active_apps"), 10_000);
+    const head = /MSG router\.active_apps 1 (\d+)\r\n/.exec(heard.toString("latin1"));
+    const begin = (head?.index ?? 0) + (head?.[0].length ?? 0);
+    await eventually(() => heard.length >= begin + Number(head?.[1]));
+    expect(JSON.parse(inflateSync(heard.subarray(begin, begin + Number(head?.[1]))).toString())).toEqual(["guid-1"]);
+    listener.destroy();
+
+    expect(await ask(port, { host: "nobody.example.com", headers: { "user-agent": "HTTP-Monitor/1.1" } })).toMatchObject({ status: 200, body: "ok\n" });
+    await eventually(async () => (await readFile(log, "utf8")).includes("shop.example.com"));
+    expect(await readFile(log, "utf8")).not.toContain("HTTP-Monitor");
   }, 60_000);
 });

@@ -54,7 +54,7 @@ export const operationRows: readonly Row[] = [
   honoured("status.routes.port", portNumber, (draft, value) => { draft.status.insidePort = value; }, "the page, /varz and /metrics are here too, for this machine only"),
   honoured("status.enable_nontls_health_checks", flag, (draft, value) => { draft.status.plain = value; }),
   honoured("status.enable_deprecated_varz_healthz_endpoints", flag, (draft, value) => { draft.status.everywhere = value; }),
-  refused("healthcheck_user_agent", anything, "no request is taken for a health check because of its agent; ask /health of the status port"),
+  honoured("healthcheck_user_agent", text, (draft, value) => { draft.router.healthCheckAgent = value; }, "absent: none, where a gorouter takes HTTP-Monitor/1.1"),
   honoured("trace_key", text, (draft, value) => { draft.router.traceKey = value; }),
   honoured("tracing.enable_zipkin", flag, (draft, value) => { draft.tracing.b3 = value; }),
   honoured("tracing.enable_w3c", flag, (draft, value) => { draft.tracing.w3c = value; }),
