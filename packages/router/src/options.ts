@@ -84,6 +84,8 @@ export interface RouterOptions {
   retryBudgetPercent?: number;
   /** Bytes of a request's body; beyond that 413. Default 0: no limit. */
   maxRequestBodyBytes?: number;
+  /** Whether an app may read on when it has begun to answer (HTTP/1). Default true. False: what has not come by then never reaches it, and it has a second for the rest of its answer. */
+  concurrentReadWrite?: boolean;
   /** See `RouteTableOptions.emptyPoolTimeoutMs`. Default 0. */
   emptyPoolTimeoutMs?: number;
   /** See `RouteTableOptions.pathCase`. Default `sensitive`. */
@@ -147,7 +149,7 @@ export function resolveSettings(options: RouterOptions): ProxySettings {
   const {
     loadBalancing = "round-robin", maxAttempts = 3, endpointTimeoutMs = 900_000, dialTimeoutMs = 5_000, backendIdleMs = 4_000, clientStallMs = 60_000, failureMarkMs = 30_000,
     maxConnectionsPerEndpoint = 0, maxRequestHeaderBytes = 1_048_576, maxRequestHeaders = 0, maxResponseHeaderBytes = 1_048_576,
-    maxFailureMarkMs = 240_000, maxQueuedPerEndpoint = 0, queueTimeoutMs = 5_000, retryMethods = [], retryDeadlineMs = 30_000, retryBudgetPercent = 50, maxRequestBodyBytes = 0,
+    maxFailureMarkMs = 240_000, maxQueuedPerEndpoint = 0, queueTimeoutMs = 5_000, retryMethods = [], retryDeadlineMs = 30_000, retryBudgetPercent = 50, maxRequestBodyBytes = 0, concurrentReadWrite = true,
     stickyForNegotiate = false, stickyCookieNames = ["JSESSIONID"], secureCookies = false, forwardedProto = "keep", forwardedClientCert = "always-forward",
     trustedProxies, zone = "", preferZone = false, traceKey = "", errorPage = plainErrorPage, backendCa, backendCert, backendKey,
   } = options;
@@ -170,7 +172,7 @@ export function resolveSettings(options: RouterOptions): ProxySettings {
   if (!loadBalancings.includes(loadBalancing)) throw badOption(`loadBalancing ${JSON.stringify(loadBalancing)}: expected one of ${loadBalancings.join(", ")}`);
   return {
     loadBalancing, maxAttempts, endpointTimeoutMs, dialTimeoutMs, backendIdleMs, clientStallMs, failureMarkMs, maxConnectionsPerEndpoint,
-    maxFailureMarkMs, maxQueuedPerEndpoint, queueTimeoutMs, retryMethods, retryDeadlineMs, retryBudgetPercent, maxRequestBodyBytes, stickyForNegotiate,
+    maxFailureMarkMs, maxQueuedPerEndpoint, queueTimeoutMs, retryMethods, retryDeadlineMs, retryBudgetPercent, maxRequestBodyBytes, concurrentReadWrite, stickyForNegotiate,
     maxRequestHeaderBytes, maxRequestHeaders, maxResponseHeaderBytes, stickyCookieNames, secureCookies, forwardedProto, forwardedClientCert,
     trustedProxies: trustedProxies === undefined ? undefined : blockListOf(trustedProxies), zone, preferZone, traceKey, errorPage,
     backendTls: {

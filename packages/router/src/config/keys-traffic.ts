@@ -34,7 +34,7 @@ export const trafficRows: readonly Row[] = [
   honoured("enable_proxy", flag, (draft, value) => { draft.router.proxyProtocol = value ? "optional" : "off"; }, "versions 1 and 2"),
   honoured("skip_ssl_validation", flag, (draft, value) => { draft.services.insecure = value; }, "route services only"),
   honoured("enable_http2", flag, (draft, value) => { draft.router.http2 = value; }, "by prior knowledge too"),
-  refused("enable_http1_concurrent_read_write", flag, "an app may always answer while it reads", true),
+  honoured("enable_http1_concurrent_read_write", flag, (draft, value) => { draft.router.concurrentReadWrite = value; }, "absent: true"),
 
   honoured("zone", text, (draft, value) => { draft.router.zone = value; }),
   honoured("balancing_algorithm", balancing, (draft, value) => { draft.router.loadBalancing = value === "least-connection" ? "least-connections" : value; }),

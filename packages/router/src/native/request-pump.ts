@@ -31,6 +31,7 @@ export class RequestPump {
   }
 
   start(): void {
+    this.#exchange.upload = this;
     const { request, response, expectContinue } = this.#exchange;
     // The client is asked for its body only now, when there is a connection to send it on.
     if (expectContinue) response.writeContinue();

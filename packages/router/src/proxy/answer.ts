@@ -3,6 +3,7 @@ import { forgive } from "../health.ts";
 import { speaksHttp10, type Exchange } from "./exchange.ts";
 import { buildResponseHeaders } from "./headers.ts";
 import { affinitySetCookie } from "./sticky.ts";
+import { endUpload } from "./upload.ts";
 
 /** An answer's head as it came from the endpoint; headers flat, in their order and spelling. */
 export interface AnswerHead {
@@ -30,6 +31,7 @@ export function beginAnswer(exchange: Exchange, endpoint: Endpoint, head: Answer
   const chunked = !speaksHttp10(exchange) && exchange.method !== "HEAD"
     && head.status !== 204 && head.status !== 304 && isChunked(head.headers);
   exchange.appHeadersMs = performance.now();
+  if (!exchange.context.settings.concurrentReadWrite) endUpload(exchange);
   exchange.response.writeHead(head.status, head.reason, clientHead(exchange, endpoint, head, chunked));
   exchange.status = head.status;
 }

@@ -140,6 +140,8 @@ export class Exchange {
   viaRouteService = false;
   idempotencyKey = false;
   expectContinue = false;
+  /** Whoever carries the body to the endpoint now; undefined before the first byte is asked for. */
+  upload: { stop(): void } | undefined = undefined;
   /** Whether the client's connection ends with this answer, because a part of its body will never be read. */
   closesAfter = false;
 

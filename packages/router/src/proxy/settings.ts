@@ -20,6 +20,7 @@ export interface ProxySettings {
   readonly retryDeadlineMs: number;
   readonly retryBudgetPercent: number;
   readonly maxRequestBodyBytes: number;
+  readonly concurrentReadWrite: boolean;
   readonly maxRequestHeaderBytes: number;
   readonly maxRequestHeaders: number;
   readonly maxResponseHeaderBytes: number;
