@@ -2,9 +2,10 @@ import type { Dispatcher } from "undici";
 import type { Endpoint } from "../endpoint.ts";
 import { beginAnswer } from "./answer.ts";
 import { noteDial } from "./dial-times.ts";
+import { forwardAlone } from "./expect.ts";
 import { speaksHttp10, type Exchange } from "./exchange.ts";
 import { classify, isIdempotent, type FailedAttempt, type Progress } from "./failure.ts";
-import type { RequestBody } from "./request-body.ts";
+import { RequestBody, type BodyReader } from "./request-body.ts";
 import { cut } from "./respond.ts";
 import { deathNow, takeFresh } from "./undici-connect.ts";
 
@@ -12,7 +13,7 @@ import { deathNow, takeFresh } from "./undici-connect.ts";
  * One request at undici's lowest level: raw headers in and out, body chunks handed on as they come, back-pressure by return value.
  * Its life: born → connected (`onConnect`) → answered (`onHeaders`) → over (`onComplete` or `onError`).
  */
-export class UndiciAttempt implements Dispatcher.DispatchHandler {
+export class UndiciAttempt implements Dispatcher.DispatchHandler, BodyReader {
   readonly #exchange: Exchange;
   readonly #endpoint: Endpoint;
   readonly #body: RequestBody | null;
@@ -26,17 +27,22 @@ export class UndiciAttempt implements Dispatcher.DispatchHandler {
   #over = false;
   /** Makes the attempt on a new connection. Once, and only where the connection was an old one. */
   #again: (() => void) | undefined;
+  readonly #headers: readonly string[];
+  #bodyIsLate = false;
   #reused = false;
 
-  constructor(exchange: Exchange, endpoint: Endpoint, { body, over, again }: { body: RequestBody | null; over: (failure: FailedAttempt | undefined) => void; again: () => void }) {
+  constructor(exchange: Exchange, endpoint: Endpoint, { headers, over, again }: { headers: readonly string[]; over: (failure: FailedAttempt | undefined) => void; again: () => void }) {
     this.#exchange = exchange;
     this.#endpoint = endpoint;
-    this.#body = body;
+    this.#body = exchange.hasBody ? new RequestBody(exchange, this) : null;
     this.#done = over;
     this.#again = again;
+    this.#headers = headers;
     this.#timer = setTimeout(() => this.#stop("ENDPOINT_TIMEOUT"), exchange.endpointTimeoutMs);
     exchange.whenClosed(() => this.#stop("CLIENT_GONE"));
   }
+
+  get body(): RequestBody | null { return this.#body; }
 
   onConnect(abort: (error?: Error) => void): void {
     this.#abort = abort;
@@ -86,6 +92,11 @@ export class UndiciAttempt implements Dispatcher.DispatchHandler {
   onError(error: Error): void {
     // An attempt can end with the client's body half read; what is left of it is of no use to anybody.
     this.#body?.destroy();
+    if (this.#bodyIsLate && this.#stopped === undefined) {
+      this.#release();
+      void forwardAlone(this.#exchange, this.#endpoint, this.#headers).then(this.#done);
+      return;
+    }
     const failure: FailedAttempt = { code: this.#stopped ?? codeOf(error), message: error.message, progress: this.#progress };
     if (!this.#answered) {
       if (!this.#tryAgain(failure)) this.#finish(failure);
@@ -124,11 +135,24 @@ export class UndiciAttempt implements Dispatcher.DispatchHandler {
     this.#abort?.(new Error(code));
   }
 
-  #finish(failure: FailedAttempt | undefined): void {
-    if (this.#over) return;
+  /** undici sends no head before the body's first byte, and the app is to hear of the request now: it goes another way. */
+  onLateBody(): void {
+    if (this.#over || this.#stopped !== undefined) return;
+    this.#bodyIsLate = true;
+    this.#body?.stop();
+    this.#exchange.request.pause();
+    this.#abort?.(new Error("BODY_LATE"));
+  }
+
+  #release(): void {
     this.#over = true;
     clearTimeout(this.#timer);
     this.#exchange.whenClosed(undefined);
+  }
+
+  #finish(failure: FailedAttempt | undefined): void {
+    if (this.#over) return;
+    this.#release();
     this.#done(failure);
   }
 }

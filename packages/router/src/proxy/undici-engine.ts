@@ -2,7 +2,6 @@ import { Client, Pool, type Dispatcher } from "undici";
 import type { Backend } from "../endpoint.ts";
 import type { Engine } from "./exchange.ts";
 import { forwardAlone } from "./expect.ts";
-import { RequestBody } from "./request-body.ts";
 import type { ProxySettings } from "./settings.ts";
 import { UndiciAttempt } from "./undici-attempt.ts";
 import { connectorFor, serverNameOf } from "./undici-connect.ts";
@@ -50,11 +49,11 @@ export function createUndiciEngine(settings: ProxySettings): Engine {
   };
 
   return {
-    forward(exchange, endpoint, headers, over) {
-      if (!isTaken(exchange.target)) return void forwardAlone(exchange, endpoint, headers.flat()).then(over);
-      const body = exchange.hasBody ? new RequestBody(exchange) : null;
-      const attempt = new UndiciAttempt(exchange, endpoint, { body, over, again: () => dispatchAlone(endpoint.backend, request, attempt) });
-      const request: Dispatcher.DispatchOptions & { servername?: string } = { path: exchange.target, method: exchange.method as Dispatcher.HttpMethod, headers: headers.flat(), body };
+    forward(exchange, endpoint, outbound, over) {
+      const headers = outbound.flat();
+      if (!isTaken(exchange.target)) return void forwardAlone(exchange, endpoint, headers).then(over);
+      const attempt: UndiciAttempt = new UndiciAttempt(exchange, endpoint, { headers, over, again: () => dispatchAlone(endpoint.backend, request, attempt) });
+      const request: Dispatcher.DispatchOptions & { servername?: string } = { path: exchange.target, method: exchange.method as Dispatcher.HttpMethod, headers, body: attempt.body };
       if (endpoint.backend.tls) request.servername = serverNameOf(endpoint.backend);
       poolOf(endpoint.backend).dispatch(request, attempt);
     },
