@@ -6,7 +6,10 @@ import { createUndiciEngine } from "./proxy/undici-engine.ts";
 
 const engines = { undici: createUndiciEngine, native: createNativeEngine } as const;
 
-/** The engines that come with the package. */
+/**
+ * The engines that come with the package: `undici` (node:http towards clients, undici towards endpoints), and `native` (the router's own
+ * HTTP/1.1 on plain sockets on both sides: cheaper, and stricter about what it reads). For `RouterOptions.engine`.
+ */
 export type EngineName = keyof typeof engines;
 
 /**

@@ -1,5 +1,6 @@
 export { createRouter, type DrainOptions, type Router, type RouterEvents, type RouterState } from "./router.ts";
 export type { RouterOptions } from "./options.ts";
+export type { EngineName } from "./engines.ts";
 export { codes, RouterError, type RouterErrorCode } from "./errors.ts";
 export type { Clock, Logger } from "./ports.ts";
 
