@@ -1,5 +1,7 @@
+import type { IncomingMessage, RequestListener } from "node:http";
 import { createServer, type ServerOptions } from "node:https";
 import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -9,15 +11,15 @@ import { describe, expect, test } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
 import { echo, httpBackend, misbehaving } from "../fixtures/backend.ts";
 import { authority } from "../fixtures/certificates.ts";
-import { ask, eventually } from "../fixtures/client.ts";
+import { ask, eventually, wire } from "../fixtures/client.ts";
 import { freePort } from "../../../../test/support/free-port.ts";
 import { rig, type Rig } from "../fixtures/rig.ts";
 
 const own = authority();
 const other = authority();
 
-async function tlsBackend(options: ServerOptions) {
-  const server = createServer(options, echo);
+async function tlsBackend(options: ServerOptions, handle: RequestListener = echo) {
+  const server = createServer(options, handle);
   const sockets = new Set<Socket>();
   const names: (string | false | undefined)[] = [];
   server.on("secureConnection", (socket) => names.push((socket as { servername?: string | false }).servername));
@@ -140,6 +142,42 @@ describe.skipIf(own === undefined || other === undefined)("TLS to endpoints", ()
     expect(plain.requests.length).toBeGreaterThan(0);
     expect(secure.names.length).toBeGreaterThan(0);
   });
+
+  for (const [what, secureWorks] of [["a TLS endpoint that fails is followed by a plain one", false], ["a plain endpoint that fails is followed by one with TLS", true]] as const) {
+    for (const upgrade of [false, true]) {
+      test(`13.81: ${what}, for ${upgrade ? "a tunnel" : "a request with a body"}: the scheme is that of each attempt, what the app hears of the client's stays`, async () => {
+        const heard: (string | undefined)[] = [];
+        const answers: RequestListener = (request, response) => { heard.push(request.headers["x-forwarded-proto"]); echo(request, response); };
+        const tunnels = (request: IncomingMessage, socket: Duplex): void => {
+          heard.push(request.headers["x-forwarded-proto"]);
+          socket.on("error", () => undefined);
+          socket.end("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: thing\r\n\r\nhello");
+        };
+        await using works = secureWorks ? await tlsBackend(good(), answers) : await httpBackend(answers);
+        works.server.on("upgrade", tunnels);
+        // What fails speaks the other of the two, but not well: no TLS where TLS is announced, nobody at all where it is not.
+        await using fails = secureWorks ? await misbehaving.refuses() : await httpBackend(() => { throw new Error("never asked"); });
+        let seen = false;
+        for (let at = 0; at < 40 && !seen; at += 1) {
+          await using r = await rig({ backendCa: ca, maxAttempts: 3 });
+          serve(r, secureWorks ? works.port : fails.port);
+          r.serve([{ host: "127.0.0.1", port: secureWorks ? fails.port : works.port }]);
+          if (upgrade) {
+            await using client = await wire(r.port, "GET / HTTP/1.1\r\nHost: app.example.com\r\nConnection: Upgrade\r\nUpgrade: thing\r\n\r\n");
+            expect(await client.end()).toMatch(/^HTTP\/1\.1 101 [^]*hello$/);
+          } else {
+            const answer = await ask(r.port, { method: "POST", body: "x" });
+            expect([answer.status, answer.echoed().body]).toEqual([200, "x"]);
+          }
+          await eventually(() => r.records.length === 1);
+          expect(r.records[0]?.endpoint?.address).toBe(`127.0.0.1:${works.port}`);
+          seen = r.records[0]?.failedAttempts === 1;
+        }
+        expect(seen).toBe(true);
+        expect(new Set(heard)).toEqual(new Set(["http"]));
+      });
+    }
+  }
 
   test("several hosts share the endpoint's connections", async () => {
     await using app = await tlsBackend(good());

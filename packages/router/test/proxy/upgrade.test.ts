@@ -91,19 +91,22 @@ describe("WebSocket", () => {
     await client.until("<later>");
   });
 
-  test("outlives the endpoint timeout, and its time is in the log", async () => {
+  test("13.68 outlives the endpoint timeout; 101 and its whole time are in the log when it closes, not before", async () => {
+    const lines: string[] = [];
     await using app = await chatty();
-    await using r = await rig({ endpointTimeoutMs: 100, clientIdleMs: 100 });
+    await using r = await rig({ endpointTimeoutMs: 100, clientIdleMs: 100, accessLog: { write: (line) => lines.push(line) } });
     r.serve([app]);
     const socket = await open(r.port);
     await new Promise((resolve) => setTimeout(resolve, 400));
     socket.send("still there?");
     const [data] = await once(socket, "message") as [Buffer];
     expect(data.toString()).toBe("still there?");
-    expect(r.records).toEqual([]);
+    expect([r.records, lines]).toEqual([[], []]);
     socket.close();
-    await eventually(() => r.records.length === 1);
+    await eventually(() => lines.length === 1);
     expect(r.records[0]?.timings.totalMs).toBeGreaterThan(390);
+    expect(lines[0]).toMatch(/"GET \/ HTTP\/1\.1" 101 \d+ \d+ .* "127\.0\.0\.1:\d+" "127\.0\.0\.1:\d+" .* x_cf_routererror:"-"/);
+    expect(Number(/response_time:([\d.]+)/.exec(lines[0] as string)?.[1])).toBeGreaterThan(0.39);
   });
 
   test("counts as under way as long as it is open", async () => {
