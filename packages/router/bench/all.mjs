@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Every measurement of the router, one after the other, as tables in markdown: `npm run bench:router > result.md`. A quarter of an hour, more with GOROUTER and PEERS.
+// Every measurement of the router, one after the other, as tables in markdown: `npm run bench:router > result.md`. Ten minutes, twice as much with GOROUTER and PEERS.
 //   node packages/router/bench/all.mjs [--quick] [--only proxy,latency] [--json]
 // GOROUTER=/path/to/gorouter and PEERS=/folder add proxies to compare with, see proxy.bench.mjs. Nothing else should run on the machine.
 // `--quick`: a few seconds of each, to see that all work; the figures mean nothing. `--json`: one document per line.

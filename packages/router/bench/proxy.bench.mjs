@@ -3,6 +3,7 @@
 //   node packages/router/bench/proxy.bench.mjs [--seconds 2] [--rounds 5] [--connections 64] [--requests both] [--tls] [--only native,nginx] [--loads N] [--no-pin] [--json]
 //   GOROUTER=/path/to/gorouter PEERS=/tmp/peers node packages/router/bench/proxy.bench.mjs     (for PEERS see bench/proxies/peers.mjs)
 // All proxies are started first and measured in turn, `--rounds` times; a ratio is the median of the ratios within each round.
+// Access logs go to the folder for temporary files, a gigabyte or two in a full run, and leave with it.
 // `--requests same`: always the same request and answer. `different`: no two alike (targets, cookies, headers, ETags, lengths), so that
 // nothing that is remembered helps; each answer is checked to be the one for its request. `--tls`: TLS 1.3 in front, one suite, connections kept.
 // Each proxy has one thread and an access log (those from npm: none), and a core for itself where `taskset` is there (`--no-pin`: not).
