@@ -2,7 +2,8 @@
 // What connections cost that do nothing: 10 000 kept after a request, and 5 000 open WebSockets; memory of this router with both engines, beside nginx.
 //   node packages/router/bench/idle.bench.mjs [--connections 10000] [--websockets 5000] [--settle 2] [--no-pin] [--json]
 // Each connection has had one exchange; they come from several addresses 127.0.0.x. A WebSocket is two connections of the router, one to
-// each side. `resident`: what the system has given the process, less what it had before the first of them, after some thousand requests;
+// each side. `resident`: what the system has given the process, less what it had before the first of them, after some thousand requests, both
+// once it does not fall any more (`--settle`: about how many seconds without a fall are enough);
 // `in use`: the same of what its heap and buffers hold after a collection. Memory of the kernel for sockets is in neither. nginx sets memory
 // aside for its connections when it starts, so its figures leave that out. Where fewer files may be open than needed, there are fewer connections, and a note.
 import { setTimeout as sleep } from "node:timers/promises";
@@ -59,9 +60,16 @@ try {
 }
 process.exit();
 
+/** Once it does not fall any more: what a collection frees, the system gets back somewhat later. */
 async function memoryOf({ pid, ask, hello }) {
-  await sleep(options.settle * 1_000);
   // What nobody tells is nobody's business: nginx has no heap to ask for.
-  const inUse = hello === undefined ? undefined : (await ask({})).inUse;
-  return { resident: residentBytes(pid), inUse };
+  const look = async () => ({ inUse: hello === undefined ? undefined : (await ask({})).inUse, resident: residentBytes(pid) });
+  let least = await look();
+  for (let unchanged = 0, looks = 0; unchanged < 3 && looks < 20; looks += 1) {
+    await sleep(options.settle * 250);
+    const now = await look();
+    unchanged = now.resident < least.resident * 0.995 ? 0 : unchanged + 1;
+    if (now.resident < least.resident) least = now;
+  }
+  return least;
 }
