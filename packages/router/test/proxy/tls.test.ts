@@ -146,7 +146,7 @@ describe.skipIf(own === undefined || other === undefined)("TLS to endpoints", ()
   for (const [what, secureWorks] of [["a TLS endpoint that fails is followed by a plain one", false], ["a plain endpoint that fails is followed by one with TLS", true]] as const) {
     for (const upgrade of [false, true]) {
       test(`13.81: ${what}, for ${upgrade ? "a tunnel" : "a request with a body"}: the scheme is that of each attempt, what the app hears of the client's stays`, async () => {
-        const heard: (string | undefined)[] = [];
+        const heard: unknown[] = [];
         const answers: RequestListener = (request, response) => { heard.push(request.headers["x-forwarded-proto"]); echo(request, response); };
         const tunnels = (request: IncomingMessage, socket: Duplex): void => {
           heard.push(request.headers["x-forwarded-proto"]);
