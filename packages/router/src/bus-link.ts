@@ -31,6 +31,8 @@ export interface BusRoutesOptions {
   isolationSegments?: readonly string[];
   /** Which registrations are taken: all, those without a segment and those listed, or only those listed. Default `all`. */
   sharding?: "all" | "shared-and-segments" | "segments";
+  /** For so long after the start it is not timed how late registrations are: to a router that has just begun everything is new. Default 30 000 ms. */
+  muteLatencyMs?: number;
   /** Told apart from other sources of the same table by this. Default `bus`. */
   name?: string;
 }
@@ -44,7 +46,7 @@ export interface BusRoutesOptions {
 export function routesFromBus(bus: Bus, options: BusRoutesOptions = {}): RouteSource {
   const {
     staleAfterMs = 120_000, sweepIntervalMs = 30_000, registerIntervalMs = 20_000, hosts = ownAddresses(), keepWhileDisconnected = true,
-    isolationSegments = [], sharding = "all", name = "bus",
+    isolationSegments = [], sharding = "all", muteLatencyMs = 30_000, name = "bus",
   } = options;
   if (sharding === "segments" && isolationSegments.length === 0) {
     throw new RouterError("ROUTER_BAD_OPTION", "sharding \"segments\" needs isolationSegments: without any this router would take no route at all");
@@ -66,6 +68,9 @@ export function routesFromBus(bus: Bus, options: BusRoutesOptions = {}): RouteSo
       let unregistrations = 0;
       let refused = 0;
       let pruned = 0;
+      let timed = 0;
+      let latencyMs = 0;
+      const timedFromMs = clock.now() + muteLatencyMs;
       const did: Record<RegisterResult, number> = { added: 0, updated: 0, refreshed: 0, ignored: 0 };
 
       /** Each route by itself: one that is malformed does not cost the message its others. */
@@ -80,6 +85,14 @@ export function routesFromBus(bus: Bus, options: BusRoutesOptions = {}): RouteSo
         }
       };
 
+      /** Between the change at its origin and a new endpoint in the table; clocks that disagree make it no less than nothing. */
+      const time = (changedMs: number): void => {
+        const now = clock.now();
+        if (now < timedFromMs) return;
+        timed += 1;
+        latencyMs += Math.max(0, now - changedMs);
+      };
+
       const unregister = ({ host, port = 0, tls_port: tlsPort = 0, ...body }: Registration): void =>
         forEachRoute({ host, port, ...body }, (uri) => void table.unregister(uri, { host, port, tlsPort }));
       // Two subscriptions, of which one makes pauses, and still everything happens in the order in which it came.
@@ -92,7 +105,10 @@ export function routesFromBus(bus: Bus, options: BusRoutesOptions = {}): RouteSo
         // An option that is not said any more returns to its default.
         const { options: routeOptions, refused: senseless } = optionsFromWire(body.options, body.route_service_url);
         for (const { name: option, value, why } of senseless) log.warn("router.registration.option", { uris: body.uris, option, value, why });
+        const before = did.added;
         forEachRoute(body, (uri) => { did[table.register(uri, endpoint, routeOptions)] += 1; });
+        const changedNs = body.endpoint_updated_at_ns ?? 0;
+        if (changedNs !== 0 && did.added > before) time(Math.round(changedNs / 1_000_000));
         return pace.next();
       }, { concurrency: 1, maxPending, maxPendingBytes });
       held.push(registering);
@@ -113,7 +129,7 @@ export function routesFromBus(bus: Bus, options: BusRoutesOptions = {}): RouteSo
       start();
       return {
         numbers: () => ({
-          connected: bus.connected ? 1 : 0, registrations, unregistrations, refused_routes: refused, ...did, pruned,
+          connected: bus.connected ? 1 : 0, registrations, unregistrations, refused_routes: refused, ...did, pruned, timed_registrations: timed, registration_latency_ms: latencyMs,
           pending_messages: registering.pending, dropped_messages: registering.dropped,
         }),
         async [Symbol.asyncDispose]() {

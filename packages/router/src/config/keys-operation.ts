@@ -97,7 +97,7 @@ export const operationRows: readonly Row[] = [
   refused("enable_envelope_v1_metrics", flag, noEnvelopes, false),
   refused("send_http_start_stop_server_event", flag, noEnvelopes, false),
   refused("send_http_start_stop_client_event", flag, noEnvelopes, false),
-  refused("route_latency_metric_muzzle_duration", duration, noEnvelopes),
+  honoured("route_latency_metric_muzzle_duration", duration, (draft, value) => { draft.bus.muteLatencyMs = value; }, "absent: 30s"),
 
   honoured("drain_wait", duration, (draft, value) => { draft.drainWaitMs = value; }, "SIGTERM and SIGINT drain as well"),
   honoured("drain_timeout", duration, (draft, value) => { if (value > 0) draft.router.drainTimeoutMs = value; }),

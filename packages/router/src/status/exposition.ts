@@ -5,7 +5,7 @@ export const prometheusContentType = "text/plain; version=0.0.4; charset=utf-8";
 export type Labels = Readonly<Record<string, string>>;
 
 /** The two lines before a family (Prometheus text format 0.0.4). */
-export const family = (name: string, type: "counter" | "gauge" | "histogram", help: string): string => `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`;
+export const family = (name: string, type: "counter" | "gauge" | "histogram" | "summary", help: string): string => `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`;
 
 export const sample = (name: string, value: number, labels: Labels = {}): string => `${name}${labelled(labels)} ${numeral(value)}\n`;
 

@@ -103,10 +103,10 @@ describe("numbers for a collector", () => {
   });
 });
 
-describe("13.108 /varz", () => {
+describe.each(["undici", "native"] as const)("13.108 /varz (%s)", (engine) => {
   test("has gorouter's fields, and its counters and ages move", async () => {
     await using app = await httpBackend((request, response) => { response.statusCode = Number(request.url?.slice(1)); response.end(); });
-    await using r = await rig({ index: 3, status: { port: 0, user: "ops", password: "secret-word" } });
+    await using r = await rig({ engine, index: 3, status: { port: 0, user: "ops", password: "secret-word" } });
     const varz = async () => JSON.parse((await ask(r.router.statusAddress?.port ?? 0, { path: "/varz", headers: basic("ops:secret-word") })).body) as Record<string, unknown>;
     const before = await varz();
     expect(before).toMatchObject({ ms_since_last_registry_update: -1, requests: 0, urls: 0, droplets: 0 });
