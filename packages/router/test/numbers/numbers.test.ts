@@ -86,7 +86,7 @@ async function samples(port: number): Promise<Map<string, number>> {
   const types = new Map<string, string>();
   for (const line of body.split("\n")) {
     if (line === "") continue;
-    const type = /^# TYPE (\S+) (counter|gauge|histogram)$/.exec(line);
+    const type = /^# TYPE (\S+) (counter|gauge|histogram|summary)$/.exec(line);
     if (type !== null) {
       expect(types.has(type[1] as string)).toBe(false);
       types.set(type[1] as string, type[2] as string);
@@ -96,7 +96,7 @@ async function samples(port: number): Promise<Map<string, number>> {
     const sample = /^([a-zA-Z_:][a-zA-Z0-9_:]*)(\{(?:[a-z_]+="(?:[^"\\\n]|\\.)*",?)*\})? (\S+)$/.exec(line);
     expect([line, sample !== null]).toEqual([line, true]);
     const [, name = "", labels = "", value] = sample as RegExpExecArray;
-    expect([name, types.has(name) || types.get(name.replace(/_(bucket|sum|count)$/, "")) === "histogram"]).toEqual([name, true]);
+    expect([name, types.has(name) || types.get(name.replace(/_(bucket|sum|count)$/, "")) === "histogram" || types.get(name.replace(/_(sum|count)$/, "")) === "summary"]).toEqual([name, true]);
     expect(out.has(name + labels)).toBe(false);
     out.set(name + labels, Number(value));
   }

@@ -97,7 +97,7 @@ describe("targets", () => {
   for (const target of [
     "/", "/?", "/a?b", "/a%2Fb/c%20d?x=%ff&y=;z", "//double//slash//", "/a;b=c", "/a/../b/./c", "/é".normalize("NFC").replace("é", "%C3%A9"), "/~user/'()*!,:@&=+$", "/x?url=http://a.b/c?d", "/[1]?q[]=2", "/a|b^c`d{e}",
   ]) {
-    test(`${target} reaches the app as it is`, async () => {
+    test(`13.59, 13.60: ${target} reaches the app as it is`, async () => {
       await using app = await httpBackend(echo);
       await using r = await rig();
       r.serve([app]);
@@ -106,7 +106,7 @@ describe("targets", () => {
     });
   }
 
-  test("an absolute target names the host", async () => {
+  test("13.60: an absolute target names the host", async () => {
     await using app = await httpBackend(echo);
     await using r = await rig();
     r.serve([app], "app.example.com/x");
@@ -149,7 +149,7 @@ describe("answers", () => {
     expect([plain.headers["x-cf-proxy-signature"], own.headers["x-cf-proxy-signature"]]).toEqual([undefined, undefined]);
   });
 
-  test("keep spelling, order, repetition, reason and status; redirects and encodings are none of ours", async () => {
+  test("13.62: keep spelling, order, repetition, reason and status; redirects and encodings are none of ours", async () => {
     await using app = await rawBackend((socket) => socket.once("data", () => {
       socket.end("HTTP/1.1 302 Moved That Way\r\nX-CaSe: 1\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nLocation: http://elsewhere/\r\nContent-Encoding: gzip\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=1\r\nContent-Length: 2\r\n\r\nhi");
     }));

@@ -22,7 +22,7 @@ function pieces(size: number, piece = 65_536): { stream: () => Readable; digest:
 
 describe("bodies", () => {
   for (const framing of ["length", "chunks"] as const) {
-    test(`192 MiB up and down with ${framing}, memory bounded`, async () => {
+    test(`13.63: 192 MiB up and down with ${framing}, memory bounded`, async () => {
       const size = 192 * MiB;
       const sent = pieces(size);
       let digest = "";
@@ -58,7 +58,7 @@ describe("bodies", () => {
     }, 60_000);
   }
 
-  test("chunks arrive as they are sent", async () => {
+  test("13.63: chunks arrive as they are sent", async () => {
     let push: ((text: string) => void) | undefined;
     await using app = await httpBackend((_, response) => {
       response.writeHead(200, { "Content-Type": "text/event-stream" });
@@ -75,7 +75,7 @@ describe("bodies", () => {
     }
   });
 
-  test("request chunks reach the app as they are sent, and its answer may begin before they end", async () => {
+  test("13.63, 13.64: request chunks reach the app as they are sent, and its answer may begin before they end", async () => {
     await using app = await httpBackend((request, response) => {
       response.writeHead(200);
       request.on("data", (chunk: Buffer) => response.write(`<${chunk.toString()}>`));
