@@ -77,10 +77,11 @@ describe("a user of the API", () => {
     await cf.app(host, "/err");
     const lines = await until("log lines of app and staging", async () => {
       const found = await cf.recentLogs(pushed.appGuid);
-      return found.some((line) => line.includes("on the error stream")) && found;
+      return found.some((line) => line.includes("on the error stream")) && found.some((line) => line.includes("GET /err ")) && found;
     });
     expect(lines.some((line) => /^\[STG\/\d+\] OUT /.test(line)), lines.join("\n")).toBe(true);
     expect(lines.some((line) => /^\[APP\/PROC\/WEB\/0\] OUT .*listening on/.test(line)), lines.join("\n")).toBe(true);
+    expect(lines.some((line) => line.startsWith(`[RTR/0] OUT ${host} - [`) && line.includes(`"GET /err HTTP/1.1"`) && line.includes(`app_id:"${pushed.appGuid}"`)), lines.join("\n")).toBe(true);
     expect(lines.some((line) => /^\[APP\/PROC\/WEB\/0\] ERR .*on the error stream/.test(line)), lines.join("\n")).toBe(true);
   }, 60_000);
 

@@ -48,6 +48,29 @@ test("13.107 the log of an app gets its lines as RTR, with the labels of the end
   await target[Symbol.asyncDispose]();
 });
 
+test("13.107 the lines of an app rise in time, whoever came first and however long it took: a reader who asks for what is newer misses none", async () => {
+  await using bus = await createBus({ transport: memoryTransport() });
+  const heard: Envelope[] = [];
+  bus.subscribe(logEnvelopes, ({ body }) => void heard.push(...body.envelopes));
+  let finish: (() => void) | undefined;
+  await using app = await httpBackend((request, response) => {
+    if (request.url === "/slow") finish = () => response.end("slow");
+    else response.end("quick");
+  });
+  await using target = logToApps(bus, { everyMs: 10 });
+  // A clock that stands still: the hardest case.
+  await using r = await rig({ accessLog: target, clock: manualClock() });
+  r.serve([{ host: app.host, port: app.port, app: "guid" }]);
+  const slow = ask(r.port, { path: "/slow" });
+  await eventually(() => finish !== undefined);
+  for (let n = 0; n < 20; n += 1) await ask(r.port, { path: `/${n}` });
+  finish?.();
+  await slow;
+  await eventually(() => heard.length === 21);
+  expect(heard.at(-1)?.payload).toContain("GET /slow");
+  for (let at = 1; at < heard.length; at += 1) expect(BigInt(heard[at]?.timestamp ?? 0) > BigInt(heard[at - 1]?.timestamp ?? 0)).toBe(true);
+});
+
 test("13.105 a line too long for a log has its long fields cut, each at its limit", async () => {
   await using bus = await createBus({ transport: memoryTransport() });
   const heard: Envelope[] = [];

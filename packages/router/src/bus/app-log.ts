@@ -1,5 +1,6 @@
 import type { Body, Bus } from "@opencf/bus";
 import { logEnvelopes } from "@opencf/bus/messages/log";
+import { cutTo, maxLineBytes } from "../log/cut.ts";
 import type { RecordTarget } from "../log/target.ts";
 import { accessLogLine, type AccessLogOptions } from "../proxy/access-log.ts";
 import type { RequestRecord } from "../proxy/record.ts";
@@ -20,20 +21,26 @@ export interface AppLogOptions {
 /** What goes into one message. */
 const maxBatchLines = 500;
 const maxBatchUnits = 500_000;
-/** A longer line has its long fields cut (gorouter: what a datagram holds). */
-const maxLineBytes = 65_400;
-const mark = "...-TOO-LONG-TO-LOG--TRUNCATED";
+/** A line that is too long has its long fields cut to so many letters. */
 const fieldLimit = 1_000;
 const longLimit = 20_000;
 
 /**
  * A copy of each line for the log of its app, as source `RTR` (`opencf.log`): users see the requests to their apps.
- * A request without an app id is nobody's and goes to no such log.
+ * A request without an app id is nobody's and goes to no such log. Timestamps are those of the end of a request and rise strictly,
+ * so that whoever asks for what is newer than the last line misses none; the labels are those of the endpoint.
  */
 export function logToApps(bus: Bus, { index = 0, format = {}, maxLines = 5_000, everyMs = 100 }: AppLogOptions = {}): RecordTarget {
   const held: Envelope[] = [];
   let droppedLines = 0;
   let timer: NodeJS.Timeout | undefined;
+  let lastNs = 0n;
+
+  function timestampOf({ receivedAtMs, timings }: RequestRecord): string {
+    const ns = BigInt(Math.round(receivedAtMs + timings.totalMs)) * 1_000_000n;
+    lastNs = ns > lastNs ? ns : lastNs + 1n;
+    return String(lastNs);
+  }
 
   function send(): void {
     timer = undefined;
@@ -57,7 +64,7 @@ export function logToApps(bus: Bus, { index = 0, format = {}, maxLines = 5_000, 
       }
       const tags = record.endpoint?.tags ?? {};
       held.push({
-        source_id: app, instance_id: String(index), timestamp: `${record.receivedAtMs}000000`, type: "OUT", payload: lineFor(record, format),
+        source_id: app, instance_id: String(index), timestamp: timestampOf(record), type: "OUT", payload: lineFor(record, format),
         tags: { ...tags, source_type: "RTR" },
       });
       if (timer === undefined) timer = setTimeout(send, everyMs).unref();
@@ -75,13 +82,11 @@ function lineFor(record: RequestRecord, format: AccessLogOptions): string {
   if (Buffer.byteLength(line) <= maxLineBytes) return line;
   return accessLogLine({
     ...record,
-    target: cut(record.target, longLimit), userAgent: cut(record.userAgent, fieldLimit), referer: cut(record.referer, fieldLimit),
-    forwardedFor: cut(record.forwardedFor, fieldLimit), forwardedProto: cut(record.forwardedProto, fieldLimit),
+    target: cutTo(record.target, longLimit), userAgent: cutTo(record.userAgent, fieldLimit), referer: cutTo(record.referer, fieldLimit),
+    forwardedFor: cutTo(record.forwardedFor, fieldLimit), forwardedProto: cutTo(record.forwardedProto, fieldLimit),
     header: (name) => {
       const value = record.header(name);
-      return value === undefined ? undefined : cut(value, longLimit / Math.max(1, format.extraHeaders?.length ?? 1));
+      return value === undefined ? undefined : cutTo(value, longLimit / Math.max(1, format.extraHeaders?.length ?? 1));
     },
   }, format).trimEnd();
 }
-
-const cut = (text: string, limit: number): string => (text.length <= limit ? text : `${text.slice(0, limit - mark.length)}${mark}`);

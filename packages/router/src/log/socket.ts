@@ -2,6 +2,7 @@ import { createSocket } from "node:dgram";
 import { connect, type NetConnectOpts, type Socket } from "node:net";
 import { hostname } from "node:os";
 import type { Logger } from "../ports.ts";
+import { cutMark, maxLineBytes } from "./cut.ts";
 import type { LogTarget } from "./target.ts";
 import { createWriter } from "./writer.ts";
 
@@ -22,9 +23,6 @@ export interface SocketTargetOptions {
 }
 
 const connectMs = 5_000;
-/** What fits into a datagram over IPv4. A longer line is cut: half of it tells more than nothing. */
-const maxDatagramBytes = 65_400;
-const cutMark = "...-TOO-LONG-TO-LOG--TRUNCATED";
 
 /** Lines to a collector. While it is away they are dropped and counted; the connection is tried again with the next lines, once a second at most. */
 export function logToSocket(options: SocketTargetOptions): LogTarget {
@@ -55,7 +53,7 @@ function datagrams(host: string, port: number): Carrier {
     async send(lines) {
       for (const line of lines) {
         const bytes = Buffer.from(line);
-        const whole = bytes.length <= maxDatagramBytes ? bytes : Buffer.concat([bytes.subarray(0, maxDatagramBytes - cutMark.length), Buffer.from(cutMark)]);
+        const whole = bytes.length <= maxLineBytes ? bytes : Buffer.concat([bytes.subarray(0, maxLineBytes - cutMark.length), Buffer.from(cutMark)]);
         await new Promise<void>((resolve, reject) => socket.send(whole, port, host, (error) => (error === null ? resolve() : reject(error))));
       }
     },
