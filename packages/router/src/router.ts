@@ -99,7 +99,7 @@ export function createRouter(options: RouterOptions = {}): Router {
   const {
     port = 8080, host = "127.0.0.1", tls, proxyProtocol = "off", proxyHeaderTimeoutMs = 3_000, steps: ownSteps = defaultSteps, sources = [], status, index = 0, id = `${index}-${randomUUID()}`, startDelayMs = 0,
     drainTimeoutMs = 10_000, headersTimeoutMs = 60_000, clientIdleMs = 900_000, clock = systemClock,
-    emptyPoolTimeoutMs = 0, pathCase = "sensitive", engine: engineOption = "undici",
+    emptyPoolTimeoutMs = 0, pathCase = "sensitive", engine: engineOption = "native",
   } = options;
   const { log, counts: logCounts } = countLogs(options.log ?? silentLogger);
   if (status !== undefined) checkStatusOptions(status);

@@ -28,7 +28,7 @@ what is told
   --help              this text
 
 beginning and end
-  --engine NAME       who speaks to the apps: undici, native (default undici)
+  --engine NAME       who speaks HTTP/1.1: native, or undici (default native)
   --start-delay MS    let routes come in before the port opens (default 5000 with --nats)
   --drain-wait MS     on SIGTERM, SIGINT or SIGUSR1 go on accepting for so long, with /health at 503 (default 0)
   --drain-timeout MS  then let requests finish for at most so long (default 10000)

@@ -17,7 +17,7 @@ export function createHealthChecks(userAgent: string, healthy: () => boolean): H
   const taken = new WeakSet<Exchange>();
   return {
     step: (exchange, next) => {
-      if (exchange.request.headers["user-agent"] !== userAgent) return next();
+      if (exchange.received("user-agent") !== userAgent) return next();
       taken.add(exchange);
       const body = healthy() ? "ok\n" : "";
       exchange.status = body === "" ? 503 : 200;

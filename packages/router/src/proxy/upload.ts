@@ -9,9 +9,11 @@ const finishWithinMs = 1_000;
  * the answer has begun, so what is left of the client's body goes nowhere. An app that waits for it would wait for ever, and its answer is cut.
  */
 export function endUpload(exchange: Exchange): void {
-  const { request, upload } = exchange;
+  const { upload } = exchange;
   // Streams of HTTP/2 go both ways by nature.
-  if (upload === undefined || request.complete || request.httpVersionMajor > 1) return;
+  if (upload === undefined || exchange.httpVersionMajor > 1) return;
+  const { request } = exchange;
+  if (request.complete) return;
   upload.stop();
   request.resume();
   setTimeout(giveUp, finishWithinMs, exchange).unref();
