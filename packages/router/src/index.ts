@@ -17,7 +17,7 @@ export { useRouteService } from "./proxy/route-service.ts";
 export type { RouteServiceOptions } from "./route-service/options.ts";
 
 // Below HTTP.
-export type { TcpOptions } from "./tcp/options.ts";
+export type { TcpOptions, TcpTlsOptions } from "./tcp/options.ts";
 export type { TcpNumbers, TcpRecord } from "./tcp/record.ts";
 export { forwardWithRetry } from "./proxy/forward.ts";
 export { rewriteAnswers, type RewriteOptions } from "./proxy/rewrite.ts";

@@ -145,7 +145,7 @@ export function createRouter(options: RouterOptions = {}): Router {
   });
 
   const tcpFront = options.tcp === undefined ? undefined : createTcpFront({
-    tcp: resolveTcp(options.tcp, host), table, settings, log, clock,
+    tcp: resolveTcp(options.tcp, { host, tls }), table, settings, log, clock,
     finished: (taken) => {
       emit("connection", taken);
       accessLog?.addLine(tcpLogLine(taken, options.accessLogFormat));
@@ -291,7 +291,10 @@ export function createRouter(options: RouterOptions = {}): Router {
   const drain = (drainOptions: DrainOptions = {}): Promise<void> => ending ??= drainOnce(drainOptions);
   return {
     table, id, listen, drain, view,
-    reloadTls: (certificates) => edge.reloadTls(certificates),
+    async reloadTls(certificates) {
+      if (tls !== undefined || certificates !== undefined || options.tcp?.tls === undefined) await edge.reloadTls(certificates);
+      await tcpFront?.reloadTls(certificates);
+    },
     get state() { return state; },
     get address() { return address; },
     get tlsAddress() { return tlsAddress; },

@@ -49,10 +49,11 @@ routes.yml
     "*.example.com":
       endpoints: [{ address: "10.0.0.7:8443", tls: true, server_name: api.internal }]
       load_balancing: least-connections
-  tcp_ports: 2000-2100,5432
+  tcp_ports: 2000-2100,5432-5433
   tcp_routes:
     2022: 127.0.0.1:22                      # everybody on port 2022
     5432/db.example.com: 10.0.0.8:5432      # whoever asks for that name in the TLS handshake
+  tcp_tls: { ports: 5433, cert_file: db.pem, key_file: db.key }      # here the TLS of clients ends
 
 A file with routes may have keys of a gorouter besides (port, nats, enable_ssl …). A file without routes is a
 gorouter's: what it does not say is as there (port 8081 on all interfaces, status on 8080 and 8082, a bus on this

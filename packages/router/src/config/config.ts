@@ -12,6 +12,8 @@ import type { RouteServiceOptions } from "../route-service/options.ts";
 import type { Draft, LogLevel, NatsConfig } from "./draft.ts";
 import { parseRoutes } from "../routes-file/parse.ts";
 import { parsePorts } from "../tcp/ports.ts";
+import { tcpTlsOf } from "./tcp-tls.ts";
+import { BadValue } from "./value.ts";
 import { badConfig, parseYaml, readKeys, type KeyReport } from "./read.ts";
 import { htmlErrorPageFrom } from "../proxy/html-error-page.ts";
 
@@ -68,7 +70,7 @@ export async function parseConfig(text: string, from: string): Promise<ProgramCo
     router: {
       ...(hasRoutes ? {} : { port: 8_081, host: "0.0.0.0", pathCase: "insensitive", startDelayMs: 5_000, drainTimeoutMs: router.endpointTimeoutMs ?? 60_000 }),
       ...router,
-      ...(document["tcp_ports"] === undefined ? {} : { tcp: { ports: String(document["tcp_ports"]) } }),
+      ...(document["tcp_ports"] === undefined ? {} : { tcp: { ports: String(document["tcp_ports"]), ...(document["tcp_tls"] === undefined ? {} : { tls: tcpTlsOf(document["tcp_tls"]) }) } }),
       ...(draft.disableHttp ? { port: false } : {}),
       ...(tls === undefined ? {} : { tls }),
       ...(status === undefined ? {} : { status }),
@@ -106,12 +108,17 @@ function pageProblems({ router, errorTemplate }: Draft): string[] {
 
 /** The routes of the file and the ports for them. */
 function routeProblems(document: Readonly<Record<string, unknown>>, text: string, from: string): string[] {
-  const { routes, tcp_routes: tcp, tcp_ports: ports } = document;
+  const { routes, tcp_routes: tcp, tcp_ports: ports, tcp_tls: tls } = document;
   const out: string[] = [];
   if (routes !== undefined || tcp !== undefined) {
     try { parseRoutes(text, from); } catch (error) { out.push((error as Error).message.replace(`${from} `, "routes: ")); }
   }
+  try { if (tls !== undefined) tcpTlsOf(tls); } catch (error) {
+    if (!(error instanceof BadValue)) throw error;
+    out.push(`tcp_tls${error.where}: ${error.message}`);
+  }
   if (ports === undefined) {
+    if (tls !== undefined) out.push("tcp_tls: say in tcp_ports which ports may be opened, e.g. tcp_ports: 2000-2100,5432");
     if (tcp !== undefined) out.push("tcp_routes: say in tcp_ports which ports may be opened, e.g. tcp_ports: 2000-2100,5432");
     return out;
   }

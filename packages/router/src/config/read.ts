@@ -18,7 +18,7 @@ export interface KeyReport {
 }
 
 /** Keys of this program's own, which no gorouter knows; read elsewhere. */
-const ownKeys = new Set(["routes", "tcp_routes", "tcp_ports"]);
+const ownKeys = new Set(["routes", "tcp_routes", "tcp_ports", "tcp_tls"]);
 
 /**
  * What a document says, key by key. All bad values are told at once.

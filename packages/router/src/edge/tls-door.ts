@@ -12,7 +12,7 @@ export interface TlsTerminatorOptions {
   readonly tls: TlsOptions;
   readonly log: Logger;
   readonly clock: Clock;
-  /** Names of the protocols offered, the preferred one first (RFC 7301). */
+  /** Names of the protocols offered, the preferred one first (RFC 7301); none: whatever a client asks for is passed over. */
   readonly protocols: readonly string[];
   /** Takes a connection over whose handshake is done. */
   readonly serve: (socket: TLSSocket) => void;
@@ -107,7 +107,7 @@ export function createTlsTerminator({ tls, log, clock, protocols, serve, refused
       server = createServer({
         ...(store as CertificateStore).options,
         SNICallback: (name, done) => done(null, (store as CertificateStore).select(name).context),
-        ALPNProtocols: [...protocols],
+        ...(protocols.length === 0 ? {} : { ALPNProtocols: [...protocols] }),
         requestCert: clientCertificates !== "none",
         rejectUnauthorized: clientCertificates === "require",
         handshakeTimeout: handshakeTimeoutMs,

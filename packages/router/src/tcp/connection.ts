@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import { choose } from "../balance.ts";
 import type { Endpoint } from "../endpoint.ts";
 import { forgive, markFailed } from "../health.ts";
@@ -22,8 +23,8 @@ export interface TcpContext {
   readonly attemptFailed: () => void;
 }
 
-/** Serves one client of `port` from its first byte to its last. Never throws. */
-export async function serveTcp(context: TcpContext, port: number, client: Socket, hasNames: boolean): Promise<TcpRecord> {
+/** Serves one client of `port` from its first byte to its last; a client whose TLS was ended here has said its name already. Never throws. */
+export async function serveTcp(context: TcpContext, port: number, client: Socket | TLSSocket, hasNames: boolean): Promise<TcpRecord> {
   const { table, tcp, clock } = context;
   const startedAtMs = clock.now();
   const begun = performance.now();
@@ -37,7 +38,8 @@ export async function serveTcp(context: TcpContext, port: number, client: Socket
   client.on("close", () => gone.abort());
   client.setNoDelay(true);
 
-  const { name, head } = hasNames ? await peek(client, tcp.serverNameTimeoutMs) : { name: "", head: Buffer.alloc(0) };
+  const secure = "encrypted" in client;
+  const { name, head } = secure ? { name: nameOf(client), head: Buffer.alloc(0) } : hasNames ? await peek(client, tcp.serverNameTimeoutMs) : { name: "", head: Buffer.alloc(0) };
   const pool = table.lookup(`tcp:${port}`, name === "" ? "" : `/${name}`);
   if (pool === undefined || pool.endpoints.length === 0) error = "no_endpoints";
   else {
@@ -71,9 +73,12 @@ export async function serveTcp(context: TcpContext, port: number, client: Socket
     }
   }
   // Nobody there: the client is told at once, as by a port that is closed.
-  if (!client.destroyed) client.resetAndDestroy();
-  return { route: pool?.key, port, serverName: name, endpoint, peer, bytesIn: client.bytesRead, bytesOut: client.bytesWritten, attempts, error, startedAtMs, connectMs, totalMs: performance.now() - begun };
+  if (secure) client.destroy();
+  else if (!client.destroyed) client.resetAndDestroy();
+  return { route: pool?.key, port, serverName: name, secure, endpoint, peer, bytesIn: client.bytesRead, bytesOut: client.bytesWritten, attempts, error, startedAtMs, connectMs, totalMs: performance.now() - begun };
 }
+
+const nameOf = ({ servername }: TLSSocket): string => String((servername as string | false | undefined) || "").toLowerCase().replace(/\.$/, "");
 
 /** The balancer's choice, with the client's address where something must decide. */
 const next = ({ settings, clock }: TcpContext, pool: Pool, tried: readonly Endpoint[], address: string): ReturnType<typeof choose> => choose(pool, {

@@ -1,4 +1,7 @@
 import { createServer, type Server, type Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import type { CertificateSource } from "../edge/certificate.ts";
+import { createTlsTerminator, type TlsTerminator } from "../edge/tls-door.ts";
 import { listenOn } from "../listen.ts";
 import type { Clock, Logger } from "../ports.ts";
 import type { ProxySettings } from "../proxy/settings.ts";
@@ -9,7 +12,7 @@ import type { TcpNumbers, TcpRecord } from "./record.ts";
 
 /** Ports below HTTP, opened and closed as the table says. */
 export interface TcpFront {
-  /** Opens the ports that the table asks for, and follows it from then on. Resolves when each of them is open or refused. */
+  /** Opens the ports that the table asks for, and follows it from then on. Resolves when each of them is open or refused. @throws {RouterError} ROUTER_BAD_CERTIFICATE */
   listen(): Promise<void>;
   /** Accepts nobody any more; open connections go on. */
   close(): void;
@@ -17,6 +20,8 @@ export interface TcpFront {
   idle(): Promise<void>;
   /** Ends what is still open. */
   cut(): void;
+  /** Reads the certificates of its ports again; those that are the router's become these. @throws {RouterError} ROUTER_BAD_CERTIFICATE */
+  reloadTls(certificates?: readonly CertificateSource[]): Promise<void>;
   numbers(): TcpNumbers;
   /** Ports that are open, in order. */
   readonly ports: readonly number[];
@@ -42,11 +47,21 @@ export function createTcpFront({ tcp, table, settings, log, clock, finished }: {
   const doors = new Map<number, Door>();
   const clients = new Set<Socket>();
   const waiting = new Set<() => void>();
-  const count = { connections: 0, refused: 0, failed: 0, failedAttempts: 0, bytesIn: 0, bytesOut: 0 };
+  const count = { connections: 0, refused: 0, failed: 0, refusedHandshakes: 0, failedAttempts: 0, bytesIn: 0, bytesOut: 0 };
   const refusedPorts = new Set<number>();
+  // A connection of TLS outlives the one it stands upon by a moment.
+  let serving = 0;
   let following: Disposable | undefined;
   let closed = false;
   const context = { table, settings, tcp, log, clock, attemptFailed: () => { count.failedAttempts += 1; } };
+
+  const terminators = tcp.tls.map(({ ports, tls, protocols, shared }) => ({ ports, shared, terminator: createTlsTerminator({
+    tls: { ...tls, hostCheck: "off" }, log, clock, protocols,
+    // The connection upon which this one stands has been counted.
+    serve: (socket) => void serve(socket.localPort as number, doors.get(socket.localPort as number), socket),
+    refused: () => { count.refusedHandshakes += 1; },
+  }) }));
+  const terminatorOf = (port: number): TlsTerminator | undefined => terminators.find(({ ports }) => ports.has(port))?.terminator;
 
   async function accept(port: number, door: Door, client: Socket): Promise<void> {
     if (clients.size >= tcp.maxConnections) {
@@ -56,20 +71,33 @@ export function createTcpFront({ tcp, table, settings, log, clock, finished }: {
     }
     count.connections += 1;
     clients.add(client);
-    let hasNames = false;
-    for (const route of door.routes) hasNames ||= route.includes("/");
-    const record = await serveTcp(context, port, client, hasNames);
+    const terminator = terminatorOf(port);
+    if (terminator === undefined) return serve(port, door, client);
+    client.once("close", () => leave(client));
+    terminator.accept(client);
+  }
+
+  function leave(client: Socket): void {
     clients.delete(client);
+    if (clients.size === 0 && serving === 0) for (const done of [...waiting]) done();
+  }
+
+  async function serve(port: number, door: Door | undefined, client: Socket | TLSSocket): Promise<void> {
+    let hasNames = false;
+    for (const route of door?.routes ?? []) hasNames ||= route.includes("/");
+    serving += 1;
+    const record = await serveTcp(context, port, client, hasNames);
+    serving -= 1;
     count.bytesIn += record.bytesIn;
     count.bytesOut += record.bytesOut;
     if (record.connectMs === undefined) count.failed += 1;
     finished(record);
-    if (clients.size === 0) for (const done of [...waiting]) done();
+    leave(client);
   }
 
   async function open(port: number, door: Door): Promise<void> {
     // Half-closed connections are ordinary: a client that has said all still wants its answer. Nothing is read before somebody takes it.
-    const server = door.server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (client) => void accept(port, door, client));
+    const server = door.server = createServer({ allowHalfOpen: true, pauseOnConnect: terminatorOf(port) === undefined }, (client) => void accept(port, door, client));
     try {
       await listenOn(server, { host: tcp.host, port }, { shared: true });
       if (door.server !== server) return void server.close();
@@ -125,6 +153,7 @@ export function createTcpFront({ tcp, table, settings, log, clock, finished }: {
 
   return {
     async listen() {
+      for (const { terminator } of terminators) await terminator.start();
       following = table.onChange(({ type, route }) => {
         if (!route.startsWith(prefix) || closed) return;
         if (type === "removed") removed(route);
@@ -136,16 +165,20 @@ export function createTcpFront({ tcp, table, settings, log, clock, finished }: {
       closed = true;
       following?.[Symbol.dispose]();
       for (const [port, door] of doors) shut(port, door);
+      for (const { terminator } of terminators) terminator.close();
+    },
+    async reloadTls(certificates) {
+      for (const { terminator, shared } of terminators) await terminator.reload(shared ? certificates : undefined);
     },
     async idle() {
-      if (clients.size > 0) await new Promise<void>((resolve) => void waiting.add(resolve));
+      if (clients.size > 0 || serving > 0) await new Promise<void>((resolve) => void waiting.add(resolve));
     },
     cut() {
       for (const client of clients) client.destroy();
       for (const done of waiting) done();
     },
     numbers: () => ({
-      tcp_connections: count.connections, tcp_open_connections: clients.size, tcp_refused_connections: count.refused, tcp_failed_connections: count.failed, tcp_failed_attempts: count.failedAttempts,
+      tcp_connections: count.connections, tcp_open_connections: clients.size, tcp_refused_connections: count.refused, tcp_failed_connections: count.failed, tcp_refused_handshakes: count.refusedHandshakes, tcp_failed_attempts: count.failedAttempts,
       tcp_bytes_in: count.bytesIn, tcp_bytes_out: count.bytesOut, tcp_open_ports: [...doors.values()].filter(({ open: isOpen }) => isOpen).length, tcp_refused_ports: refusedPorts.size,
     }),
     get ports() { return [...doors].filter(([, door]) => door.open).map(([port]) => port).sort((one, other) => one - other); },

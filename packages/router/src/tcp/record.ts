@@ -8,10 +8,12 @@ export interface TcpRecord {
   readonly port: number;
   /** Name in the client's TLS handshake; empty where nobody looked, or there was none. */
   readonly serverName: string;
+  /** Whether the router ended the client's TLS. */
+  readonly secure: boolean;
   readonly endpoint: Endpoint | undefined;
   /** `address:port` of the client. */
   readonly peer: string;
-  /** From the client, and to it. */
+  /** From the client, and to it; where TLS is ended here, what was inside. */
   readonly bytesIn: number;
   readonly bytesOut: number;
   readonly attempts: number;
@@ -32,6 +34,8 @@ export interface TcpNumbers {
   readonly tcp_refused_connections: number;
   /** No endpoint could be reached, or there was no route for the name. */
   readonly tcp_failed_connections: number;
+  /** Where TLS is ended here: handshakes that failed, client certificates that were not good enough included. */
+  readonly tcp_refused_handshakes: number;
   readonly tcp_failed_attempts: number;
   readonly tcp_bytes_in: number;
   readonly tcp_bytes_out: number;

@@ -199,6 +199,9 @@ describe("a file with routes", () => {
   test("stays on this machine and asks no bus, unless it says so", async () => {
     const plain = await parseConfig("routes: { a.example.com: 127.0.0.1:3001 }", "r.yml");
     expect([plain.hasRoutes, plain.nats, plain.router]).toEqual([true, undefined, {}]);
+    const ended = await parseConfig("routes: {}\ntcp_ports: 1-9\ntcp_tls: [{ ports: 1, cert_file: a.pem, key_file: a.key, client_certificates: require, client_ca_file: c.pem }, { ports: 2-3 }]", "r.yml");
+    expect(ended.router.tcp).toEqual({ ports: "1-9", tls: [{ ports: "1", certificates: [{ certFile: "a.pem", keyFile: "a.key" }], clientCertificates: "require", clientCaFile: "c.pem" }, { ports: "2-3" }] });
+    expect(ended.report).toEqual([]);
     const more = await parseConfig("routes: {}\ntcp_ports: 2000-2100\ntcp_routes: { 2022: '127.0.0.1:22' }\nport: 9000\nstatus: { port: 9001 }\nnats: { hosts: ['n:1'] }", "r.yml");
     expect(more.router).toEqual({ port: 9_000, tcp: { ports: "2000-2100" }, status: { host: "127.0.0.1", port: 9_001 } });
     expect(more.nats).toEqual({ servers: ["nats://n:1"] });
@@ -207,6 +210,7 @@ describe("a file with routes", () => {
 
   for (const [text, said] of [
     ["routes: { a.b: nonsense }", /routes: a\.b: "nonsense" is no address/], ["tcp_routes: { 22: '127.0.0.1:22' }", /tcp_routes: say in tcp_ports/], ["routes: {}\ntcp_ports: 5-1", /tcp_ports: "5-1" is neither/],
+    ["tcp_tls: { ports: 1 }", /tcp_tls: say in tcp_ports/], ["tcp_ports: 1-2\ntcp_tls: { ports: 1, cert_file: a }", /tcp_tls\[0\]: expected cert_file and key_file/], ["tcp_ports: 1-2\ntcp_tls: [{ port: 1 }]", /tcp_tls.*no key but ports/],
     ["tcp_ports: 1-2\ntcp_routes: { x: 'a:1' }", /tcp:x.* is no TCP route/],
   ] as const) test(`${JSON.stringify(text)} is refused`, async () => { await expect(parseConfig(text, "r.yml")).rejects.toThrow(said); });
 });
