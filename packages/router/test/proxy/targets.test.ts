@@ -1,7 +1,9 @@
+import { Agent } from "node:http";
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { echo, httpBackend, type Echoed } from "../fixtures/backend.ts";
 import { ask, eventually, wire } from "../fixtures/client.ts";
-import { http2Backend } from "../fixtures/http2.ts";
+import { askHttp2, http2Backend, session } from "../fixtures/http2.ts";
 import { rig } from "../fixtures/rig.ts";
 
 /** What the app sees of a request line that is sent as it stands, and the answer's status. */
@@ -32,6 +34,36 @@ describe("13.59 what is reserved, escaped or strange in a target", () => {
       expect(r.records[0]?.target).toBe(target);
     });
   }
+
+  test("any other that a client may send", async () => {
+    await using app = await httpBackend((request, response) => response.end(request.url));
+    await using r = await rig();
+    r.serve([app]);
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const letter = fc.constantFrom(..."azAZ09-._~!$&'()*+,;=:@", "/", "//", "/./", "/../", "%20", "%2F", "%2f", "%00", "%C3%A9", "%ff");
+    const text = fc.array(letter, { maxLength: 30 }).map((letters) => letters.join(""));
+    const query = fc.option(fc.array(fc.oneof(letter, fc.constantFrom("?", "??", "/?")), { maxLength: 30 }).map((letters) => `?${letters.join("")}`), { nil: "" });
+    try {
+      await fc.assert(fc.asyncProperty(text, query, async (path, asked) => {
+        const target = `/${path}${asked}`;
+        const answer = await ask(r.port, { path: target, agent });
+        expect([answer.status, answer.body]).toEqual([200, target]);
+      }), { numRuns: 200 });
+    } finally {
+      agent.destroy();
+    }
+  }, 60_000);
+
+  test("the same from a client of HTTP/2", async () => {
+    await using app = await httpBackend((request, response) => response.end(request.url));
+    await using r = await rig();
+    r.serve([app]);
+    await using over = await session(r.port);
+    for (const target of ["/x", "/x?", "/%2f%2F?a=%20+", `/${reserved}?${reserved}`, "//a//b/", "/a/../b"]) {
+      const { status, body } = await askHttp2(over, { ":path": target });
+      expect([status, body]).toEqual([200, target]);
+    }
+  });
 
   test("the same for an app of HTTP/2", async () => {
     await using app = await http2Backend((stream, headers) => { stream.respond(); stream.end(JSON.stringify({ url: headers[":path"], headers: {} })); });
