@@ -8,7 +8,7 @@ import { rig } from "../fixtures/rig.ts";
 const guid = "6a2bd0b8-6d17-4a5c-9b7c-0f2c6d1f0c11";
 
 describe("answers of the router itself", () => {
-  test("unknown host: 404, and nothing that is cached", async () => {
+  test("13.76 unknown host: 404, and nothing that is cached", async () => {
     await using r = await rig();
     const answer = await ask(r.port, { host: "nobody.example.com" });
     expect(answer).toMatchObject({ status: 404, body: "404 Not Found: Requested route ('nobody.example.com') does not exist.\n" });
@@ -33,7 +33,7 @@ describe("answers of the router itself", () => {
     ["a transfer coding nobody knows", "POST / HTTP/1.1\r\nHost: app.example.com\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 400, "malformed_request"],
     ["a header name with a space", "GET / HTTP/1.1\r\nHost: app.example.com\r\nX Y: 1\r\n\r\n", 400, "malformed_request"],
   ] as const) {
-    test(`${what}: ${status} ${code}, and no app sees it`, async () => {
+    test(`13.75 ${what}: ${status} ${code}, and no app sees it`, async () => {
       await using app = await httpBackend(echo);
       await using r = await rig();
       r.serve([app]);
@@ -122,7 +122,7 @@ describe("failing endpoints", () => {
   for (const [how, cause] of [
     ["refuses", "connection refused"], ["resets", "connection reset"], ["hangsUp", "EOF"], ["babbles", "malformed response"],
   ] as const) {
-    test(`one that ${how}: 502 endpoint_failure (${cause}), without its address`, async () => {
+    test(`13.76 one that ${how}: 502 endpoint_failure (${cause}), without its address`, async () => {
       await using app = await misbehaving[how]();
       await using r = await rig();
       r.serve([app]);
@@ -135,7 +135,7 @@ describe("failing endpoints", () => {
     });
   }
 
-  test("one that answers too slowly: 502 after the timeout", async () => {
+  test("13.84 one that answers too slowly: 502 after the timeout", async () => {
     await using app = await misbehaving.stalls();
     await using r = await rig({ endpointTimeoutMs: 150, backendIdleMs: 100 });
     r.serve([app]);
@@ -144,7 +144,7 @@ describe("failing endpoints", () => {
     await eventually(() => app.open() === 0);
   });
 
-  test("one whose headers are too large: 502", async () => {
+  test("13.74 one whose headers are too large: 502", async () => {
     await using app = await misbehaving.shouts(70_000);
     await using r = await rig({ maxResponseHeaderBytes: 65_536 });
     r.serve([app]);
@@ -168,7 +168,7 @@ describe("failing endpoints", () => {
 });
 
 describe("faults of a step", () => {
-  test("become 502 unknown_failure and the router goes on", async () => {
+  test("13.88 become 502 unknown_failure and the router goes on", async () => {
     await using app = await httpBackend(echo);
     const broken: Step = (exchange, next) => {
       if (exchange.target === "/broken") throw new Error("mine");

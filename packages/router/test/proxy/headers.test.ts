@@ -80,7 +80,7 @@ describe("requests", () => {
     expect([headers["x_forwarded_proto"], headers["x_cf_instanceid"], headers["x_my_header"]]).toEqual([undefined, undefined, "1"]);
   });
 
-  test("names keep their spelling, repeated ones stay apart, nothing is invented", async () => {
+  test("13.57 names keep their spelling, repeated ones stay apart, nothing is invented", async () => {
     await using app = await httpBackend(echo);
     await using r = await rig();
     r.serve([app]);
@@ -162,7 +162,7 @@ describe("answers", () => {
   });
 
   for (const status of [204, 304]) {
-    test(`${status} has no body and no framing of one`, async () => {
+    test(`13.57 ${status} has no body and no framing of one`, async () => {
       await using app = await httpBackend((_, response) => { response.statusCode = status; response.end(); });
       await using r = await rig();
       r.serve([app]);
@@ -210,7 +210,7 @@ describe("answers", () => {
 });
 
 describe("connections", () => {
-  test("to the app are used again, those of clients too", async () => {
+  test("13.70, 13.71 to the app are used again, those of clients too", async () => {
     await using app = await httpBackend(echo);
     await using r = await rig();
     r.serve([app]);
@@ -223,7 +223,7 @@ describe("connections", () => {
     expect(app.connections()).toBe(1);
   });
 
-  test("to the app are not used again when none may be idle", async () => {
+  test("13.70 to the app are not used again when none may be idle", async () => {
     await using app = await httpBackend(echo);
     await using r = await rig({ backendIdleMs: 0 });
     r.serve([app]);
@@ -241,7 +241,7 @@ describe("connections", () => {
     expect(client.heard().match(/<\/\d>/g)).toEqual(["</1>", "</2>", "</3>"]);
   });
 
-  test("HTTP/1.0 is answered as such: no chunks, and the connection closes", async () => {
+  test("13.58 HTTP/1.0 is answered as such: no chunks, and the connection closes", async () => {
     await using app = await httpBackend((_, response) => { response.write("one"); response.end("two"); });
     await using r = await rig();
     r.serve([app]);

@@ -13,7 +13,7 @@ describe("request headers", () => {
     ["a long name", { headers: { [`x-${"n".repeat(8_200)}`]: "1" } }, 431],
     ["many small ones", { headers: Object.fromEntries(Array.from({ length: 1_000 }, (_, index) => [`x-${index}`, "v"])) }, 431],
   ] as const) {
-    test(`${what}: ${status}, logged with the app`, async () => {
+    test(`13.73 ${what}: ${status}, logged with the app`, async () => {
       await using app = await httpBackend(echo);
       await using r = await rig({ maxRequestHeaderBytes: 8_192 });
       r.serve([app]);
@@ -24,7 +24,7 @@ describe("request headers", () => {
     });
   }
 
-  test("counted, when a number is set", async () => {
+  test("13.73 counted, when a number is set", async () => {
     await using app = await httpBackend(echo);
     await using r = await rig({ maxRequestHeaders: 20 });
     r.serve([app]);
@@ -33,7 +33,7 @@ describe("request headers", () => {
     expect((await ask(r.port, { headers: headers(20) })).status).toBe(431);
   });
 
-  test("far over every limit: refused by the parser, in the same words", async () => {
+  test("13.73 far over every limit: refused by the parser, in the same words", async () => {
     await using r = await rig({ maxRequestHeaderBytes: 8_192 });
     await using client = await wire(r.port, `GET / HTTP/1.1\r\nHost: app.example.com\r\nX-Big: ${"a".repeat(100_000)}\r\n\r\n`);
     expect(await client.until("\r\n\r\n")).toMatch(/^HTTP\/1\.1 431 [\s\S]*max-request-size-exceeded/);
@@ -47,7 +47,7 @@ describe("request headers", () => {
     expect((await ask(r.port, { headers: { "x-big": "a".repeat(15_000), "x-more": "b".repeat(1_000) } })).body).toBe("15000");
   });
 
-  test("a client that sends them too slowly is told to go", async () => {
+  test("13.72 a client that sends them too slowly is told to go", async () => {
     await using r = await rig({ headersTimeoutMs: 200 });
     await using client = await wire(r.port, "GET / HTTP/1.1\r\nHost: app.exa");
     expect(await client.end()).toMatch(/^HTTP\/1\.1 408 [\s\S]*request_timeout/);
@@ -55,7 +55,7 @@ describe("request headers", () => {
 });
 
 describe("connections", () => {
-  test("idle ones of clients are closed after their time, busy ones are not", async () => {
+  test("13.71 idle ones of clients are closed after their time, busy ones are not", async () => {
     await using app = await httpBackend((request, response) => { setTimeout(() => echo(request, response), request.url === "/slow" ? 1_600 : 0); });
     await using r = await rig({ clientIdleMs: 300 });
     r.serve([app]);
@@ -64,7 +64,7 @@ describe("connections", () => {
     await client.end();
   });
 
-  test("third request on a limit of two: 503, and the next one after that is served", async () => {
+  test("13.46 third request on a limit of two: 503, and the next one after that is served", async () => {
     const held: (() => void)[] = [];
     await using app = await httpBackend((_, response) => void held.push(() => response.end("done")));
     await using r = await rig({ maxConnectionsPerEndpoint: 2 });

@@ -184,7 +184,7 @@ describe("bodies", () => {
 describe("Expect: 100-continue", () => {
   const head = "POST / HTTP/1.1\r\nHost: app.example.com\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
 
-  test("one interim answer, then the body, then the final one", async () => {
+  test("13.65 one interim answer, then the body, then the final one", async () => {
     await using app = await httpBackend(echo);
     await using r = await rig();
     r.serve([app]);
@@ -268,7 +268,7 @@ describe("Expect: 100-continue", () => {
     expect(heard).toMatch(/connection: close/i);
   });
 
-  test("a body the app refuses does not spoil the connection for the next request", async () => {
+  test("13.65 a body the app refuses does not spoil the connection for the next request", async () => {
     await using app = await httpBackend((request, response) => {
       if (request.method === "POST") { response.statusCode = 413; response.end("too much"); } else echo(request, response);
     });
@@ -284,7 +284,7 @@ describe("Expect: 100-continue", () => {
 
 describe("broken ends", () => {
   for (const how of ["truncates", "diesMidChunks"] as const) {
-    test(`an app that ${how}: the client gets what there was, and sees that it is not all`, async () => {
+    test(`13.84 an app that ${how}: the client gets what there was, and sees that it is not all`, async () => {
       await using app = await misbehaving[how]();
       await using r = await rig({ backendIdleMs: 100 });
       r.serve([app]);
@@ -326,7 +326,7 @@ describe("broken ends", () => {
     expect(r.router.inFlight).toBe(0);
   });
 
-  test("an answer that takes too long as a whole is cut", async () => {
+  test("13.84 an answer that takes too long as a whole is cut", async () => {
     await using app = await httpBackend((_, response) => {
       const timer = setInterval(() => response.write("tick"), 20);
       response.on("close", () => clearInterval(timer));
@@ -338,7 +338,7 @@ describe("broken ends", () => {
     expect(answer.body).toContain("ticktick");
   });
 
-  test("a client that leaves before the answer: the app's connection goes too, and the log says 499", async () => {
+  test("13.83, 13.85 a client that leaves before the answer: the app's connection goes too, and the log says 499", async () => {
     await using app = await misbehaving.stalls();
     await using r = await rig({ backendIdleMs: 100 });
     r.serve([app]);
@@ -352,7 +352,7 @@ describe("broken ends", () => {
     expect(endpoint?.backend).toMatchObject({ failedUntil: 0, inFlight: 0 });
   });
 
-  test("a client that leaves during the answer: the app's connection goes too", async () => {
+  test("13.85 a client that leaves during the answer: the app's connection goes too", async () => {
     let closed = false;
     await using app = await httpBackend((_, response) => {
       const timer = setInterval(() => response.write("tick"), 5);
@@ -368,7 +368,7 @@ describe("broken ends", () => {
     expect(r.records[0]?.status).toBe(200);
   });
 
-  test("a client that leaves during its upload: the app sees it end", async () => {
+  test("13.83, 13.85 a client that leaves during its upload: the app sees it end", async () => {
     let aborted = false;
     await using app = await httpBackend((request) => { request.on("close", () => { aborted = !request.complete; }); request.resume(); });
     await using r = await rig({ backendIdleMs: 100 });

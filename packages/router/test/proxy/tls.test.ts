@@ -62,7 +62,7 @@ describe.skipIf(own === undefined || other === undefined)("TLS to endpoints", ()
     ["a certificate of an unknown authority", () => other?.sign("instance-1"), "instance-1", 526, "invalid certificate"],
     ["none of our versions", () => ({ ...good(), maxVersion: "TLSv1.1", minVersion: "TLSv1", ciphers: "DEFAULT@SECLEVEL=0" }), "instance-1", 525, "tls handshake failed"],
   ] as const) {
-    test(`${what}: ${status}, and the route is known without an endpoint`, async () => {
+    test(`13.86 ${what}: ${status}, and the route is known without an endpoint`, async () => {
       await using app = await tlsBackend(options() as ServerOptions);
       await using r = await rig({ backendCa: ca });
       serve(r, app.port, san);
@@ -187,7 +187,7 @@ describe.skipIf(own === undefined || other === undefined)("TLS to endpoints", ()
     expect(app.names).toEqual(["instance-1"]);
   });
 
-  test("no TLS at all: 525", async () => {
+  test("13.86 no TLS at all: 525", async () => {
     await using app = await httpBackend(echo);
     await using r = await rig({ backendCa: ca });
     serve(r, app.port);
@@ -206,7 +206,7 @@ describe.skipIf(own === undefined || other === undefined)("TLS to endpoints", ()
     expect(r.router.table.lookup("app.example.com", "/")?.endpoints.length).toBe(1);
   });
 
-  test("a certificate of ours, where the endpoint wants one", async () => {
+  test("13.86 a certificate of ours, where the endpoint wants one", async () => {
     await using app = await tlsBackend({ ...good(), requestCert: true, rejectUnauthorized: true, ca });
     const { cert, key } = own?.sign("router") as { cert: string; key: string };
     await using r = await rig({ backendCa: ca, backendCert: cert, backendKey: key });
@@ -214,7 +214,7 @@ describe.skipIf(own === undefined || other === undefined)("TLS to endpoints", ()
     expect((await ask(r.port)).status).toBe(200);
   });
 
-  test("tunnels too", async () => {
+  test("13.66 tunnels too", async () => {
     await using app = await tlsBackend(good());
     const sockets = new WebSocketServer({ server: app.server });
     sockets.on("connection", (socket) => socket.on("message", (data) => socket.send(data)));

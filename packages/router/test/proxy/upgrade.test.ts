@@ -27,7 +27,7 @@ const handshake = (extra = "Connection: Upgrade\r\nUpgrade: websocket\r\n"): str
   `GET /chat HTTP/1.1\r\nHost: app.example.com\r\n${extra}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`;
 
 describe("WebSocket", () => {
-  test("messages both ways, small, large and binary", async () => {
+  test("13.66 messages both ways, small, large and binary", async () => {
     await using app = await chatty();
     await using r = await rig();
     r.serve([app]);
@@ -51,7 +51,7 @@ describe("WebSocket", () => {
     ["mixed case", "cOnNeCtIoN: uPgRaDe\r\nuPgRaDe: WebSocket\r\n"], ["a list", "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"],
     ["a repeated header", "Connection: keep-alive\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"],
   ] as const) {
-    test(`is recognised with ${what}`, async () => {
+    test(`13.66 is recognised with ${what}`, async () => {
       await using app = await chatty();
       await using r = await rig();
       r.serve([app]);
@@ -128,7 +128,7 @@ describe("WebSocket", () => {
     for (let n = 0; n < 4; n += 1) (await open(r.port)).terminate();
   });
 
-  test("no endpoint answers: 502, and the client's connection goes on as an ordinary one", async () => {
+  test("13.67 no endpoint answers: 502, and the client's connection goes on as an ordinary one", async () => {
     await using dead = await misbehaving.refuses();
     await using app = await httpBackend(echo);
     await using r = await rig();
@@ -142,7 +142,7 @@ describe("WebSocket", () => {
     expect(r.records.map(({ status }) => status)).toEqual([502, 200]);
   });
 
-  test("an app that refuses: its answer, body and all, and the connection goes on", async () => {
+  test("13.67 an app that refuses: its answer, body and all, and the connection goes on", async () => {
     await using app = await httpBackend(echo);
     app.server.on("upgrade", (_, socket) => socket.end("HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\nX-Why: no\r\n\r\nnope"));
     await using r = await rig();
@@ -155,7 +155,7 @@ describe("WebSocket", () => {
     expect(r.records[0]).toMatchObject({ status: 403, upgraded: false });
   });
 
-  test("an app that does not know of upgrades answers as to any request", async () => {
+  test("13.67 an app that does not know of upgrades answers as to any request", async () => {
     await using app = await httpBackend((_, response) => { response.write("plain"); response.end(" text"); });
     await using r = await rig();
     r.serve([app]);
