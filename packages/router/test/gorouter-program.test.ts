@@ -244,7 +244,7 @@ describe.skipIf(!hasNatsServer())("13.110 the routing API", () => {
       });
       await register(nats?.port ?? 0, router, app);
       expect((await ask(router.port)).body).toBe("fine");
-      const named = router.err().split("\n").filter((line) => line.startsWith("router.config.key ")).map((line) => JSON.parse(line.slice(18)) as { key: string; state: string });
+      const named = [...router.err().matchAll(/router\.config\.key (\{.*\})$/gm)].map(([, text]) => JSON.parse(text as string) as { key: string; state: string });
       expect(named.map(({ key, state }) => [key.split(".")[0], state])).toEqual(expect.arrayContaining([["routing_api", "not honoured"], ["oauth", "not honoured"]]));
       expect(router.err()).not.toContain("hush");
     }
