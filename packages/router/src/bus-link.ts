@@ -129,7 +129,7 @@ export function routesFromBus(bus: Bus, options: BusRoutesOptions = {}): RouteSo
       start();
       return {
         numbers: () => ({
-          connected: bus.connected ? 1 : 0, registrations, unregistrations, refused_routes: refused, ...did, pruned, timed_registrations: timed, registration_latency_ms: latencyMs,
+          connected: bus.connected ? 1 : 0, registrations, unregistrations, invalid_messages: invalidOf(bus), refused_routes: refused, ...did, pruned, timed_registrations: timed, registration_latency_ms: latencyMs,
           pending_messages: registering.pending, dropped_messages: registering.dropped,
         }),
         async [Symbol.asyncDispose]() {
@@ -139,6 +139,10 @@ export function routesFromBus(bus: Bus, options: BusRoutesOptions = {}): RouteSo
     },
   };
 }
+
+/** Messages that are none, by the catalogue. The log tells of them once a minute, this number of all. */
+const invalidOf = ({ counters }: Pick<Bus, "counters">): number =>
+  [routerRegister, routerUnregister].reduce((sum, { subject }) => sum + (counters.get(`${subject} invalid_message`) ?? 0), 0);
 
 function endpointOf(body: Registration, { staleAfterMs, source }: { staleAfterMs: number; source: string }): EndpointInit {
   const ownMs = (body.stale_threshold_in_seconds ?? 0) * 1_000;

@@ -134,6 +134,8 @@ describe("the link", () => {
     bus.publish(routerRegister, registration({ uris: ["last.example.com"] }));
     await eventually(() => router.table.lookup("last.example.com", "/") !== undefined);
     expect(router.table.snapshot().map(({ route }) => route)).toEqual(["last.example.com"]);
+    // The log tells of such messages once a minute; this is where all of them are.
+    expect((await router.view.numbers()).sources["bus"]).toMatchObject({ registrations: 3, refused_routes: 2, invalid_messages: 8 });
   });
 
   test("13.20, 13.21 the latest route service counts, an option that is not said any more is over, an unknown one is kept out", async () => {

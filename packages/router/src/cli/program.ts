@@ -18,6 +18,7 @@ import { keyLines, listing } from "./listing.ts";
 import { makePlan, type Plan } from "./plan.ts";
 import { changedKeys } from "./restart.ts";
 import { tellFleet } from "./fleet/answer.ts";
+import { sayLine } from "./say.ts";
 import { runWorkers } from "./workers.ts";
 import type { World } from "./world.ts";
 
@@ -63,10 +64,10 @@ async function run(plan: Plan, { json }: Arguments, world: World): Promise<void>
     const { statusAddress: status = world.fleet?.status, tlsAddress: tls, tcpPorts } = router;
     say("listening", {
       ...(world.worker ? { worker: world.worker, pid: process.pid } : {}), ...address, ...(tls ? { tls } : {}), ...(tcpPorts.length > 0 ? { tcpPorts } : {}), ...(status ? { status } : {}), routes: router.table.routeCount,
-    }, `listening on ${tls?.port === address.port ? "https" : "http"}://${address.host}:${address.port}${tls && tls.port !== address.port ? ` and https://${tls.host}:${tls.port}` : ""}`
+    }, `${world.worker ? `worker ${world.worker}: ` : ""}listening on ${tls?.port === address.port ? "https" : "http"}://${address.host}:${address.port}${tls && tls.port !== address.port ? ` and https://${tls.host}:${tls.port}` : ""}`
       + ` with ${router.table.routeCount} routes${tcpPorts.length > 0 ? `, TCP on ${tcpPorts.join(", ")}` : ""}${status ? `, status on http://${status.host}:${status.port}` : ""}`);
     await stopped;
-    say("stopped", {}, "stopped");
+    say("stopped", {}, `${world.worker ? `worker ${world.worker}: ` : ""}stopped`);
   } finally {
     if (!hurried) {
       await router?.[Symbol.asyncDispose]();
@@ -79,10 +80,10 @@ async function run(plan: Plan, { json }: Arguments, world: World): Promise<void>
 }
 
 /** Messages of a level and above, one per line, to standard error. */
-function loggerOf(level: Plan["logLevel"], { stderr }: World): Logger {
+function loggerOf(level: Plan["logLevel"], world: World): Logger {
   const from = logLevels.indexOf(level);
   const at = (rank: number) => (event: string, data: object = {}): void => {
-    if (rank >= from) stderr.write(`${event} ${JSON.stringify(data)}\n`);
+    if (rank >= from) sayLine(world, event, data);
   };
   return { ...(from === 0 ? { debug: at(0) } : {}), info: at(1), warn: at(2), error: at(3) };
 }
@@ -103,8 +104,8 @@ function untilSignal(router: Router, { drainWaitMs: waitMs, onTerm }: Pick<Plan,
 }
 
 /** What is not done as the file has it is told before anything is done. */
-function tellReport({ report }: Plan, { stderr }: World): void {
-  for (const { key, state, why } of report) if (state !== "honoured") stderr.write(`router.config.key ${JSON.stringify({ key, state, why })}\n`);
+function tellReport({ report }: Plan, world: World): void {
+  for (const { key, state, why } of report) if (state !== "honoured") sayLine(world, "router.config.key", { key, state, why });
 }
 
 /** Runs the program to its end. @returns its exit code */

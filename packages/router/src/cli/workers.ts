@@ -4,6 +4,7 @@ import { checkStatusOptions, createStatusListener, type StatusOptions } from "..
 import { createLink } from "./fleet/link.ts";
 import { createFleet } from "./fleet/view.ts";
 import { watchHandover } from "./handover.ts";
+import { sayLine } from "./say.ts";
 import type { World } from "./world.ts";
 
 /** How a worker learns which one it is: from 1 on, and the same again after it was replaced. */
@@ -54,7 +55,7 @@ function run(count: number, status: Address | undefined, fleet: ReturnType<typeo
         alive.delete(worker);
         fleet.left(index);
         if (!stopping && listened) {
-          world.stderr.write(`router.worker.died ${JSON.stringify({ worker: index, code, signal })}\n`);
+          sayLine(world, "router.worker.died", { worker: index, code, signal });
           setTimeout(start, respawnMs, index);
           return;
         }

@@ -61,7 +61,7 @@ export const operationRows: readonly Row[] = [
   honoured("tracing.w3c_tenant_id", text, (draft, value) => { draft.tracing.tenantId = value; }),
 
   honoured("logging.level", oneOf(...Object.keys(levels)), (draft, value) => { draft.logLevel = levels[value]; }, "what goes to standard error"),
-  refused("logging.format.*", anything, "times are UTC, as RFC 3339 has them"),
+  refused("logging.format.*", anything, "lines begin with the time in UTC, as RFC 3339 has it"),
   honoured("logging.syslog", text, (draft, value) => { if (value !== "") draft.syslog.program = value; }, "access log only, with access_log.enable_streaming"),
   honoured("logging.syslog_addr", text, (draft, value) => { if (value !== "") draft.syslog.address = value; }, "access log only, with access_log.enable_streaming"),
   honoured("logging.syslog_network", oneOf("", "udp", "tcp"), (draft, value) => { if (value !== "") draft.syslog.kind = value; }, "access log only, with access_log.enable_streaming"),

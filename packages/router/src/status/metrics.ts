@@ -77,6 +77,7 @@ function ofRouter({ total: { counters: held }, components: byComponent, failures
     + ["added", "updated", "refreshed", "ignored"].map((action) => sample("registry_message", sum(action), { action })).join("")
     + family("route_registration_latency_seconds", "summary", "Between the change of an endpoint and its first registration here, where the message says when that was.")
     + sample("route_registration_latency_seconds_sum", sum("registration_latency_ms") / 1_000) + sample("route_registration_latency_seconds_count", sum("timed_registrations"))
+    + counter("invalid_registry_message", "Messages that were no registrations by their fields.", sum("invalid_messages"))
     + counter("unregistry_message", "Unregistrations taken in.", sum("unregistrations")) + counter("routes_pruned", "Endpoints that left by age.", sum("pruned"))
     + gauge("buffered_messages", "Messages of the bus that wait.", sum("pending_messages")) + counter("total_dropped_messages", "Messages of the bus that were dropped.", sum("dropped_messages"))
     + counter("access_log_dropped_lines", "Lines of the access log nobody took.", counters.droppedLogLines)
