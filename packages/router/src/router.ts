@@ -18,6 +18,7 @@ import type { Exchange, ProxyContext } from "./proxy/exchange.ts";
 import { faults } from "./proxy/fault.ts";
 import { createHealthChecks } from "./proxy/health-check.ts";
 import { runSteps } from "./proxy/pipeline.ts";
+import { takeLeave } from "./proxy/leave-taking.ts";
 import { giveBack } from "./proxy/places.ts";
 import { createQueue } from "./proxy/queue.ts";
 import { recordOf, type RequestRecord } from "./proxy/record.ts";
@@ -240,14 +241,16 @@ export function createRouter(options: RouterOptions = {}): Router {
       front.close();
       nativeFront?.drain();
       tcpFront?.close();
+      const begun = performance.now();
       const limit = setTimeout(() => {
         idle?.();
         tcpFront?.cut();
       }, timeoutMs);
-      // Tunnels do not end by themselves, and their clients reconnect: they are cut when the last ordinary request is answered.
+      // Tunnels do not end by themselves, and their clients reconnect: they are ended when the last ordinary request is answered.
       if (underWay.size > context.tunnels.size) await new Promise<void>((resolve) => { idle = resolve; });
       await tcpFront?.idle();
       clearTimeout(limit);
+      if (timeoutMs > 0) await takeLeave(context.tunnels, begun + timeoutMs - performance.now());
     }
     await stop();
   }

@@ -8,12 +8,14 @@ const handshake = new Set(["sec-websocket-accept"]);
 
 /** The stream of an extended CONNECT as what `Upgrade` gives over HTTP/1.1: a connection that leaves HTTP when it is told so. */
 export function upgradeOf(stream: ServerHttp2Stream): Upgrade {
-  const socket = stream as unknown as Duplex & { destroySoon: () => void };
+  const socket = stream as unknown as Duplex & { destroySoon: () => void; resetAndDestroy: () => void };
   // As a socket does: what is written is delivered, and then nothing is heard any more.
   socket.destroySoon = () => {
     if (stream.writableFinished) stream.close(constants.NGHTTP2_NO_ERROR);
     else stream.end(() => stream.close(constants.NGHTTP2_NO_ERROR));
   };
+  // What a reset is here (RFC 8441, 5).
+  socket.resetAndDestroy = () => stream.close(constants.NGHTTP2_CANCEL);
   return {
     socket,
     // Flow control holds back what the client says before it is heard; its leaving closes the response.

@@ -5,7 +5,11 @@ import { backendTls } from "./backend-tls.ts";
 import type { Exchange } from "./exchange.ts";
 
 /** A request to an endpoint on a connection of its own, which nobody else will ever use. */
-export function requestOnItsOwn({ target, method, context: { settings } }: Exchange, { backend }: Endpoint, headers: readonly string[]): ClientRequest {
-  const common = { host: backend.host.replace(/^\[|\]$/g, ""), port: backend.port, path: target, method, headers, agent: false as const, maxHeaderSize: settings.maxResponseHeaderBytes };
+export function requestOnItsOwn({ target, method, upgrade, context: { settings } }: Exchange, { backend }: Endpoint, headers: readonly string[]): ClientRequest {
+  const common = {
+    host: backend.host.replace(/^\[|\]$/g, ""), port: backend.port, path: target, method, headers, agent: false as const, maxHeaderSize: settings.maxResponseHeaderBytes,
+    // An end of a tunnel that has ended may still hear.
+    allowHalfOpen: upgrade !== undefined,
+  };
   return backend.tls ? httpsRequest({ ...common, ...backendTls(backend, settings) }) : httpRequest(common);
 }

@@ -6,6 +6,8 @@ import { noteDial, timeDial } from "./dial-times.ts";
 import type { Exchange, Upgrade } from "./exchange.ts";
 import type { FailedAttempt, Progress } from "./failure.ts";
 import { reasonOf } from "./fault.ts";
+import { join } from "./join.ts";
+import { rememberTunnel } from "./leave-taking.ts";
 import { requestOnItsOwn } from "./own-request.ts";
 import { relay } from "./relay.ts";
 
@@ -78,7 +80,7 @@ export function forwardUpgrade(exchange: Exchange, endpoint: Endpoint, headers: 
   });
 }
 
-/** Joins the sockets. Either side's end is passed on; either side's death is the other's. */
+/** Answers the client, and joins the two connections until both are gone. */
 async function tunnel(exchange: Exchange, endpoint: Endpoint, answer: IncomingMessage, backend: { socket: Duplex; head: Buffer }): Promise<void> {
   const upgrade = exchange.upgrade as Upgrade;
   const client = { socket: upgrade.socket, head: upgrade.release() };
@@ -95,8 +97,13 @@ async function tunnel(exchange: Exchange, endpoint: Endpoint, answer: IncomingMe
     exchange.response.detachSocket(client.socket as never);
     client.socket.write(`${head}\r\n`, "latin1");
   }
+  const joined = join(client, backend, {
+    halfOpenMs: exchange.context.settings.clientStallMs, webSocket: exchange.request.headers.upgrade?.toLowerCase() === "websocket",
+    count: (from, bytes) => { exchange[from === "client" ? "bytesIn" : "bytesOut"] += bytes; },
+  });
   exchange.context.tunnels.add(client.socket);
-  await joinSockets(exchange, client, backend);
+  rememberTunnel(client.socket, joined);
+  await joined.over;
   exchange.context.tunnels.delete(client.socket);
   exchange.appFinishedMs = performance.now();
   exchange.markClosed();
@@ -105,32 +112,4 @@ async function tunnel(exchange: Exchange, endpoint: Endpoint, answer: IncomingMe
 /** A tunnel has no body, whatever its head says of one (RFC 9110, 9.3.6). */
 function withoutFraming(headers: readonly string[]): string[] {
   return headers.filter((_, at) => !/^(content-length|transfer-encoding)$/i.test(headers[at - (at % 2)] as string));
-}
-
-function joinSockets(exchange: Exchange, client: { socket: Duplex; head: Buffer }, backend: { socket: Duplex; head: Buffer }): Promise<void> {
-  return new Promise((resolve) => {
-    let open = 2;
-    const count = (into: "bytesIn" | "bytesOut") => (chunk: Buffer): void => { exchange[into] += chunk.length; };
-    const closed = (other: Duplex & { destroySoon?: () => void }) => (failed: boolean): void => {
-      // What is written already is still delivered, unless this side broke.
-      if (failed || other.destroySoon === undefined) other.destroy();
-      else other.destroySoon();
-      open -= 1;
-      if (open === 0) resolve();
-    };
-    for (const { socket } of [client, backend]) {
-      (socket as { setTimeout?: (ms: number) => void }).setTimeout?.(0);
-      (socket as { setNoDelay?: (on: boolean) => void }).setNoDelay?.(true);
-      socket.on("error", () => undefined);
-    }
-    // What either side sent along with its half of the handshake goes first.
-    if (backend.head.length > 0) { exchange.bytesOut += backend.head.length; client.socket.write(backend.head); }
-    if (client.head.length > 0) { exchange.bytesIn += client.head.length; backend.socket.write(client.head); }
-    client.socket.on("data", count("bytesIn"));
-    backend.socket.on("data", count("bytesOut"));
-    client.socket.pipe(backend.socket);
-    backend.socket.pipe(client.socket);
-    client.socket.on("close", closed(backend.socket));
-    backend.socket.on("close", closed(client.socket));
-  });
 }

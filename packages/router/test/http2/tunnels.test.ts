@@ -17,6 +17,8 @@ function clientFrame(opcode: number, payload: Buffer): Buffer {
 function open(client: ClientHttp2Session, headers: object = {}): ClientHttp2Stream {
   const stream = client.request({ ":method": "CONNECT", ":protocol": "websocket", ":scheme": "http", ":path": "/chat?x=1", ":authority": "app.example.com", "sec-websocket-version": "13", ...headers });
   stream.on("error", () => undefined);
+  // As clients do: the other side's end is theirs.
+  stream.on("end", () => stream.end());
   return stream;
 }
 
