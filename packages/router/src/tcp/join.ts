@@ -34,8 +34,8 @@ export function join(client: Socket, backend: Socket, head: Buffer, idleMs: numb
   });
 }
 
-/** Passes a reset on where the socket can: below TLS nobody is asked. */
+/** Passes a reset on where the socket can: below TLS nobody is asked, and one that is just ending would never close. */
 function reset(socket: Socket): void {
-  if ("encrypted" in socket) socket.destroy();
+  if ("encrypted" in socket || socket.writableEnded) socket.destroy();
   else socket.resetAndDestroy();
 }
