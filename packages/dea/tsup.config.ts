@@ -5,6 +5,7 @@ export default defineConfig({
     "index": "src/index.ts",
     "bus-link": "src/bus-link.ts",
     "testing": "src/testing.ts",
+    "conformance": "src/conformance.ts",
     "cli": "src/cli.ts",
   },
   format: "esm",

@@ -12,8 +12,11 @@ export type { Clock, Fetch, Logger } from "./ports.ts";
 
 // Where instances run, and what is needed to write another such place:
 export { processBackend, type ProcessBackendOptions } from "./container/process-backend.ts";
+export { type Capabilities, enforcedLimits, enforcing, type LimitName, limitNames } from "./container/capabilities.ts";
+export type { EgressRule } from "./container/egress.ts";
 export type {
-  Adopted, Backend, BackendPlace, Capabilities, Container, ContainerProcess, ContainerRecord, ContainerSpec, ExitStatus, ProcessSpec, Usage,
+  Adopted, Backend, BackendCapacity, BackendPlace, Container, ContainerInfo, ContainerProcess, ContainerRecord, ContainerSpec, ExecProcess, ExecSpec,
+  ExitStatus, ListEntry, ProcessSpec, TerminalSize, Usage,
 } from "./container/container.ts";
 
 // Useful alone:

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "vitest";
 import { processBackend, type ProcessBackendOptions } from "../src/index.ts";
-import { backendConformance } from "../src/testing.ts";
+import { backendConformance } from "@opencf/dea/conformance";
 
 const make = (options: ProcessBackendOptions) => async () => {
   const dir = await mkdtemp(join(tmpdir(), "opencf-dea-backend-"));

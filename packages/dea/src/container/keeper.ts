@@ -181,7 +181,8 @@ export async function startKeeper(dir: string, spec: ProcessSpec, place: KeeperP
   }
 }
 
-function environmentOf(pairs: readonly string[]): Record<string, string> {
+/** `NAME=value` texts as an object; later ones win. */
+export function environmentOf(pairs: readonly string[]): Record<string, string> {
   const environment: Record<string, string> = Object.create(null) as Record<string, string>;
   for (const pair of pairs) {
     const equals = pair.indexOf("=");

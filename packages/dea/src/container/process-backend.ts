@@ -1,9 +1,12 @@
-import { mkdir, readdir, realpath, rm } from "node:fs/promises";
+import { mkdir, readdir, realpath, rm, statfs } from "node:fs/promises";
+import { totalmem } from "node:os";
 import { join } from "node:path";
 import { DeaError } from "../errors.ts";
 import { type Clock, sleep, systemClock } from "../ports.ts";
-import type { Backend, BackendPlace, Capabilities, ContainerRecord, ContainerSpec } from "./container.ts";
+import { type Capabilities, enforcing } from "./capabilities.ts";
+import type { Backend, BackendPlace, ContainerRecord, ContainerSpec } from "./container.ts";
 import { keeperShell, readStatusFile } from "./keeper.ts";
+import { listLabelled, writeLabels } from "./labels.ts";
 import { guardOrphans } from "./orphan-guard.ts";
 import { createProcessContainer, type Leader, type ProcessContainer, type Surroundings } from "./process-container.ts";
 import { isAlive, type MarkedProcess } from "./process-table.ts";
@@ -24,6 +27,8 @@ export const processCapabilities: Capabilities = {
   network: false,
   processes: false,
   user: false,
+  // A limit of open files is kept by the kernel; the others are watched at best.
+  enforces: enforcing(["fileDescriptors"]),
   warnings: [
     "Apps run as the executor's own user and can read and change whatever it can: run only code you trust.",
     "Apps see the host's files, network and processes, and each other's.",
@@ -32,6 +37,11 @@ export const processCapabilities: Capabilities = {
     "A program that leaves its session, clears its environment, outlives its parents and lets go of its output is not found again.",
   ],
 };
+
+/** Limits somebody asks for on purpose: to run without them would be a false promise. */
+const refused = ["cpuCores", "bandwidth", "egress", "stack"] as const;
+/** As many as there are ports in the usual range. */
+const maxContainers = 4_000;
 
 /**
  * Runs each instance as a plain process group in its own folder. Linux only (it reads /proc).
@@ -65,12 +75,23 @@ export function processBackend(options: ProcessBackendOptions = {}): Backend {
       place = { ...where, dir: await realpath(where.dir) };
       if (where.ephemeral !== undefined) guard ??= guardOrphans(where.owner, where.ephemeral);
     },
+    async ping() {
+      await readdir(opened().dir);
+    },
+    async capacity() {
+      const { bavail, bsize } = await statfs(opened().dir);
+      return { memoryBytes: totalmem(), diskBytes: bavail * bsize, maxContainers };
+    },
+    list: (labels) => listLabelled(opened().dir, labels),
     async create(spec) {
+      for (const name of refused) {
+        if (spec[name] !== undefined) throw new DeaError("DEA_UNSUPPORTED", `the process backend cannot keep ${name}`);
+      }
       const container = make(spec);
       const dir = join(opened().dir, spec.handle);
       try {
         await mkdir(dir, { mode: 0o700 });
-        await Promise.all([mkdir(join(dir, "home")), mkdir(join(dir, "run"))]);
+        await Promise.all([mkdir(join(dir, "home")), mkdir(join(dir, "run")), writeLabels(dir, spec.labels)]);
       } catch (error) {
         throw new DeaError("DEA_CONTAINER", `cannot create container ${spec.handle}`, { cause: error });
       }
@@ -85,7 +106,7 @@ export function processBackend(options: ProcessBackendOptions = {}): Backend {
       const gone = { container, process: undefined, status: readStatusFile(join(opened().dir, spec.handle, "run")) ?? {} };
       if (!leader || !ours) return gone;
       try {
-        return { container, process: container.attach(leader), status: {} };
+        return { container, process: container.resume(leader), status: {} };
       } catch {
         return gone;
       }

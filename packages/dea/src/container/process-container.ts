@@ -1,10 +1,14 @@
+import { randomUUID } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { DeaError } from "../errors.ts";
 import { type Clock, sleep } from "../ports.ts";
 import type { Container, ContainerProcess, ContainerRecord, ContainerSpec, Usage } from "./container.ts";
 import { type DiskUsage, diskUsage } from "./disk-usage.ts";
-import { attachKeeper, type Keeper, startKeeper } from "./keeper.ts";
+import { startExecChild } from "./exec-child.ts";
+import { packHome, unpackIntoHome } from "./home-files.ts";
+import { attachKeeper, environmentOf, type Keeper, startKeeper } from "./keeper.ts";
+import { readLabels } from "./labels.ts";
 import { markVariable } from "./mark.ts";
 import { familyOf, isAlive, type MarkedProcess, type ProcessEntry, readProcess, readProportionalBytes } from "./process-table.ts";
 
@@ -32,7 +36,8 @@ const killWaitMs = 10_000;
 const drainMs = 2_000;
 
 export interface ProcessContainer extends Container {
-  attach(leader: Leader): ContainerProcess;
+  /** Takes over what an earlier executor started. */
+  resume(leader: Leader): ContainerProcess;
 }
 
 /** One folder, one process group: what the `process` backend calls a container. */
@@ -51,6 +56,7 @@ export function createProcessContainer(dir: string, owner: string, spec: Contain
   let disk: DiskUsage | undefined;
   let diskUntil = 0;
   let destroyed = false;
+  let main: ContainerProcess | undefined;
 
   // Without a leader too: what an earlier executor started carries our mark.
   const familyIn = (list: readonly MarkedProcess[]): ProcessEntry[] => familyOf(mark, list, leader);
@@ -102,7 +108,18 @@ export function createProcessContainer(dir: string, owner: string, spec: Contain
       started.stderr.once("close", () => started.stdout.destroyed && timer[Symbol.dispose]());
       return status;
     });
-    return { stdout: started.stdout, stderr: started.stderr, exited };
+    main = {
+      id: "main",
+      stdout: started.stdout,
+      stderr: started.stderr,
+      exited,
+      signal: async (name) => signalAll(name, (await around.fresh()).filter(({ parent }) => parent === started.pid && !ended)),
+    };
+    return main;
+  };
+
+  const present = (): void => {
+    if (destroyed) throw new DeaError("DEA_CONTAINER", `container ${spec.handle} is destroyed`);
   };
 
   const measureMemory = (entries: readonly ProcessEntry[]): number => {
@@ -166,12 +183,36 @@ export function createProcessContainer(dir: string, owner: string, spec: Contain
       started.go();
       return running;
     },
-    attach(found) {
+    resume(found) {
       leader = found;
       return watch(attachKeeper(runDir, found.pid));
     },
+    attach: () => main,
+    async exec({ argv, env, user = "vcap", cwd = homeDir, terminal }) {
+      present();
+      if (!main || mainEnded()) throw new DeaError("DEA_CONTAINER", `nothing runs in container ${spec.handle}`);
+      if (user !== "vcap") throw new DeaError("DEA_UNSUPPORTED", "the process backend has one user only");
+      const environment = environmentOf([...env, `${markVariable}=${mark}`]);
+      return startExecChild({ id: randomUUID(), argv, env: environment, cwd, ...(terminal ? { terminal } : {}) });
+    },
+    async streamIn(path, tar, options = {}) {
+      present();
+      await unpackIntoHome(homeDir, path, tar, { maxBytes: spec.diskBytes, ...options });
+    },
+    async streamOut(path, options) {
+      present();
+      return packHome(homeDir, path, options);
+    },
+    async info() {
+      present();
+      const state = !main ? "created" : mainEnded() ? "stopped" : "running";
+      return { handle: spec.handle, state, ports: [{ host: spec.hostPort, container: spec.hostPort }], labels: await readLabels(dir), events: [] };
+    },
+    async setEgress() {
+      throw new DeaError("DEA_UNSUPPORTED", "the process backend cannot limit what an app reaches");
+    },
     async usage(): Promise<Usage> {
-      if (destroyed) throw new DeaError("DEA_CONTAINER", `container ${spec.handle} is destroyed`);
+      present();
       const entries = appFamilyIn(around.recent());
       const used = await measureDisk();
       return {
