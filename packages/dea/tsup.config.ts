@@ -4,6 +4,7 @@ export default defineConfig({
   entry: {
     "index": "src/index.ts",
     "bus-link": "src/bus-link.ts",
+    "placement": "src/placement.ts",
     "testing": "src/testing.ts",
     "conformance": "src/conformance.ts",
     "cli": "src/cli.ts",

@@ -1,6 +1,7 @@
 /** Every code a {@link DeaError} can carry. The meaning of each is in `docs/errors.md`. */
 export const codes = [
   "DEA_INVALID_SPEC",
+  "DEA_INVALID_HOST",
   "DEA_NO_CAPACITY",
   "DEA_NO_PORT",
   "DEA_NO_COMMAND",
