@@ -4,11 +4,12 @@ import {
   dropletExited, healthStart, logEnvelopes, routerRegister, routerStart, routerUnregister,
 } from "@opencf/bus/messages";
 import { createCommandLedger } from "./bus/command-ledger.ts";
-import { advertisement, countByApp, exited, found, heartbeat, type Identity, matchesFilter, registration, status, version } from "./bus/fields.ts";
+import { createCountedCommands } from "./bus/counted-commands.ts";
+import { advertisement, countByApp, exited, found, heartbeat, type HostRuntime, type Identity, matchesFilter, registration, status, version } from "./bus/fields.ts";
 import { createLogRelay } from "./bus/log-relay.ts";
 import { specOfMessage, type StartMessage } from "./bus/start-message.ts";
 import type { Dea } from "./dea.ts";
-import { textOf } from "./errors.ts";
+import { DeaError, textOf } from "./errors.ts";
 import type { Instance } from "./instance/instance.ts";
 import { facts } from "./instance/state.ts";
 import { type Clock, every, type Logger, silentLogger, systemClock } from "./ports.ts";
@@ -20,6 +21,10 @@ export interface JoinOptions {
   zone?: string;
   /** Stacks whose apps may run here. Default `["cflinuxfs4"]`. */
   stacks?: readonly string[];
+  /** Isolation segment: only apps of this segment are placed here. Default: none, the executor is shared. */
+  isolationSegment?: string;
+  /** Runtimes that stand on this host. An app that asks for another one is refused; without this nobody is asked. */
+  runtimes?: readonly HostRuntime[];
   /** Address told in announcements. Default: the executor's. */
   host?: string;
   /** Default 10 000 ms. */
@@ -43,17 +48,22 @@ export interface Membership extends AsyncDisposable {
   leave(options?: { instances?: "stop" | "keep" }): Promise<void>;
 }
 
+export { followExecutors, requestOf, sendStart } from "./bus/follow.ts";
+export type { HostRuntime } from "./bus/fields.ts";
+
 type AnyMessage = Parameters<Bus["publish"]>[0];
-type Ack = { accepted: boolean; reason?: string };
+type Ack = { accepted: boolean; reason?: string; code?: string };
 
 /** Makes an executor a member of a Cloud Foundry: hears commands, tells facts. Disposing leaves, as `leave()` does. */
 export async function joinBus(dea: Dea, bus: Bus, options: JoinOptions = {}): Promise<Membership> {
   const { id = dea.id, zone = "default", stacks = ["cflinuxfs4"], host = dea.host, clock = systemClock, log = silentLogger } = options;
   const { heartbeatIntervalMs = 10_000, advertiseIntervalMs = 5_000, registerIntervalMs = 20_000, logFlushIntervalMs = 100 } = options;
-  const self: Identity = { id, host, zone, stacks };
+  const { isolationSegment, runtimes } = options;
+  const self: Identity = { id, host, zone, stacks, ...(isolationSegment !== undefined && { isolationSegment }), ...(runtimes && { runtimes }) };
   const open = new AbortController();
   const parts: Disposable[] = [];
   const ledger = createCommandLedger<Ack>(clock);
+  const counted = createCountedCommands(clock);
   /** What the router was told, so that exactly that can be withdrawn. */
   const registered = new Map<Instance, Body<typeof routerRegister>>();
   let saidGoodbye = false;
@@ -75,7 +85,7 @@ export async function joinBus(dea: Dea, bus: Bus, options: JoinOptions = {}): Pr
     say(deaShutdown, { id, ip: host, version, app_id_to_count: countByApp(dea.instances()) });
   };
   const advertise = (): void => {
-    if (dea.accepting) say(deaAdvertise, advertisement(self, dea));
+    if (dea.accepting) say(deaAdvertise, advertisement(self, dea, counted.list()));
     else goodbye();
   };
   // Several changes in one turn are one advertisement.
@@ -104,12 +114,13 @@ export async function joinBus(dea: Dea, bus: Bus, options: JoinOptions = {}): Pr
 
   const startInstance = async (body: StartMessage): Promise<Ack> => {
     try {
-      const instance = await dea.start(specOfMessage(body, stacks));
+      const instance = await dea.start(specOfMessage(body, stacks, runtimes));
+      counted.note(instance.spec.commandId);
       log.info("command.start", { app: instance.spec.appId, index: instance.spec.index, instance: instance.id });
       return { accepted: true };
     } catch (error) {
       log.warn("command.start.rejected", { droplet: String(body.droplet), reason: textOf(error) });
-      return { accepted: false, reason: textOf(error) };
+      return { accepted: false, reason: textOf(error), ...(error instanceof DeaError && { code: error.code }) };
     }
   };
   /** A command is carried out once, also when it is repeated while the first is on its way, or after a restart. */
@@ -176,6 +187,7 @@ export async function joinBus(dea: Dea, bus: Bus, options: JoinOptions = {}): Pr
       if (change.type === "log") return relay.add(instance, change.line);
       if (change.type === "exit") say(dropletExited, exited(self, instance, !dea.accepting));
       if (change.type === "state") {
+        if (change.to === "STARTING") counted.note(instance.spec.commandId);
         if (facts[change.to].routed) register(instance);
         else unregister(instance);
         if (change.to === "RUNNING" || change.to === "EVACUATING" || change.to === "CRASHED") beat();

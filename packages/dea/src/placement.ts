@@ -1,5 +1,5 @@
 export { place, type Placement } from "./placement/place.ts";
-export { answers as runtimeAnswers } from "./placement/choose.ts";
+export { runtimeAnswers, runtimeWish } from "./placement/runtime.ts";
 export { createPlacer, type HostNews, type Placer, type PlacerOptions } from "./placement/placer.ts";
 export type { Answer, Delivery, DeliverOptions, Send } from "./placement/deliver.ts";
 export type { Attempt, PlacementRefusal, RefusalCode } from "./placement/refusal.ts";

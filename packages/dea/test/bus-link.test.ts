@@ -73,6 +73,7 @@ test("joins: announces itself, advertises, beats", async () => {
   expect(one.said.deaStart).toEqual([{ id: one.dea.id, ip: "127.0.0.1", version: expect.any(String) }]);
   expect(one.said.deaAdvertise[0]).toEqual({
     id: one.dea.id, stacks: ["cflinuxfs4"], available_memory: 1024, available_disk: 8192, app_id_to_count: {}, placement_properties: { zone: "z7" },
+    total_memory: 1024, total_disk: 8192, available_instances: 1000, counted_commands: [],
   });
   expect(one.said.deaHeartbeat[0]).toEqual({ dea: one.dea.id, droplets: [] });
 });
@@ -123,18 +124,37 @@ test("a crash is reported with its reason and last lines, and stays in the heart
 });
 
 test.each([
-  ["no room", { limits: { mem: 2048, disk: 1, fds: 1 } }, /^Not enough memory resource available\.$/],
-  ["no disk", { limits: { mem: 1, disk: 100_000, fds: 1 } }, /^Not enough disk resource available\.$/],
-  ["unknown stack", { stack: "windows95" }, /stack "windows95" does not exist/],
-  ["no droplet", { executableUri: null }, /no droplet/],
-  ["no digest", { sha1: null }, /no digest/],
-  ["a digest that is none", { sha1: "abc" }, /sha1/],
-] as [string, Partial<StartMessage>, RegExp][])("refuses with the reason: %s", async (_name, change, reason) => {
-  await using one = await member();
-  expect(await one.start(await sleeper(change))).toEqual({ accepted: false, reason: expect.stringMatching(reason) });
+  ["no room", { limits: { mem: 2048, disk: 1, fds: 1 } }, /^Not enough memory resource available\.$/, "DEA_NO_CAPACITY"],
+  ["no disk", { limits: { mem: 1, disk: 100_000, fds: 1 } }, /^Not enough disk resource available\.$/, "DEA_NO_CAPACITY"],
+  ["unknown stack", { stack: "windows95" }, /stack "windows95" does not exist/, "DEA_INVALID_SPEC"],
+  ["unknown runtime", { runtime: "node@18" }, /runtime "node@18" does not stand here/, "DEA_INVALID_SPEC"],
+  ["no droplet", { executableUri: null }, /no droplet/, "DEA_INVALID_SPEC"],
+  ["no digest", { sha1: null }, /no digest/, "DEA_INVALID_SPEC"],
+  ["a digest that is none", { sha1: "abc" }, /sha1/, "DEA_INVALID_SPEC"],
+] as [string, Partial<StartMessage>, RegExp, string][])("refuses with the reason: %s", async (_name, change, reason, code) => {
+  await using one = await member({}, { runtimes: [{ name: "node", version: "20.19.2" }] });
+  expect(await one.start(await sleeper(change))).toEqual({ accepted: false, reason: expect.stringMatching(reason), code });
   expect(one.dea.instances()).toEqual([]);
   // A refusal is no crash of the app.
   expect(one.said.dropletExited).toEqual([]);
+});
+
+test("runtimes and the isolation segment are advertised; routes belong to the segment; a runtime that is there may be asked for", async () => {
+  const runtimes = [{ name: "node", version: "20.19.2", found: "PATH" }, { name: "node", version: "22.1.0" }, { name: "java" }];
+  await using one = await member({}, { isolationSegment: "gold", runtimes });
+  expect(await one.start(await web({ runtime: "node@22" }))).toEqual({ accepted: true });
+  await until(() => one.said.routerRegister.length > 0);
+  expect(one.said.deaAdvertise[0]).toMatchObject({ runtimes: ["node", "java"], runtime_details: runtimes, placement_properties: { zone: "z7", isolation_segment: "gold" } });
+  expect(one.said.routerRegister[0]).toMatchObject({ isolation_segment: "gold" });
+});
+
+test("an advertisement that counts an instance names the command that started it", async () => {
+  await using one = await member({}, { advertiseIntervalMs: 1e6 });
+  const command = randomUUID();
+  await one.start(await sleeper({ command_id: command }));
+  await running(one);
+  await until(() => one.said.deaAdvertise.at(-1)?.counted_commands?.includes(command));
+  for (const { available_memory, counted_commands } of one.said.deaAdvertise) expect(available_memory).toBe(counted_commands?.includes(command) ? 768 : 1024);
 });
 
 test("a repeated command starts nothing twice, not even at the same moment, nor after a restart", async () => {

@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 import type { Bus, Delivery, Logger, Reply } from "@opencf/bus";
 import { createFence } from "@opencf/bus/kv";
-import { deaFindDroplet, deaStartInstance, deaStop, deaUpdate, desiredApps, dropletExited, hmStart, hmStop, logEnvelopes } from "@opencf/bus/messages";
+import { deaFindDroplet, deaStop, deaUpdate, desiredApps, dropletExited, hmStart, hmStop, logEnvelopes } from "@opencf/bus/messages";
 import { createActual, type SeenInstance } from "./actual.ts";
-import { choose, createPool } from "./placement.ts";
+import { createPool, refusalWords } from "./placement.ts";
 import type { ActualInstance, DesiredProcess, DesiredSource, InstanceStats, Runtime } from "./runtime.ts";
 import { createStagers } from "./stagers.ts";
 
@@ -34,7 +34,7 @@ const alive = new Set(["STARTING", "RUNNING"]);
 /** Carries out what the database says: compares it with what heartbeats say, and speaks to executors and stagers over the bus. */
 export function createRuntime({ bus, desired: source, dropletUrl, onCrash, log, now = Date.now }: RuntimeOptions): Runtime & AsyncDisposable {
   const actual = createActual(bus, { now });
-  const pool = createPool(bus, { now });
+  const pool = createPool(bus, { log });
   const stagers = createStagers(bus, { now });
   const pending = new Map<string, number>();
   const refusals = new Map<string, { reason: string; atMs: number }>();
@@ -57,46 +57,19 @@ export function createRuntime({ bus, desired: source, dropletUrl, onCrash, log, 
     const key = keyOf(process, index);
     if (isPending(key)) return;
     pending.set(key, now());
-    const wish = { droplet: process.processGuid, stack: process.stack, memoryMb: process.memoryMb, diskMb: process.diskMb };
-    const refusedBy = new Set<string>();
     const url = await dropletUrl(process.dropletGuid).catch(() => undefined);
     if (url === undefined) {
       pending.delete(key);
       refusals.set(key, { reason: "the blobstore cannot be reached", atMs: now() });
       return;
     }
-    const command = startMessage(process, index, url);
-    for (let attempt = 0; attempt < 3; attempt++) {
-      const placed = choose(pool.candidates().filter(({ id }) => !refusedBy.has(id)), wish);
-      if (!placed.ok) {
-        pending.delete(key);
-        refusals.set(key, { reason: refusedBy.size > 0 ? "insufficient resources: every executor refused" : placed.reason, atMs: now() });
-        log.warn("placement.failed", { process: process.processGuid, index, reason: placed.reason });
-        return;
-      }
-      const reservation = pool.reserve(placed.id, wish);
-      // The executor's next advertisement counts it; until then we do.
-      const release = (ms: number): void => void setTimeout(() => reservation.release(), ms).unref();
-      try {
-        const answer = await bus.request(deaStartInstance, command, { params: { id: placed.id }, timeoutMs: 3_000 });
-        release(answer.accepted ? 500 : 0);
-        if (answer.accepted) {
-          refusals.delete(key);
-          return;
-        }
-        refusedBy.add(placed.id);
-      } catch (error) {
-        const code = (error as { code?: string }).code;
-        // An executor of an older kind never answers: it has the command all the same, and its heartbeat will tell.
-        if (code === "BUS_TIMEOUT") return release(5_000);
-        release(0);
-        refusedBy.add(placed.id);
-        if (code === "BUS_NO_RESPONDERS") pool.remove(placed.id);
-        if (code === "BUS_DISCONNECTED" || code === "BUS_CLOSED") break;
-      }
-    }
+    const sent = await pool.start(startMessage(process, index, url), { commandId: randomUUID(), isolationSegment: process.isolationSegment });
+    // Only a heartbeat tells that it is there: until then it is pending.
+    if (sent.state === "sent") return void refusals.delete(key);
     pending.delete(key);
-    refusals.set(key, { reason: "insufficient resources: no executor took the instance", atMs: now() });
+    const reason = sent.state === "refused" ? refusalWords(sent.refusal) : "the executors cannot be reached";
+    refusals.set(key, { reason, atMs: now() });
+    log.warn("placement.failed", { process: process.processGuid, index, reason });
   }
 
   const startMessage = (process: DesiredProcess, index: number, url: string) => ({
@@ -124,7 +97,6 @@ export function createRuntime({ bus, desired: source, dropletUrl, onCrash, log, 
     process_guid: process.processGuid,
     process_type: process.processType,
     log_source: { source_id: process.appGuid, tags: logTags(process) },
-    command_id: randomUUID(),
   });
 
   async function converge(guids: readonly string[]): Promise<void> {

@@ -13,6 +13,8 @@ export interface DesiredProcess {
   readonly dropletSha256: string | null;
   readonly dropletSha1: string | null;
   readonly stack: string;
+  /** Executors of this segment only. Absent: those that all share. */
+  readonly isolationSegment?: string;
   readonly name: string;
   readonly uris: readonly string[];
   readonly env: Readonly<Record<string, string>>;

@@ -136,7 +136,7 @@ test("no room: the instance is down with a reason, and the app is not said to ha
   bus.subscribe(dropletExited, ({ body }) => exits.push(body.reason));
   runtime.converge(["app"]);
   await settled(["0 DOWN"]);
-  expect(runtime.instances("app")[0]?.details).toBe("insufficient resources: memory");
+  expect(runtime.instances("app")[0]?.details).toBe("insufficient resources: memory: 100000 MB asked, at most 1024 MB free on one of 1 host");
   expect(exits).toEqual([]);
 });
 

@@ -24,7 +24,8 @@ export const deaStart = message("dea.start", Hello, {
 });
 export const deaStartInstance = message("dea.{id}.start", StartMessage, {
   about: "Start one instance here. Executors of the original do not answer.", from: ["controller"], to: ["executor"], era: "v1-v2c", id: "command_id",
-  reply: Type.Object({ accepted: Type.Boolean(), reason: Type.Optional(Type.String()) }), upgrade: olderStart, older: olderStartWords,
+  // The code tells a lack of room from a command that is wrong wherever it goes.
+  reply: Type.Object({ accepted: Type.Boolean(), reason: Type.Optional(Type.String()), code: Type.Optional(Type.String()) }), upgrade: olderStart, older: olderStartWords,
 });
 export const deaStop = message("dea.stop", InstanceFilter, {
   about: "Stop the instances that the filter names. Every executor hears it and looks for its own.",

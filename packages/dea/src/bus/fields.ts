@@ -12,6 +12,16 @@ export interface Identity {
   host: string;
   zone: string;
   stacks: readonly string[];
+  isolationSegment?: string;
+  runtimes?: readonly HostRuntime[];
+}
+
+/** A runtime that stands on the host for apps to share. */
+export interface HostRuntime {
+  name: string;
+  version?: string;
+  /** How the executor knows of it, for people. */
+  found?: string;
 }
 
 export const version = "0.1.0";
@@ -54,7 +64,8 @@ export function countByApp(instances: readonly Instance[]): Record<string, numbe
 
 const wholeMb = (bytes: number): number => Math.floor(bytes / MiB);
 
-export function advertisement({ id, zone, stacks }: Identity, dea: Dea): Body<typeof deaAdvertise> {
+/** `counted` are the newest start commands whose instances are in these numbers. */
+export function advertisement({ id, zone, stacks, isolationSegment, runtimes = [] }: Identity, dea: Dea, counted: string[]): Body<typeof deaAdvertise> {
   const { memory, disk, instances } = dea.capacity();
   const full = instances.present >= instances.limit;
   return {
@@ -62,8 +73,13 @@ export function advertisement({ id, zone, stacks }: Identity, dea: Dea): Body<ty
     stacks: [...stacks],
     available_memory: full ? 0 : wholeMb(memory.freeBytes),
     available_disk: full ? 0 : wholeMb(disk.freeBytes),
+    total_memory: wholeMb(memory.totalBytes),
+    total_disk: wholeMb(disk.totalBytes),
+    available_instances: Math.max(0, instances.limit - instances.present),
     app_id_to_count: countByApp(dea.instances()),
-    placement_properties: { zone },
+    placement_properties: { zone, ...(isolationSegment !== undefined && { isolation_segment: isolationSegment }) },
+    counted_commands: counted,
+    ...(runtimes.length > 0 && { runtimes: [...new Set(runtimes.map(({ name }) => name))], runtime_details: runtimes.map((each) => ({ ...each })) }),
   };
 }
 
@@ -80,7 +96,7 @@ export function status({ id, host }: Identity, dea: Dea, usedBytes: number): Rep
   };
 }
 
-export function registration({ id, zone }: Identity, instance: Instance): Body<typeof routerRegister> {
+export function registration({ id, zone, isolationSegment }: Identity, instance: Instance): Body<typeof routerRegister> {
   const { spec, privateId, address } = instance;
   return {
     host: address.host,
@@ -92,6 +108,7 @@ export function registration({ id, zone }: Identity, instance: Instance): Body<t
     private_instance_id: privateId,
     private_instance_index: String(spec.index),
     availability_zone: zone,
+    ...(isolationSegment !== undefined && { isolation_segment: isolationSegment }),
   };
 }
 

@@ -2,6 +2,8 @@ import type { Body } from "@opencf/bus";
 import type { deaStartInstance } from "@opencf/bus/messages";
 import { DeaError } from "../errors.ts";
 import { MiB, type HealthCheckSpec, type StartSpec } from "../instance/spec.ts";
+import { runtimeAnswers, runtimeWish } from "../placement/runtime.ts";
+import type { RuntimeOffer } from "../placement/shapes.ts";
 
 export type StartMessage = Body<typeof deaStartInstance>;
 
@@ -21,10 +23,13 @@ function healthCheckOf(body: StartMessage): HealthCheckSpec {
 
 /**
  * What a `dea.<id>.start` asks for. Throws DEA_INVALID_SPEC when the droplet cannot be fetched and verified,
- * or the stack is none of ours.
+ * or the stack is none of ours, or, where it is known which runtimes stand here, the runtime is none of them.
  */
-export function specOfMessage(body: StartMessage, stacks: readonly string[]): StartSpec {
+export function specOfMessage(body: StartMessage, stacks: readonly string[], runtimes?: readonly RuntimeOffer[]): StartSpec {
   if (body.stack && !stacks.includes(body.stack)) throw new DeaError("DEA_INVALID_SPEC", `The requested stack "${body.stack}" does not exist here.`);
+  const { runtime } = body;
+  if (runtime && runtimes && !runtimes.some((each) => runtimeAnswers(each, runtimeWish(runtime))))
+    throw new DeaError("DEA_INVALID_SPEC", `The requested runtime "${runtime}" does not stand here.`);
   if (!body.executableUri) throw new DeaError("DEA_INVALID_SPEC", "the message names no droplet to download");
   if (!body.sha1 && !body.sha256) throw new DeaError("DEA_INVALID_SPEC", "the message gives no digest of the droplet");
   const application = body.vcap_application ?? {};

@@ -1,23 +1,11 @@
 import { DeaError } from "../errors.ts";
-import { defaultZone, type PlacementHost, type Room, type RuntimeOffer } from "./shapes.ts";
-
-/** A zone of one pool. */
-export interface Zone {
-  readonly name: string;
-  /** How many hosts it has. */
-  hosts: number;
-  /** Scratch: instances here of the app whose host is being chosen. */
-  count: number;
-}
+import type { PlacementHost, Room } from "./shapes.ts";
 
 /** A host made ready for choosing: plain numbers, no look-ups. */
 export interface Candidate {
   readonly id: string;
   /** Breaks ties together with the app's. */
   readonly hash: number;
-  readonly zone: Zone;
-  readonly stacks: ReadonlySet<string>;
-  readonly runtimes: readonly RuntimeOffer[];
   /** Zero where the host does not tell its size. */
   readonly memorySize: number;
   readonly diskSize: number;
@@ -25,7 +13,7 @@ export interface Candidate {
   /** Infinity where not told. */
   freeDisk: number;
   freeInstances: number;
-  /** Scratch, as in {@link Zone}. */
+  /** Scratch: instances here of the app whose host is being chosen. */
   count: number;
 }
 
@@ -37,15 +25,12 @@ export function hashOf(text: string): number {
 }
 
 /** @throws DeaError DEA_INVALID_HOST where a number of the host cannot be meant */
-export function candidateOf(host: PlacementHost, zone: Zone): Candidate {
+export function candidateOf(host: PlacementHost): Candidate {
   const memory = amountOf(host, "memory", host.memory);
   const disk = host.disk && amountOf(host, "disk", host.disk);
   return {
     id: host.id,
     hash: hashOf(host.id),
-    zone,
-    stacks: new Set(host.stacks),
-    runtimes: host.runtimes ?? [],
     memorySize: memory.size,
     diskSize: disk?.size ?? 0,
     freeMemory: memory.free,
@@ -54,8 +39,6 @@ export function candidateOf(host: PlacementHost, zone: Zone): Candidate {
     count: 0,
   };
 }
-
-export const zoneName = ({ zone }: PlacementHost): string => zone ?? defaultZone;
 
 /** Instances of one app. What a host says is foreign data: an app may be called `constructor`. */
 export const countOf = ({ instances }: PlacementHost, app: string): number =>

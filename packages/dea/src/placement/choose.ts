@@ -1,7 +1,8 @@
 import { DeaError } from "../errors.ts";
 import { type Candidate, hashOf } from "./candidate.ts";
-import type { Funnel } from "./refusal.ts";
-import type { PlacementRequest, RuntimeOffer, RuntimeWish } from "./shapes.ts";
+import type { Group, Groups } from "./group.ts";
+import { runtimeAnswers } from "./runtime.ts";
+import type { PlacementRequest, RuntimeWish } from "./shapes.ts";
 
 /** A request with nothing left open. */
 export interface Wanted {
@@ -22,60 +23,72 @@ export function wantedOf({ app, pool, stack, runtimes = [], memoryBytes, diskByt
 }
 
 /**
- * The best of the candidates of one pool, each with its `count` and that of its zone filled in; how far the others came is
- * written to the funnel. Of those that fit: the zone with the fewest instances of the app, then the host with the fewest, then
- * the one of which the largest part stays free (of memory or disk, whichever is scarcer there), then by a hash of the names.
- * The order of the candidates plays no part.
+ * The best of the hosts of one pool, each with its `count` and that of its zone filled in. Of those that fit: the zone with the
+ * fewest instances of the app, then the host with the fewest, then the one of which the largest part stays free (of memory or
+ * disk, whichever is scarcer there), then by a hash of the names. The order of groups and hosts plays no part.
  */
-export function choose(candidates: readonly Candidate[], wanted: Wanted, leftOut: ReadonlySet<string> | undefined, funnel: Funnel): Candidate | undefined {
-  const { stack, runtimes, memoryBytes, diskBytes, zonesFirst } = wanted;
-  const salt = hashOf(wanted.app);
-  const size = largest(candidates);
+export function choose({ groups, zones }: Groups, wanted: Wanted, leftOut: ReadonlySet<string> | undefined): Candidate | undefined {
+  const suiting = [...groups.values()].filter((group) => suits(group, wanted));
+  const search: Search = { wanted, leftOut: leftOut?.size ? leftOut : undefined, salt: hashOf(wanted.app), unknownSize: once(() => largest(groups.values())) };
+  if (!wanted.zonesFirst) return bestOf(suiting, search);
+  // The fairest zones with a host that fits; the others need not be looked at.
+  const levels = [...new Set([...zones.values()].map(({ count }) => count))].sort((a, b) => a - b);
+  for (const level of levels) {
+    const best = bestOf(suiting.filter(({ zone }) => zone.count === level), search);
+    if (best) return best;
+  }
+  return undefined;
+}
+
+/** Whether the hosts of a group have the stack and the runtimes. */
+export const suits = ({ stacks, runtimes }: Group, { stack, runtimes: wishes }: Wanted): boolean =>
+  hasStack(stacks, stack) && wishes.every((wish) => runtimes.some((offer) => runtimeAnswers(offer, wish)));
+export const hasStack = (stacks: ReadonlySet<string>, stack: string | undefined): boolean => stack === undefined || stacks.has(stack);
+
+interface Search {
+  readonly wanted: Wanted;
+  readonly leftOut: ReadonlySet<string> | undefined;
+  readonly salt: number;
+  /** Stands in for the size of hosts that do not tell theirs. */
+  readonly unknownSize: () => number;
+}
+
+function bestOf(groups: readonly Group[], { wanted, leftOut, salt, unknownSize }: Search): Candidate | undefined {
+  const { memoryBytes, diskBytes } = wanted;
   let best: Candidate | undefined;
+  let bestZone = 0;
   let bestLevel = 0;
-  for (const each of candidates) {
-    if (stack !== undefined && !each.stacks.has(stack)) continue;
-    funnel.stack++;
-    if (runtimes.length > 0 && !offersAll(each.runtimes, runtimes)) continue;
-    funnel.runtime++;
-    if (each.freeMemory > funnel.mostMemory) funnel.mostMemory = each.freeMemory;
-    if (each.freeMemory < memoryBytes) continue;
-    funnel.memory++;
-    if (each.freeDisk > funnel.mostDisk) funnel.mostDisk = each.freeDisk;
-    if (each.freeDisk < diskBytes) continue;
-    funnel.disk++;
-    if (each.freeInstances < 1) continue;
-    funnel.instances++;
-    if (leftOut?.has(each.id)) continue;
-    if (best === undefined) {
+  for (const { zone: { count: inZone }, candidates } of groups) {
+    for (const each of candidates) {
+      if (each.freeMemory < memoryBytes || each.freeDisk < diskBytes || each.freeInstances < 1) continue;
+      // Within one fairness of zones the host decides; where hosts come first, the zone is the second question.
+      const spread = best === undefined ? -1 : each.count - best.count || inZone - bestZone;
+      if (spread > 0 || leftOut?.has(each.id)) continue;
+      const level = levelAfter(each, wanted, each.memorySize || unknownSize());
+      if (best !== undefined && spread === 0 && (level < bestLevel || (level === bestLevel && !comesFirst(each, best, salt)))) continue;
       best = each;
-      bestLevel = levelAfter(each, wanted, size);
-      continue;
-    }
-    const spread = zonesFirst ? each.zone.count - best.zone.count || each.count - best.count : each.count - best.count || each.zone.count - best.zone.count;
-    if (spread > 0) continue;
-    const level = levelAfter(each, wanted, size);
-    if (spread < 0 || level > bestLevel || (level === bestLevel && comesFirst(each, best, salt))) {
-      best = each;
+      bestZone = inZone;
       bestLevel = level;
     }
   }
   return best;
 }
 
-/** Stands in for the size of hosts that do not tell theirs: among such alone the one with most free memory is then the emptiest. */
-function largest(candidates: readonly Candidate[]): number {
+/** The largest that is known: among hosts that all keep their size to themselves the one with most free memory is then the emptiest. */
+function largest(groups: Iterable<Group>): number {
   let most = 1;
-  for (const { memorySize, freeMemory } of candidates) {
-    if (memorySize > most) most = memorySize;
-    if (freeMemory > most) most = freeMemory;
-  }
+  for (const { candidates } of groups) for (const { memorySize, freeMemory } of candidates) most = Math.max(most, memorySize, freeMemory);
   return most;
 }
 
+function once(make: () => number): () => number {
+  let made: number | undefined;
+  return () => (made ??= make());
+}
+
 /** Which part of the host stays free once the instance is there. */
-function levelAfter({ memorySize, diskSize, freeMemory, freeDisk }: Candidate, { memoryBytes, diskBytes }: Wanted, size: number): number {
-  const memory = (freeMemory - memoryBytes) / (memorySize || size);
+function levelAfter({ diskSize, freeMemory, freeDisk }: Candidate, { memoryBytes, diskBytes }: Wanted, memorySize: number): number {
+  const memory = (freeMemory - memoryBytes) / memorySize;
   if (diskSize === 0) return memory;
   const disk = (freeDisk - diskBytes) / diskSize;
   return disk < memory ? disk : memory;
@@ -92,10 +105,3 @@ function mix(value: number): number {
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
   return (hash ^ (hash >>> 16)) >>> 0;
 }
-
-const offersAll = (offers: readonly RuntimeOffer[], wishes: readonly RuntimeWish[]): boolean =>
-  wishes.every((wish) => offers.some((offer) => answers(offer, wish)));
-
-/** Whether a runtime that is there is the one that was asked for. */
-export const answers = (offer: RuntimeOffer, { name, version }: RuntimeWish): boolean =>
-  offer.name === name && (version === undefined || offer.version === version || (offer.version?.startsWith(`${version}.`) ?? false));

@@ -1,11 +1,12 @@
-import { type Candidate, candidateOf, isCount, type Zone, zoneName } from "./candidate.ts";
+import { type Candidate, candidateOf, isCount } from "./candidate.ts";
+import { dropGroup, type Group, groupFor, type Groups, noGroups } from "./group.ts";
 import type { Promised } from "./promise.ts";
 import type { PlacementHost } from "./shapes.ts";
 
 /** One host as it was heard last, less what was promised since. */
 export interface HostEntry {
   readonly host: PlacementHost;
-  readonly pool: PoolEntry;
+  readonly group: Group;
   readonly candidate: Candidate;
   /** Free as the host said. */
   readonly said: { readonly memory: number; readonly disk: number; readonly instances: number };
@@ -14,16 +15,9 @@ export interface HostEntry {
   readonly promises: Set<Promised>;
   /** Since a refusal: not so much memory is there, whatever was said. */
   ceiling: number;
-  /** Where it stands in its pool's list. */
+  /** Where it stands in its group's list. */
   at: number;
   seenAtMs: number;
-}
-
-export interface PoolEntry {
-  readonly name: string | undefined;
-  readonly entries: HostEntry[];
-  readonly candidates: Candidate[];
-  readonly zones: Map<string, Zone>;
 }
 
 /** Hosts by id and by pool, and for each app the few hosts where it is: a choice then reads numbers only. */
@@ -32,7 +26,7 @@ export interface HostTable {
   get(id: string): HostEntry | undefined;
   /** Longest silent first. */
   entries(): IterableIterator<HostEntry>;
-  pool(name: string | undefined): PoolEntry | undefined;
+  pool(name: string | undefined): Groups | undefined;
   /** Puts a host in the place of what was known of it; promises move over. @throws DeaError DEA_INVALID_HOST */
   put(host: PlacementHost, seenAtMs: number): HostEntry;
   remove(id: string): HostEntry | undefined;
@@ -42,12 +36,12 @@ export interface HostTable {
   /** Free is what was said, less what is promised, and below the ceiling. */
   recount(entry: HostEntry): void;
   /** Fills in the counts of an app for the time of one choice. */
-  counting<T>(pool: PoolEntry, app: string, run: () => T): T;
+  counting<T>(pool: string | undefined, app: string, run: () => T): T;
 }
 
 export function createHostTable(): HostTable {
   const byId = new Map<string, HostEntry>();
-  const pools = new Map<string | undefined, PoolEntry>();
+  const pools = new Map<string | undefined, Groups>();
   /** Advertised and promised together. */
   const byApp = new Map<string, Map<string, number>>();
 
@@ -60,36 +54,22 @@ export function createHostTable(): HostTable {
     hosts.delete(id);
     if (hosts.size === 0) byApp.delete(app);
   };
-  const poolOf = (name: string | undefined): PoolEntry => {
-    let pool = pools.get(name);
-    if (!pool) pools.set(name, (pool = { name, entries: [], candidates: [], zones: new Map() }));
-    return pool;
+  const groupOf = (host: PlacementHost): Group => {
+    let pool = pools.get(host.pool);
+    if (!pool) pools.set(host.pool, (pool = noGroups()));
+    return groupFor(pool, host);
   };
-  const zoneOf = ({ zones }: PoolEntry, name: string): Zone => {
-    let zone = zones.get(name);
-    if (!zone) zones.set(name, (zone = { name, hosts: 0, count: 0 }));
-    zone.hosts += 1;
-    return zone;
-  };
-  const leaveZone = ({ pool, candidate: { zone } }: HostEntry): void => {
-    zone.hosts -= 1;
-    if (zone.hosts === 0) pool.zones.delete(zone.name);
-  };
-  const detach = (entry: HostEntry): void => {
-    const { pool, at, host } = entry;
-    leaveZone(entry);
-    const last = pool.entries.pop() as HostEntry;
-    pool.candidates.pop();
-    if (last.host.id !== host.id) {
-      last.at = at;
-      pool.entries[at] = last;
-      pool.candidates[at] = last.candidate;
+  /** The last of the group takes its place. */
+  const detach = ({ group, at, candidate, host: { pool: name } }: HostEntry): void => {
+    const last = group.candidates.pop() as Candidate;
+    if (last !== candidate) {
+      group.candidates[at] = last;
+      (byId.get(last.id) as HostEntry).at = at;
     }
-    if (pool.entries.length === 0) pools.delete(pool.name);
-  };
-  const attach = (entry: HostEntry): void => {
-    entry.pool.entries[entry.at] = entry;
-    entry.pool.candidates[entry.at] = entry.candidate;
+    const pool = pools.get(name);
+    if (group.candidates.length > 0 || !pool) return;
+    dropGroup(pool, group);
+    if (pool.groups.size === 0) pools.delete(name);
   };
 
   const recount = ({ candidate, said, promises, ceiling }: HostEntry): void => {
@@ -113,21 +93,17 @@ export function createHostTable(): HostTable {
     recount,
     put(host, seenAtMs) {
       const before = byId.get(host.id);
-      const fresh = candidateOf(host, { name: "", hosts: 0, count: 0 });
-      const instances = new Map(Object.entries(host.instances ?? {}).filter(([, count]) => isCount(count)));
-      const stays = before?.host.pool === host.pool;
-      if (before && !stays) detach(before);
-      const pool = poolOf(host.pool);
-      const zone = zoneOf(pool, zoneName(host));
-      if (before && stays) leaveZone(before);
+      const candidate = candidateOf(host);
+      const instances = new Map<string, number>();
+      for (const [app, count] of Object.entries(host.instances ?? {})) if (isCount(count)) instances.set(app, count);
+      if (before) detach(before);
+      const group = groupOf(host);
       const entry: HostEntry = {
-        host, pool, instances, seenAtMs,
-        candidate: { ...fresh, zone },
-        said: { memory: fresh.freeMemory, disk: fresh.freeDisk, instances: fresh.freeInstances },
-        promises: before?.promises ?? new Set(), ceiling: Infinity,
-        at: before && stays ? before.at : pool.entries.length,
+        host, group, candidate, instances, seenAtMs,
+        said: { memory: candidate.freeMemory, disk: candidate.freeDisk, instances: candidate.freeInstances },
+        promises: before?.promises ?? new Set(), ceiling: Infinity, at: group.candidates.length,
       };
-      attach(entry);
+      group.candidates.push(candidate);
       for (const [app, count] of before?.instances ?? []) if (!instances.has(app)) add(app, host.id, -count);
       for (const [app, count] of instances) add(app, host.id, count - (before?.instances.get(app) ?? 0));
       // Deleted first: the Map keeps the longest silent in front.
@@ -156,15 +132,15 @@ export function createHostTable(): HostTable {
       recount(entry);
       return true;
     },
-    counting(pool, app, run) {
-      for (const zone of pool.zones.values()) zone.count = 0;
+    counting(name, app, run) {
+      for (const zone of pools.get(name)?.zones.values() ?? []) zone.count = 0;
       const hosts = byApp.get(app) ?? new Map<string, number>();
       const touched: Candidate[] = [];
       for (const [id, count] of hosts) {
         const entry = byId.get(id);
-        if (entry?.pool !== pool) continue;
+        if (!entry || entry.host.pool !== name) continue;
         entry.candidate.count = count;
-        entry.candidate.zone.count += count;
+        entry.group.zone.count += count;
         touched.push(entry.candidate);
       }
       try {

@@ -1,7 +1,9 @@
 import { DeaError } from "../errors.ts";
-import { type Candidate, candidateOf, countOf, type Zone, zoneName } from "./candidate.ts";
+import { candidateOf, countOf } from "./candidate.ts";
 import { choose, wantedOf } from "./choose.ts";
-import { emptyFunnel, type PlacementRefusal, refusalOf } from "./refusal.ts";
+import { diagnose } from "./diagnose.ts";
+import { groupFor, noGroups } from "./group.ts";
+import type { PlacementRefusal } from "./refusal.ts";
 import type { PlacementHost, PlacementRequest } from "./shapes.ts";
 
 export type Placement = { readonly ok: true; readonly host: string } | { readonly ok: false; readonly refusal: PlacementRefusal };
@@ -17,23 +19,18 @@ export type Placement = { readonly ok: true; readonly host: string } | { readonl
  */
 export function place(request: PlacementRequest, hosts: readonly PlacementHost[], { leaveOut }: { leaveOut?: ReadonlySet<string> } = {}): Placement {
   const wanted = wantedOf(request);
-  const zones = new Map<string, Zone>();
+  const pool = noGroups();
   const ids = new Set<string>();
-  const candidates: Candidate[] = [];
   for (const host of hosts) {
     if (ids.has(host.id)) throw new DeaError("DEA_INVALID_HOST", `host ${host.id} is in the snapshot twice`);
     ids.add(host.id);
     if (host.pool !== wanted.pool) continue;
-    const name = zoneName(host);
-    let zone = zones.get(name);
-    if (!zone) zones.set(name, (zone = { name, hosts: 0, count: 0 }));
-    const candidate = candidateOf(host, zone);
+    const candidate = candidateOf(host);
+    const { zone, candidates } = groupFor(pool, host);
     candidate.count = countOf(host, wanted.app);
     zone.count += candidate.count;
-    zone.hosts += 1;
     candidates.push(candidate);
   }
-  const funnel = emptyFunnel(hosts.length, candidates.length);
-  const best = choose(candidates, wanted, leaveOut, funnel);
-  return best ? { ok: true, host: best.id } : { ok: false, refusal: refusalOf(funnel, wanted) };
+  const best = choose(pool, wanted, leaveOut);
+  return best ? { ok: true, host: best.id } : { ok: false, refusal: diagnose(pool, wanted, hosts.length) };
 }

@@ -2,9 +2,10 @@ import { randomUUID } from "node:crypto";
 import { DeaError } from "../errors.ts";
 import { choose, type Wanted, wantedOf } from "./choose.ts";
 import { deliver, type Delivery, type DeliverOptions, type Send } from "./deliver.ts";
+import { diagnose } from "./diagnose.ts";
 import { createHostTable, type HostEntry } from "./host-table.ts";
 import { countedIn, type Promised } from "./promise.ts";
-import { emptyFunnel, refusalOf, tooManyOpen } from "./refusal.ts";
+import { tooManyOpen } from "./refusal.ts";
 import type { Reservation, Reserved } from "./reservation.ts";
 import type { PlacementHost, PlacementRequest } from "./shapes.ts";
 
@@ -145,10 +146,9 @@ export function createPlacer(options: PlacerOptions = {}): Placer {
       if (open.has(id)) throw new DeaError("DEA_INVALID_SPEC", `a promise with the id ${id} is open already`);
       if (open.size >= maxOpen) return { ok: false, refusal: tooManyOpen(table.size, open.size) };
       const pool = table.pool(wanted.pool);
-      const funnel = emptyFunnel(table.size, pool?.entries.length ?? 0);
-      const best = pool && table.counting(pool, wanted.app, () => choose(pool.candidates, wanted, leaveOut, funnel));
+      const best = pool && table.counting(wanted.pool, wanted.app, () => choose(pool, wanted, leaveOut));
       const entry = best && table.get(best.id);
-      return entry ? keep(entry, id, wanted) : { ok: false, refusal: refusalOf(funnel, wanted) };
+      return entry ? keep(entry, id, wanted) : { ok: false, refusal: diagnose(pool, wanted, table.size) };
     },
     deliver: (request, send, how) => deliver({ reserve: placer.reserve, remove: placer.remove, hosts: () => table.size }, request, send, how),
     get size() {

@@ -165,15 +165,28 @@ export const Status = Type.Composite([Hello, Type.Object({
   state: Type.Optional(Type.String()),
 })]);
 
-/** `url` is where the executor takes commands over HTTPS (v2c). Room has a fraction where the overcommit factor has one (dea_ng `ResourceManager`). */
+/** A runtime that stands on the host and that apps may share; `found` says how the executor knows of it. */
+const HostRuntime = Type.Object({ name: Type.String(), version: Type.Optional(Type.String()), found: Type.Optional(Type.String()) });
+
+/**
+ * `url` is where the executor takes commands over HTTPS (v2c). Room has a fraction where the overcommit factor has one (dea_ng
+ * `ResourceManager`). `runtimes` are names, as in v1. Of ours: sizes of the whole executor, the segment, versions of runtimes,
+ * and in `counted_commands` the newest start commands whose instances these numbers hold already.
+ */
 export const Advertise = Type.Object({
   id: Type.String(),
   stacks: Strings,
   available_memory: Type.Number(),
   available_disk: Type.Optional(Type.Number()),
   app_id_to_count: Type.Optional(Counts),
-  placement_properties: Type.Optional(Type.Object({ zone: Type.Optional(Type.String()) })),
+  /** An executor of an isolation segment takes only apps of that segment. */
+  placement_properties: Type.Optional(Type.Object({ zone: Type.Optional(Type.String()), isolation_segment: Text })),
   url: Text,
   prod: Type.Optional(Type.Boolean()),
   runtimes: Type.Optional(Strings),
+  runtime_details: Type.Optional(Type.Array(HostRuntime)),
+  total_memory: Type.Optional(Type.Number()),
+  total_disk: Type.Optional(Type.Number()),
+  available_instances: Type.Optional(Type.Integer()),
+  counted_commands: Type.Optional(Strings),
 });
