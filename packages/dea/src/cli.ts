@@ -24,7 +24,7 @@ Options of run
       --grace SECONDS       time between TERM and KILL (default 10)
       --sha256 DIGEST       what the droplet must hash to
       --data-dir FOLDER     keep the executor's state here (default: a temporary folder)
-      --backend NAME        process (default)
+      --backend NAME        process (default), linux (containers; needs root), auto (linux where it works)
       --json                one JSON object per line instead of text
 
 Examples

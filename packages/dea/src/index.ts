@@ -12,6 +12,8 @@ export type { Clock, Fetch, Logger } from "./ports.ts";
 
 // Where instances run, and what is needed to write another such place:
 export { processBackend, type ProcessBackendOptions } from "./container/process-backend.ts";
+export { linuxBackend, type LinuxBackendOptions } from "./linux/linux-backend.ts";
+export { type HostFinding, type LinuxHost, probeLinux, type ProbeOptions } from "./linux/probe.ts";
 export { type Capabilities, enforcedLimits, enforcing, type LimitName, limitNames } from "./container/capabilities.ts";
 export type { EgressRule } from "./container/egress.ts";
 export type {

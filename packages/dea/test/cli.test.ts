@@ -74,8 +74,7 @@ test.each([
   [["run", "a", "--port", "0"], /--port/],
   [["run", "a", "--env", "NOVALUE"], /--env must be NAME=VALUE/],
   [["run", "a", "--health", "ping"], /--health/],
-  [["run", "a", "--backend", "linux"], /--backend linux does not exist yet/],
-  [["run", "a", "--backend", "docker"], /--backend must be process/],
+  [["run", "a", "--backend", "docker"], /--backend must be process, linux or auto/],
   [["run", "a", "--no-such-option"], /no-such-option/],
   [["dance"], /no such command: dance/],
 ] as [string[], RegExp][])("asked wrongly: %j", async (args, message) => {
@@ -94,6 +93,7 @@ test("doctor says what this machine cannot isolate", async () => {
   const plain = cli("doctor");
   expect(await plain.code).toBe(0);
   expect(plain.said.out).toContain("What it does not isolate");
+  expect(plain.said.out).toMatch(/Backend "linux" (works here. The kernel keeps: memory, |does not work here: the rows marked FAIL)/);
   const json = cli("doctor", "--json");
   expect(await json.code).toBe(0);
   expect(JSON.parse(json.said.out)).toMatchObject({ able: true, backends: { process: { available: true, capabilities: { filesystem: false } } } });

@@ -1,9 +1,9 @@
-import { processBackend } from "../container/process-backend.ts";
 import { createDea } from "../dea.ts";
 import { DeaError } from "../errors.ts";
 import type { Instance } from "../instance/instance.ts";
 import type { StartSpec } from "../instance/spec.ts";
 import type { Logger } from "../ports.ts";
+import { openBackend } from "./backend.ts";
 import { parseBackend, parseBytes, parseHealth, parseHost, parsePairs, parsePort, parseSeconds } from "./usage.ts";
 
 export interface RunValues {
@@ -68,11 +68,11 @@ function voice(json: boolean): Voice {
 
 /** Runs one droplet until it ends or the user has enough of it. Answers the exit code. */
 export async function runDroplet(droplet: string, values: RunValues): Promise<number> {
-  parseBackend(values.backend ?? "process");
+  const name = parseBackend(values.backend ?? "process");
   const spec = specOf(droplet, values);
   const host = values.host === undefined ? undefined : parseHost(values.host);
   const { say, line, log } = voice(values.json ?? false);
-  const backend = processBackend();
+  const backend = await openBackend(name);
   for (const warning of backend.capabilities.warnings) say("warning", { warning }, `warning: ${warning}`);
 
   let asked = 0;

@@ -43,8 +43,10 @@ export function parsePairs(pairs: readonly string[]): string[] {
   return [...pairs];
 }
 
-export function parseBackend(name: string): "process" {
-  if (name === "process") return name;
-  if (name === "linux") throw new UsageError("--backend linux does not exist yet: this version runs plain processes only (--backend process)");
-  throw new UsageError(`--backend must be process, not ${JSON.stringify(name)}`);
+/** Names of places to run; `auto` is `linux` where it works, else `process`. */
+export type BackendName = "process" | "linux" | "auto";
+
+export function parseBackend(name: string): BackendName {
+  if (name === "process" || name === "linux" || name === "auto") return name;
+  throw new UsageError(`--backend must be process, linux or auto, not ${JSON.stringify(name)}`);
 }

@@ -229,7 +229,7 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
       const usage = await container.usage();
       cpu.sample(usage, clock.now());
       if (life.signal.aborted) return;
-      if (usage.memoryBytes > spec.memoryBytes) settle("fail", "oom", {});
+      if (usage.memoryBytes > spec.memoryBytes || (usage.outOfMemoryKills ?? 0) > 0) settle("fail", "oom", {});
       else if (usage.diskBytes > spec.diskBytes || !usage.diskComplete) settle("fail", "disk-quota", {});
     },
     async stats() {

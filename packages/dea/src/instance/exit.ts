@@ -59,6 +59,8 @@ export const descriptionOf = (reason: ExitReason): string => row(reason).descrip
 
 /** Reason of a main process that ended by itself. */
 export function reasonOfStatus(status: ExitStatus): ExitReason {
+  // The kernel killed one of its processes for memory: whatever the main one said then, that is why.
+  if (status.outOfMemory && status.code !== 0) return "oom";
   if (status.signal !== undefined) return `signal:${status.signal}`;
   return status.code === undefined ? "lost" : `exit:${status.code}`;
 }

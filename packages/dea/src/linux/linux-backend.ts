@@ -1,0 +1,204 @@
+import { constants } from "node:fs";
+import { access, chown, mkdir, readFile, rm, statfs } from "node:fs/promises";
+import { totalmem } from "node:os";
+import { join } from "node:path";
+import type { Backend, BackendPlace, ContainerRecord, ContainerSpec } from "../container/container.ts";
+import { addressRange, parseEgress } from "../container/egress.ts";
+import { keeperShell, readStatusFile } from "../container/keeper.ts";
+import { listLabelled, writeLabels } from "../container/labels.ts";
+import { markVariable } from "../container/mark.ts";
+import { isAlive } from "../container/process-table.ts";
+import { DeaError } from "../errors.ts";
+import { type Clock, systemClock } from "../ports.ts";
+import { readUse, removeGroup } from "./cgroup.ts";
+import { type DiskKind, furnishDisk, makeDisk, mountRoot } from "./disk.ts";
+import { nameServers, resolvFile } from "./etc-files.ts";
+import { dismantle, endHelpers, type Ground, handlesOf } from "./ground.ts";
+import { type HostView, makeHostView } from "./host-view.ts";
+import { linuxCapabilities } from "./linux-capabilities.ts";
+import { appPort, createLinuxContainer, type LinuxContainer } from "./linux-container.ts";
+import { cgroupRoot, containerPaths, type OwnerNames, ownerNames, type Slot, slotOf, slotsIn } from "./names.ts";
+import { makeNetwork, openNetwork, removeTable } from "./network.ts";
+import { probeLinux } from "./probe.ts";
+import { run } from "./programs.ts";
+import { readSlots, takeSlot } from "./slots.ts";
+import { writeEtc } from "./write-etc.ts";
+
+export interface LinuxBackendOptions {
+  /** Folders with root file systems, by the name of their stack. A spec without a stack sees the host's programs. */
+  stacks?: Readonly<Record<string, string>>;
+  /** More of the host to be seen inside, read-only, beside `/usr`, `/bin`, `/lib*` and a few files of `/etc`. */
+  hostPaths?: readonly string[];
+  /** Name servers (IPv4). Default: the host's. Apps may ask them on port 53 whatever else they may not. */
+  dns?: readonly string[];
+  /** Network that is cut into /30 pieces, one a container. Default `10.254.0.0/20`: 1 024 of them. */
+  network?: string;
+  /** OCI runtime, by name or path. Default runc, then crun. */
+  runtime?: string;
+  /** Kind of disk. Default `loop`, and `tmpfs` where that does not work. */
+  disk?: DiskKind;
+  clock?: Clock;
+}
+
+/**
+ * Runs each instance in a container of an OCI runtime: own namespaces (root inside is nobody outside), own root, disk,
+ * network and rules, limits kept by the kernel. Needs root. Throws DEA_UNSUPPORTED with all that this machine lacks.
+ */
+export async function linuxBackend(options: LinuxBackendOptions = {}): Promise<Backend> {
+  const { clock = systemClock, stacks = {} } = options;
+  const host = await probeLinux({ ...(options.runtime ? { runtimes: [options.runtime] } : {}), ...(options.disk ? { disks: [options.disk] } : {}) });
+  const { runtime, cgroups, disk } = host;
+  if (!host.able || !runtime || !cgroups || !disk) {
+    const lacks = host.findings.filter(({ ok, needed }) => needed && !ok).map(({ name, detail, remedy }) => `${name}: ${detail}${remedy ? ` (${remedy})` : ""}`);
+    throw new DeaError("DEA_UNSUPPORTED", `the linux backend cannot work here: ${lacks.join("; ")}`);
+  }
+  const pool = addressRange(options.network ?? "10.254.0.0/20");
+  for (const server of options.dns ?? []) addressRange(server);
+  const capabilities = linuxCapabilities(host);
+  const outerShell = keeperShell();
+  let at: { place: BackendPlace; ground: Ground; view: HostView; dnsText: string } | undefined;
+
+  const opened = (): NonNullable<typeof at> => {
+    if (!at) throw new DeaError("DEA_CONTAINER", "the backend was not opened");
+    return at;
+  };
+
+  const lowerOf = (stack: string | undefined): { lowerDir: string; hostPaths: readonly string[] } => {
+    if (stack === undefined) return opened().view;
+    const lowerDir = stacks[stack];
+    if (lowerDir === undefined) throw new DeaError("DEA_UNSUPPORTED", `this executor has no stack ${JSON.stringify(stack)}; it has: ${Object.keys(stacks).join(", ") || "none"}`);
+    return { lowerDir, hostPaths: [] };
+  };
+
+  const dnsFor = (slot: Slot): string[] => nameServers(opened().dnsText, options.dns, slot.hostAddress);
+
+  const containerOf = async (spec: ContainerSpec, slot: Slot): Promise<LinuxContainer> => {
+    const { lowerDir, hostPaths } = lowerOf(spec.stack);
+    const view = hostPaths.length > 0;
+    const bash = await access(view ? "/bin/bash" : join(lowerDir, "bin/bash"), constants.X_OK).then(() => true, () => false);
+    const { ground, place } = opened();
+    return createLinuxContainer({
+      ground, spec, slot, hostPaths, outerShell, owner: place.owner, swap: host.swap, dns: dnsFor(slot), innerShell: bash ? ["/bin/bash", "-p"] : ["/bin/sh"],
+    });
+  };
+
+  const build = async (spec: ContainerSpec, slot: Slot): Promise<void> => {
+    const { ground: { names, dir } } = opened();
+    const paths = containerPaths(names, spec.handle);
+    const { lowerDir } = lowerOf(spec.stack);
+    await mkdir(paths.bundle, { recursive: true, mode: 0o700 });
+    // Root inside must pass through here on its way to its root; nobody else may.
+    await chown(paths.dir, slot.firstId, slot.firstId);
+    const storage = async (): Promise<void> => {
+      const image = join(dir, spec.handle, "disk.img");
+      await makeDisk({ kind: disk, imageFile: image, mountPoint: paths.disk, label: names.mountLabel, bytes: spec.diskBytes, inodes: spec.inodes ?? 200_000 });
+      await furnishDisk(paths.disk, slot.firstId);
+      await writeEtc(join(paths.disk, "upper"), { spec, slot, lowerDir, resolvConf: resolvFile(options.dns ? "" : opened().dnsText, dnsFor(slot)) });
+      await mountRoot({ lowerDir, disk: paths.disk, root: paths.root, label: names.mountLabel });
+    };
+    const rules = spec.egress === undefined ? undefined : parseEgress(spec.egress);
+    const outcomes = await Promise.allSettled([
+      storage(),
+      makeNetwork(names.table, { slot, hostPort: spec.hostPort, containerPort: appPort, rules, pool, dns: dnsFor(slot), bandwidth: spec.bandwidth }),
+    ]);
+    for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+  };
+
+  const slotFor = async (tag: string, handle: string): Promise<Slot | undefined> => {
+    const entry = (await readSlots()).find((slot) => slot.tag === tag && slot.handle === handle);
+    return entry && slotOf(entry.number, pool);
+  };
+
+  /** Takes away what all containers share, unless some are still there: they are for the next executor. */
+  const leave = async (names: OwnerNames): Promise<void> => {
+    if ((await readSlots()).some(({ tag }) => tag === names.tag)) return;
+    await removeTable(names.table).catch(() => {});
+    for (const group of [names.cgroup, cgroupRoot]) await removeGroup(cgroups, group);
+    await rm(names.runDir, { recursive: true, force: true });
+  };
+
+  return {
+    name: "linux",
+    capabilities,
+    async open(place) {
+      const names = ownerNames(place.owner);
+      await mkdir(place.dir, { recursive: true, mode: 0o711 });
+      await mkdir(names.containersDir, { recursive: true, mode: 0o711 });
+      await mkdir(names.runtimeDir, { recursive: true, mode: 0o700 });
+      const ground = { names, cgroups, runtime: runtime.path, dir: place.dir, pool, clock };
+      const dnsText = await readFile("/etc/resolv.conf", "utf8").catch(() => "");
+      // Containers stand on the view: while some do, it stays as it is.
+      const inUse = (await readSlots()).some(({ tag }) => tag === names.tag);
+      try {
+        await openNetwork(names.table, pool);
+        const view = at?.place.owner === place.owner && inUse ? at.view : await makeHostView(names.runDir, options.hostPaths, inUse);
+        at = { place, ground, view, dnsText };
+      } catch (error) {
+        await leave(names);
+        throw error;
+      }
+    },
+    async ping() {
+      const { ground } = opened();
+      await run(runtime.path, ["--root", ground.names.runtimeDir, "list", "--quiet"], { timeoutMs: 10_000 });
+      await run("nft", ["list", "set", "inet", ground.names.table, "links"], { timeoutMs: 10_000 });
+    },
+    async capacity() {
+      const { bavail, bsize } = await statfs(opened().place.dir);
+      return { memoryBytes: totalmem(), diskBytes: bavail * bsize, maxContainers: slotsIn(pool) };
+    },
+    list: (labels) => listLabelled(opened().place.dir, labels),
+    async create(spec) {
+      const { ground } = opened();
+      if (!/^[a-z0-9-]{1,64}$/.test(spec.handle)) throw new DeaError("DEA_CONTAINER", `not a handle: ${JSON.stringify(spec.handle)}`);
+      if (spec.bandwidth && !host.bandwidth) throw new DeaError("DEA_UNSUPPORTED", "bandwidth cannot be limited here: tc is missing");
+      lowerOf(spec.stack);
+      parseEgress(spec.egress ?? []);
+      const dir = join(ground.dir, spec.handle);
+      await mkdir(dir, { mode: 0o700 }).catch((error: unknown) => Promise.reject(new DeaError("DEA_CONTAINER", `cannot create container ${spec.handle}`, { cause: error })));
+      try {
+        const slot = slotOf(await takeSlot(slotsIn(pool), { tag: ground.names.tag, handle: spec.handle, hostPort: spec.hostPort, containerPort: appPort }), pool);
+        await Promise.all([mkdir(join(dir, "run")), writeLabels(dir, spec.labels), build(spec, slot)]);
+        return await containerOf(spec, slot);
+      } catch (error) {
+        await dismantle(ground, spec.handle).catch(() => {});
+        if (error instanceof DeaError) throw error;
+        throw new DeaError("DEA_CONTAINER", `cannot create container ${spec.handle}`, { cause: error });
+      }
+    },
+    async adopt(spec, record) {
+      const { ground, place } = opened();
+      const slot = await slotFor(ground.names.tag, spec.handle);
+      // Nothing of it is left: a container that can only be destroyed.
+      const container = await containerOf(spec, slot ?? slotOf(slotsIn(pool), pool));
+      const leader = leaderOf(record);
+      const killed = readUse(cgroups, containerPaths(ground.names, spec.handle).cgroup).outOfMemoryKills > 0;
+      const status = { ...readStatusFile(join(ground.dir, spec.handle, "run")), ...(killed ? { outOfMemory: true } : {}) };
+      if (!leader || !slot || !isAlive(leader.pid, leader.startTicks)) return { container, process: undefined, status };
+      const environ = await readFile(`/proc/${leader.pid}/environ`, "utf8").catch(() => "");
+      if (!environ.split("\0").includes(`${markVariable}=${place.owner}/${spec.handle}`)) return { container, process: undefined, status };
+      try {
+        return { container, process: container.resume(leader), status: {} };
+      } catch {
+        return { container, process: undefined, status };
+      }
+    },
+    async sweep(keep) {
+      const { ground, place } = opened();
+      const strangers = (await handlesOf(ground)).filter((handle) => !keep.has(handle));
+      if (strangers.length > 0) await endHelpers(place.owner, (handle) => !keep.has(handle), clock);
+      for (const handle of strangers) await dismantle(ground, handle);
+      return strangers;
+    },
+    async [Symbol.asyncDispose]() {
+      if (!at) return;
+      const { names } = at.ground;
+      at = undefined;
+      await leave(names);
+    },
+  };
+}
+
+function leaderOf({ pid, startTicks }: ContainerRecord): { pid: number; startTicks: number } | undefined {
+  return typeof pid === "number" && typeof startTicks === "number" && pid > 1 ? { pid, startTicks } : undefined;
+}

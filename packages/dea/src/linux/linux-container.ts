@@ -1,0 +1,269 @@
+import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Container, ContainerProcess, ContainerRecord, ContainerSpec, ExitStatus, Usage } from "../container/container.ts";
+import { parseEgress } from "../container/egress.ts";
+import { startExecChild } from "../container/exec-child.ts";
+import { packHome, unpackIntoHome } from "../container/home-files.ts";
+import { attachKeeper, exitStatusOf, type Keeper, startKeeper } from "../container/keeper.ts";
+import { readLabels } from "../container/labels.ts";
+import { markVariable } from "../container/mark.ts";
+import { isAlive, readProcess } from "../container/process-table.ts";
+import { DeaError } from "../errors.ts";
+import { sleep } from "../ports.ts";
+import { processesIn, readUse } from "./cgroup.ts";
+import { ociConfig, ociProcess, sharesFor } from "./config.ts";
+import { diskUse } from "./disk.ts";
+import { appUser } from "./etc-files.ts";
+import { dismantle, type Ground, killGroup } from "./ground.ts";
+import { containerPaths, type Slot } from "./names.ts";
+import { changeEgress, linkTraffic } from "./network.ts";
+import { run, searchPath } from "./programs.ts";
+
+/** Port every app listens on inside. */
+export const appPort = 8_080;
+const drainMs = 2_000;
+
+/*
+ * The first process of a container. It starts the app and waits: it takes in orphans, and it is what a signal to the
+ * first process would have to end, so the app gets signals with their usual meaning. Same tricks as the keeper's.
+ */
+const initScript = `trap : HUP INT QUIT TERM USR1 USR2 ALRM
+exec 5>&1 6>&2 >/dev/null 2>/dev/null
+(exec "$@" >&5 2>&6 5>&- 6>&-)
+exit $?
+`;
+
+export interface LinuxContainerInput {
+  ground: Ground;
+  owner: string;
+  spec: ContainerSpec;
+  slot: Slot;
+  hostPaths: readonly string[];
+  /** Program and options of the shell inside, and of the one outside. */
+  innerShell: readonly string[];
+  outerShell: readonly string[];
+  swap: boolean;
+  dns: readonly string[];
+}
+
+export interface LinuxContainer extends Container {
+  resume(leader: { pid: number; startTicks: number }): ContainerProcess;
+}
+
+/** One container of the OCI runtime. Its making and its removal are the backend's; this runs, tells and ends. */
+export function createLinuxContainer(input: LinuxContainerInput): LinuxContainer {
+  const { ground, owner, spec, slot, swap, dns } = input;
+  const { names, cgroups, runtime, clock } = ground;
+  const paths = containerPaths(names, spec.handle);
+  const dir = join(ground.dir, spec.handle);
+  const runDir = join(dir, "run");
+  const hostUser = { uid: slot.firstId + appUser.uid, gid: slot.firstId + appUser.gid };
+  let leader: { pid: number; startTicks: number } | undefined;
+  let keeper: Keeper | undefined;
+  let main: ContainerProcess | undefined;
+  let ended = false;
+  let destroyed = false;
+
+  const present = (): void => {
+    if (destroyed) throw new DeaError("DEA_CONTAINER", `container ${spec.handle} is destroyed`);
+  };
+  const mainEnded = (): boolean => ended || !keeper || !leader || !isAlive(leader.pid, leader.startTicks);
+  /** The container's first process, as the host numbers it. Undefined until the runtime has made it. */
+  const firstPid = (): number | undefined => {
+    try {
+      const pid = Number(readFileSync(join(paths.bundle, "pid"), "latin1"));
+      return pid > 1 && processesIn(cgroups, paths.cgroup).includes(pid) ? pid : undefined;
+    } catch {
+      return undefined;
+    }
+  };
+  /** Everybody but the first process; empty while the runtime still prepares. */
+  const appPids = (): number[] => {
+    const first = firstPid();
+    return first === undefined ? [] : processesIn(cgroups, paths.cgroup).filter((pid) => pid !== first);
+  };
+  const signalTo = (pids: readonly number[], name: NodeJS.Signals): void => {
+    for (const pid of pids) {
+      try {
+        process.kill(pid, name);
+      } catch {
+        // It ended in between.
+      }
+    }
+  };
+  const killAll = (): Promise<void> => killGroup(ground, paths.cgroup, mainEnded);
+  const named = (status: ExitStatus): ExitStatus => (readUse(cgroups, paths.cgroup).outOfMemoryKills > 0 ? { ...status, outOfMemory: true } : status);
+
+  const watch = (started: Keeper): ContainerProcess => {
+    keeper = started;
+    const exited = started.exited.then(async (status) => {
+      ended = true;
+      const told = named(status);
+      await killAll().catch(() => {});
+      started.bye();
+      const timer = clock.after(drainMs, () => [started.stdout, started.stderr].forEach((stream) => stream.destroy()));
+      for (const [one, other] of [[started.stdout, started.stderr], [started.stderr, started.stdout]] as const) {
+        one.once("close", () => other.destroyed && timer[Symbol.dispose]());
+      }
+      return told;
+    });
+    const children = (): number[] => appPids().filter((pid) => readProcess(pid)?.parent === firstPid());
+    main = { id: "main", stdout: started.stdout, stderr: started.stderr, exited, signal: async (name) => signalTo(children(), name) };
+    return main;
+  };
+
+  const shellConfig = (argv: readonly string[], env: readonly string[]): object =>
+    ociConfig({
+      slot, swap, env,
+      argv: [...input.innerShell, "-c", initScript, "opencf-init", ...argv],
+      hostname: spec.handle.slice(0, 63),
+      rootDir: paths.root,
+      homeDir: paths.home,
+      hostPaths: input.hostPaths,
+      cgroup: paths.cgroup,
+      memoryBytes: spec.memoryBytes,
+      maxProcesses: spec.maxProcesses ?? 1_024,
+      cpuShares: spec.cpuShares ?? sharesFor(spec.memoryBytes),
+      cpuCores: spec.cpuCores,
+      bandwidth: spec.bandwidth,
+      hostPath: searchPath.join(":"),
+      fileDescriptors: spec.fileDescriptors,
+    });
+
+  return {
+    handle: spec.handle,
+    homeDir: paths.home,
+    homeInside: appUser.home,
+    containerPort: appPort,
+    record(): ContainerRecord {
+      if (!leader) throw new DeaError("DEA_CONTAINER", `container ${spec.handle} runs nothing yet`);
+      return { pid: leader.pid, startTicks: leader.startTicks, slot: slot.number };
+    },
+    async run({ argv, env }, beforeStart) {
+      if (leader || destroyed) throw new DeaError("DEA_CONTAINER", `container ${spec.handle} was used already`);
+      const config = join(paths.bundle, "config.json");
+      await writeFile(config, JSON.stringify(shellConfig(argv, env)), { mode: 0o600 });
+      // What was unpacked is the executor's still; nobody inside can interfere yet.
+      await run("chown", ["-hR", `${hostUser.uid}:${hostUser.gid}`, paths.home]);
+      const options = ["--root", names.runtimeDir, "--log", join(paths.bundle, "runtime.log")];
+      const started = await startKeeper(
+        runDir,
+        {
+          argv: [runtime, ...options, "run", "--keep", "--pid-file", join(paths.bundle, "pid"), "--bundle", paths.bundle, spec.handle],
+          env: [`PATH=${searchPath.join(":")}`, `${markVariable}=${owner}/${spec.handle}`],
+        },
+        { cwd: "/", fileDescriptors: Math.max(4_096, spec.fileDescriptors), shell: input.outerShell },
+      );
+      const entry = readProcess(started.pid);
+      if (!entry) throw new DeaError("DEA_CONTAINER", `the process of container ${spec.handle} is gone already`);
+      leader = { pid: entry.pid, startTicks: entry.startTicks };
+      const running = watch(started);
+      try {
+        await beforeStart?.(this.record());
+      } catch (error) {
+        started.bye();
+        throw error;
+      }
+      started.go();
+      void forget(config);
+      return running;
+    },
+    resume(found) {
+      leader = found;
+      return watch(attachKeeper(runDir, found.pid));
+    },
+    attach: () => main,
+    async exec({ argv, env, user, cwd, terminal }) {
+      present();
+      if (!main || mainEnded()) throw new DeaError("DEA_CONTAINER", `nothing runs in container ${spec.handle}`);
+      for (const deadline = clock.now() + 10_000; firstPid() === undefined && !mainEnded() && clock.now() < deadline; ) await sleep(clock, 10);
+      const id = randomUUID();
+      const file = join(paths.bundle, `exec-${id}.json`);
+      const pidFile = join(paths.bundle, `exec-${id}.pid`);
+      const process_ = { argv, env, fileDescriptors: spec.fileDescriptors, ...(user ? { user } : {}), ...(cwd ? { cwd } : {}), ...(terminal ? { terminal } : {}) };
+      await writeFile(file, JSON.stringify(ociProcess(process_)), { mode: 0o600 });
+      const child = await startExecChild({
+        id,
+        argv: [runtime, "--root", names.runtimeDir, "exec", "--process", file, "--pid-file", pidFile, spec.handle],
+        env: { PATH: searchPath.join(":") },
+        cwd: "/",
+        status: exitStatusOf,
+        ...(terminal ? { terminal } : {}),
+        signal: async (name) => {
+          const pid = await readPid(pidFile);
+          if (pid !== undefined && processesIn(cgroups, paths.cgroup).includes(pid)) signalTo([pid], name);
+        },
+      });
+      void child.exited.then(() => Promise.all([rm(file, { force: true }), rm(pidFile, { force: true })]));
+      return child;
+    },
+    async streamIn(path, tar, options = {}) {
+      present();
+      await unpackIntoHome(paths.home, path, tar, { owner: hostUser, maxBytes: spec.diskBytes, ...options });
+    },
+    async streamOut(path, options) {
+      present();
+      return packHome(paths.home, path, options);
+    },
+    async info() {
+      present();
+      const state = !main ? "created" : mainEnded() ? "stopped" : "running";
+      const events = readUse(cgroups, paths.cgroup).outOfMemoryKills > 0 ? ["out of memory"] : [];
+      const ports = [{ host: spec.hostPort, container: appPort }];
+      return { handle: spec.handle, state, containerAddress: slot.address, hostAddress: slot.hostAddress, ports, labels: await readLabels(dir), events };
+    },
+    async setEgress(rules) {
+      present();
+      const parsed = parseEgress(rules);
+      await changeEgress(names.table, { slot, hostPort: spec.hostPort, containerPort: appPort, rules: parsed, pool: ground.pool, dns });
+    },
+    async usage(): Promise<Usage> {
+      present();
+      const { bytes, inodes } = await diskUse(paths.disk).catch(() => ({ bytes: 0, inodes: 0 }));
+      const { memoryBytes, cpuMs, outOfMemoryKills } = readUse(cgroups, paths.cgroup);
+      const network = await linkTraffic(slot.link);
+      const processes = appPids().length;
+      return { memoryBytes, cpuMs, outOfMemoryKills, diskBytes: Math.min(bytes, spec.diskBytes), diskComplete: true, inodes, processes, ...(network ? { network } : {}) };
+    },
+    async stop({ graceMs, signal }) {
+      const deadline = clock.now() + graceMs;
+      while (clock.now() < deadline && !signal?.aborted && !mainEnded()) {
+        const here = appPids();
+        if (here.length > 0) {
+          signalTo(here, "SIGTERM");
+          await Promise.race([keeper?.exited, sleep(clock, deadline - clock.now(), signal)]);
+          break;
+        }
+        await sleep(clock, 5, signal);
+      }
+      await killAll();
+    },
+    async destroy() {
+      destroyed = true;
+      await killAll();
+      keeper?.bye();
+      if (leader && isAlive(leader.pid, leader.startTicks)) signalTo([leader.pid], "SIGKILL");
+      await dismantle(ground, spec.handle);
+    },
+    release() {
+      keeper?.release();
+    },
+  };
+
+  /** The runtime writes it a moment after it has started the process. */
+  async function readPid(file: string): Promise<number | undefined> {
+    for (const deadline = clock.now() + 5_000; clock.now() < deadline; await sleep(clock, 10)) {
+      const text = await readFile(file, "latin1").catch(() => "");
+      if (/^\d+$/.test(text)) return Number(text);
+    }
+    return undefined;
+  }
+
+  /** The runtime has read it by the time the first process exists; it holds the app's environment, and so its secrets. */
+  async function forget(config: string): Promise<void> {
+    for (const deadline = clock.now() + 30_000; firstPid() === undefined && !mainEnded() && clock.now() < deadline; ) await sleep(clock, 50);
+    await rm(config, { force: true }).catch(() => {});
+  }
+}
