@@ -27,7 +27,7 @@ const rows = [
   ["no room anywhere, asked again", result.retries, true],
   ["advertisements and answers that came late", result.late, true],
   ["promises still open at the end", result.open, result.open === 0],
-  ["memory used, % (min p10 p50 p90 max)", Object.values(result.used.shared).join("  "), true],
+  ["memory used where nobody left, % (min p10 p50 p90 max)", Object.values(result.used.shared).join("  "), true],
   ["the same in the isolation segment", Object.values(result.used.gold).join("  "), true],
   ["decisions", result.decisions, true],
   ["decisions a second", result.decisionsPerSecond, true],

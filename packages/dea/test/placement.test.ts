@@ -1,3 +1,6 @@
+import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { place, type PlacementHost, type PlacementRequest, type RefusalCode, runtimeAnswers } from "../src/placement.ts";
@@ -52,6 +55,13 @@ describe("what is chosen", () => {
     ["an app by the name of a method", [host("1"), host("2", { instances: { constructor: 1 } })], { app: "constructor" }, "1"],
   ])("%s", (_, hosts, over, expected) => {
     expect(place({ ...wish, ...over }, hosts)).toEqual({ ok: true, host: expected });
+  });
+
+  test("the example of the README", async () => {
+    const text = await readFile(fileURLToPath(new URL("../README.md", import.meta.url)), "utf8");
+    const [, code = "", answer = ""] = /(const GiB = 1024 \*\* 3;\nplace\([\s\S]*?\n\]\)); \/\/ (.*)\n/.exec(text) ?? [];
+    expect(runInNewContext(code, { place: (request: PlacementRequest, list: PlacementHost[]) => place(request, list) })).toEqual({ ok: true, host: "b" });
+    expect(answer).toBe('{ ok: true, host: "b" }');
   });
 
   test.each([["node", undefined, true], ["node", "20", true], ["node", "20.19", true], ["node", "20.19.2", true], ["node", "2", false], ["node", "20.1", false], ["node", "20.19.2.1", false], ["ruby", undefined, false]] as const)(
