@@ -24,6 +24,8 @@ export function createPool(bus: Bus, { now, log }: { now?: () => number; log?: L
   const following = followExecutors(placer, bus, log ? { log } : {});
   return {
     async start(command, { commandId, isolationSegment }) {
+      // While it is away the silence of executors means nothing, so nobody is judged by it.
+      if (!bus.connected) return { state: "broken" };
       const delivery = await placer.deliver(requestOf(command, { isolationSegment }), sendStart(bus, command), { id: commandId });
       switch (delivery.state) {
         case "accepted":
