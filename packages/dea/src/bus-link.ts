@@ -114,7 +114,11 @@ export async function joinBus(dea: Dea, bus: Bus, options: JoinOptions = {}): Pr
 
   const startInstance = async (body: StartMessage): Promise<Ack> => {
     try {
-      const instance = await dea.start(specOfMessage(body, stacks, runtimes));
+      const { egress, ...spec } = specOfMessage(body, stacks, runtimes);
+      const kept = dea.backend.capabilities.enforces.egress;
+      // Every app of a Cloud Foundry comes with rules: where nothing keeps them, that is said and no reason to run nothing.
+      if (egress && !kept) log.warn("command.start.egress", { app: spec.appId, backend: dea.backend.name });
+      const instance = await dea.start(egress && kept ? { ...spec, egress } : spec);
       counted.note(instance.spec.commandId);
       log.info("command.start", { app: instance.spec.appId, index: instance.spec.index, instance: instance.id });
       return { accepted: true };

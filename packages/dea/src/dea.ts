@@ -5,12 +5,13 @@ import { join } from "node:path";
 import { type Capacity, checkCapacity, measureCapacity } from "./capacity.ts";
 import type { Capabilities } from "./container/capabilities.ts";
 import type { Backend } from "./container/container.ts";
+import { type EgressRule, parseEgress } from "./container/egress.ts";
 import { processBackend } from "./container/process-backend.ts";
 import { openDataDir } from "./data-dir.ts";
 import { openDropletStore } from "./droplet/store.ts";
 import { DeaError, textOf } from "./errors.ts";
 import { createInstance } from "./instance/create-instance.ts";
-import type { Instance, InstanceChange, ManagedInstance, Surroundings } from "./instance/instance.ts";
+import type { Instance, InstanceChange, InstanceUpdate, ManagedInstance, Surroundings } from "./instance/instance.ts";
 import { launchShell } from "./instance/launch.ts";
 import { type InstanceSpec, instanceSpec, type StartSpec } from "./instance/spec.ts";
 import { facts } from "./instance/state.ts";
@@ -79,8 +80,8 @@ export interface Dea extends AsyncDisposable {
   /** All instances, crashed ones included, oldest first. */
   instances(): Instance[];
   capacity(): Capacity;
-  /** Changes the routes or the generation of a living instance. */
-  update(instance: Instance, change: { uris?: readonly string[]; version?: string }): void;
+  /** Changes the routes, the generation or the reach of a living instance. Throws DEA_INVALID_SPEC, DEA_UNSUPPORTED. */
+  update(instance: Instance, change: InstanceUpdate): void;
   /** Drops a crashed instance from the list; false when it is not one. */
   forget(instance: Instance): boolean;
   /** Calls `listener` at each change of state, line and end. One that throws is logged and harms nobody. */
@@ -201,6 +202,11 @@ export async function createDea(options: DeaOptions = {}): Promise<Dea> {
       }
     }, (error) => log.error("dea.sampling", { error: textOf(error) }));
 
+    const checkEgress = (rules: readonly EgressRule[] | undefined): void => {
+      parseEgress(rules ?? []);
+      if (rules && !backend.capabilities.enforces.egress) throw new DeaError("DEA_UNSUPPORTED", `the ${backend.name} backend cannot limit what an app reaches`);
+    };
+
     const dea: Dea = {
       id: dir.id,
       host,
@@ -211,6 +217,7 @@ export async function createDea(options: DeaOptions = {}): Promise<Dea> {
       async start(given) {
         if (!accepting) throw new DeaError("DEA_CLOSED", "the executor accepts no more instances", { retryable: true });
         const spec = instanceSpec(given);
+        checkEgress(spec.egress);
         checkCapacity(measureCapacity(limits, instances.values()), spec);
         const id = randomBytes(16).toString("hex");
         const instance = createInstance(around, id, randomBytes(32).toString("hex"), spec);
@@ -221,6 +228,7 @@ export async function createDea(options: DeaOptions = {}): Promise<Dea> {
       instances: () => [...instances.values()],
       capacity: () => measureCapacity(limits, instances.values()),
       update(instance, change) {
+        checkEgress(change.egress);
         instances.get(instance.id)?.update(change);
       },
       forget(instance) {

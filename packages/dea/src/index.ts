@@ -1,6 +1,6 @@
 export { createDea, type Dea, type DeaOptions, type Resumed } from "./dea.ts";
 export type { Capacity, Amount } from "./capacity.ts";
-export type { Instance, InstanceChange, StopOptions } from "./instance/instance.ts";
+export type { Instance, InstanceChange, InstanceUpdate, StopOptions } from "./instance/instance.ts";
 export { MiB, type HealthCheckSpec, type LogSource, type StartSpec } from "./instance/spec.ts";
 export type { DropletSource } from "./droplet/source.ts";
 export type { LogLine, ReadOptions } from "./instance/log-buffer.ts";

@@ -1,5 +1,6 @@
 import type { Body } from "@opencf/bus";
 import type { deaStartInstance } from "@opencf/bus/messages";
+import type { EgressRule } from "../container/egress.ts";
 import { DeaError } from "../errors.ts";
 import { MiB, type HealthCheckSpec, type StartSpec } from "../instance/spec.ts";
 import { runtimeAnswers, runtimeWish } from "../placement/runtime.ts";
@@ -20,6 +21,10 @@ function healthCheckOf(body: StartMessage): HealthCheckSpec {
   if (body.health_check_invocation_timeout) check.invocationTimeoutMs = body.health_check_invocation_timeout * 1000;
   return check;
 }
+
+/** The rules of the message; what it says with null is left out. */
+const egressOf = (rules: NonNullable<StartMessage["egress_network_rules"]>): EgressRule[] =>
+  rules.map((rule) => Object.fromEntries(Object.entries(rule).filter(([, value]) => value !== null && value !== undefined)) as unknown as EgressRule);
 
 /**
  * What a `dea.<id>.start` asks for. Throws DEA_INVALID_SPEC when the droplet cannot be fetched and verified,
@@ -62,6 +67,7 @@ export function specOfMessage(body: StartMessage, stacks: readonly string[], run
       tags: { source_type: `APP/PROC/${processType.toUpperCase()}`, ...body.log_source?.tags },
     },
     routeTags: body.log_source?.tags ?? {},
+    ...(body.egress_network_rules ? { egress: egressOf(body.egress_network_rules) } : {}),
     ...(body.command_id ? { commandId: body.command_id } : {}),
     ...(body.cc_partition ? { partition: body.cc_partition } : {}),
   };

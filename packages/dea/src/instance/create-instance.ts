@@ -35,7 +35,7 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
   let released = false;
   let launching: Promise<void> = Promise.resolve();
   let logs = createLogBuffer({ now: clock.now });
-  let { uris, version } = spec;
+  let { uris, version, egress } = spec;
   const cpu = createCpuMeter();
   /** Aborts when it shall end or has ended: downloads, checks and waits stop. */
   const life = new AbortController();
@@ -141,6 +141,7 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
     memoryBytes: spec.memoryBytes,
     diskBytes: spec.diskBytes,
     fileDescriptors: spec.fileDescriptors,
+    ...(egress === undefined ? {} : { egress }),
   });
 
   /** Everything up to the app's first instruction. */
@@ -175,7 +176,7 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
     privateId,
     get spec() {
       const { env: _env, services: _services, application: _application, droplet: _droplet, command: _command, ...rest } = spec;
-      return { ...rest, uris, version };
+      return { ...rest, uris, version, egress };
     },
     get state() { return state; },
     get stateSince() { return stateSince; },
@@ -263,6 +264,10 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
     },
     update(change) {
       ({ uris = uris, version = version } = change);
+      if (change.egress !== undefined) {
+        egress = change.egress;
+        void container?.setEgress(egress).catch((error: unknown) => log.error("instance.egress", { instance: id, error: textOf(error) }));
+      }
       save();
     },
     record: () => ({

@@ -1,4 +1,5 @@
 import type { Backend } from "../container/container.ts";
+import type { EgressRule } from "../container/egress.ts";
 import type { DropletStore } from "../droplet/store.ts";
 import type { PortPool } from "../port-pool.ts";
 import type { Clock, Logger } from "../ports.ts";
@@ -66,6 +67,14 @@ export interface Surroundings {
   persist(): Promise<void>;
 }
 
+/** What can change while an instance lives. */
+export interface InstanceUpdate {
+  uris?: readonly string[];
+  version?: string;
+  /** What it may reach from now on, open connections too. Needs `enforces.egress`. */
+  egress?: readonly EgressRule[];
+}
+
 /** An instance as its executor sees it. */
 export interface ManagedInstance extends Instance {
   /** Runs the start sequence; settles when it is up or has ended; never rejects. */
@@ -75,7 +84,7 @@ export interface ManagedInstance extends Instance {
   /** Looks at memory and disk, and ends what exceeds its limits. */
   enforce(): Promise<void>;
   evacuate(): void;
-  update(change: { uris?: readonly string[]; version?: string }): void;
+  update(change: InstanceUpdate): void;
   record(): InstanceRecord;
   /** True until nothing of it is left: until then its memory and disk are not given to others. */
   readonly present: boolean;

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { type EgressRule, parseEgress } from "../container/egress.ts";
 import { type DropletSource, dropletSource } from "../droplet/source.ts";
 import { DeaError } from "../errors.ts";
 
@@ -42,6 +43,8 @@ export interface StartSpec {
   port?: number;
   /** Time between TERM and KILL. Default 10 000 ms. */
   graceMs?: number;
+  /** What it may reach, as a security group says it. Default: what the backend says. Needs `enforces.egress`. */
+  egress?: readonly EgressRule[];
 
   /** App guid. Default: random. */
   appId?: string;
@@ -79,6 +82,7 @@ export interface InstanceSpec {
   healthCheck: Required<HealthCheckSpec>;
   port: number | undefined;
   graceMs: number;
+  egress: readonly EgressRule[] | undefined;
   appId: string;
   version: string;
   index: number;
@@ -140,6 +144,7 @@ export function instanceSpec(given: StartSpec): InstanceSpec {
   if (!Number.isInteger(index) || index < 0) throw invalid(`index must be 0 or above, not ${index}`);
   if (given.port !== undefined && !(Number.isInteger(given.port) && given.port > 0 && given.port < 65_536)) throw invalid(`not a port: ${given.port}`);
   if (!Number.isFinite(graceMs) || graceMs < 0) throw invalid(`graceMs must be 0 or above, not ${graceMs}`);
+  parseEgress(given.egress ?? []);
   if (given.command?.includes("\0")) throw invalid("the command holds a NUL");
   return {
     droplet: dropletSource(given.droplet),
@@ -157,6 +162,7 @@ export function instanceSpec(given: StartSpec): InstanceSpec {
     },
     port: given.port,
     graceMs,
+    egress: given.egress,
     appId,
     version,
     index,
