@@ -86,9 +86,9 @@ export interface RouterOptions {
   maxRequestBodyBytes?: number;
   /** Whether an app may read on when it has begun to answer (HTTP/1). Default true. False: what has not come by then never reaches it, and it has a second for the rest of its answer. */
   concurrentReadWrite?: boolean;
-  /** See `RouteTableOptions.emptyPoolTimeoutMs`. Default 0. */
+  /** How long a route whose last endpoint has left answers 503 before it is unknown (404). Default 0: it is unknown at once. */
   emptyPoolTimeoutMs?: number;
-  /** See `RouteTableOptions.pathCase`. Default `sensitive`. */
+  /** Whether `/App` and `/app` are two routes: `sensitive`, or one, as in a gorouter: `insensitive`. Default `sensitive`. */
   pathCase?: "sensitive" | "insensitive";
 
   /** Request line and headers of a request. Default 1 MiB. */
@@ -126,9 +126,11 @@ export interface RouterOptions {
   traceKey?: string;
   /** Makes the bodies of the router's own answers. Default one line of text. */
   errorPage?: ErrorPage;
-  /** For TLS to endpoints, PEM: whom to trust instead of the system's authorities, and what to show. */
+  /** For TLS to endpoints: whom to trust instead of the system's authorities, PEM. */
   backendCa?: string | readonly string[];
+  /** For TLS to endpoints: the router's own certificate and its chain, PEM. Default none. */
   backendCert?: string;
+  /** The key to it, PEM. */
   backendKey?: string;
 
   /** What makes routes with a route service work. Default none: such routes are refused with 502. */
@@ -139,7 +141,9 @@ export interface RouterOptions {
 
   /** Who speaks HTTP/1.1: `native`, the router itself on plain sockets, on both sides; `undici`, with `node:http` in front, at about twice the cost; or one of yours. Default `native`. */
   engine?: EngineName | ((settings: ProxySettings) => Engine);
+  /** Where the router says what it does. Default nowhere. */
   log?: Logger;
+  /** Time, for tests that do not want to wait. Default the system's. */
   clock?: Clock;
 }
 

@@ -15,13 +15,13 @@ export type TlsVersion = (typeof tlsVersions)[number];
 
 /** A port for HTTPS. */
 export interface TlsOptions {
-  /** Default 8443; 0 = any free one. */
+  /** Port for HTTPS. Default 8443; 0 = any free one. */
   port?: number;
   /** At least one. The name a client asks for (SNI) chooses: exact names before wildcards; the first one serves everybody else. */
   certificates: readonly CertificateSource[];
   /** How often files of certificates are looked at for changes. Default 5 000 ms; 0 = never, only at `router.reloadTls()`. */
   watchMs?: number;
-  /** Default `none`. */
+  /** Whether clients are asked for certificates: `none`; `request`, where one may be shown and must be good then; `require`. Default `none`. */
   clientCertificates?: ClientCertificateMode;
   /** Authorities of client certificates, PEM. */
   clientCa?: string | readonly string[];
@@ -31,9 +31,9 @@ export interface TlsOptions {
   publicClientCa?: boolean;
   /** Which subjects an authority may vouch for. Default: whichever it has signed. */
   clientSubjects?: readonly ClientSubjectRule[];
-  /** Default `TLSv1.2`. */
+  /** The oldest version of TLS spoken. Default `TLSv1.2`. */
   minVersion?: TlsVersion;
-  /** Default `TLSv1.3`. */
+  /** The newest. Default `TLSv1.3`. */
   maxVersion?: TlsVersion;
   /** List in OpenSSL's form; names of TLS 1.3 suites may be in it. Default Node's. */
   ciphers?: string;

@@ -5,8 +5,9 @@ import type { LogTarget } from "./target.ts";
 import { createWriter } from "./writer.ts";
 
 export interface FileTargetOptions {
-  /** See `WriterOptions.maxBacklog`. Default 1 048 576. */
+  /** Text kept while the file does not take it, in letters; beyond that lines are dropped and counted. Default 1 048 576. */
   maxBacklog?: number;
+  /** Is told when lines are dropped. Default nobody. */
   log?: Logger;
 }
 

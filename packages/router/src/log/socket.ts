@@ -9,7 +9,9 @@ import { createWriter } from "./writer.ts";
 export interface SocketTargetOptions {
   /** `udp`: one datagram per line. `tcp` and `unix`: lines on a stream, ended by a newline. */
   kind: "udp" | "tcp" | "unix";
+  /** Of the collector. Default 127.0.0.1. */
   host?: string;
+  /** Of the collector. Default 514. */
   port?: number;
   /** Of a Unix stream socket. */
   path?: string;
@@ -17,8 +19,9 @@ export interface SocketTargetOptions {
   syslog?: boolean;
   /** Name of the program in that head. Default `vcap.gorouter`, which collectors look for. */
   program?: string;
-  /** See `WriterOptions.maxBacklog`. */
+  /** Text kept while the collector does not take it, in letters; beyond that lines are dropped and counted. Default 1 048 576. */
   maxBacklog?: number;
+  /** Is told when lines are dropped. Default nobody. */
   log?: Logger;
 }
 

@@ -16,9 +16,11 @@ export interface RouteServiceOptions {
   hairpinning?: boolean | readonly string[];
   /** Whether upgrades go through services too. Default true; else 503. */
   webSockets?: boolean;
-  /** For TLS to services, PEM: whom to trust instead of the system's authorities, and what to show. */
+  /** For TLS to services: whom to trust instead of the system's authorities, PEM. */
   ca?: string | readonly string[];
+  /** For TLS to services: the router's own certificate and its chain, PEM. Default none. */
   cert?: string;
+  /** The key to it, PEM. */
   key?: string;
   /** Takes any certificate for the service's. Default false. For test environments only. */
   insecure?: boolean;

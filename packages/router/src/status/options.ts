@@ -8,6 +8,7 @@ export interface StatusOptions {
   host?: string;
   /** With a name and a password everything but the health pages asks for them (HTTP Basic). */
   user?: string;
+  /** Belongs to `user`; may hold colons. */
   password?: string;
   /** The same over TLS on another port, PEM. Default none. */
   tls?: { port: number; cert: string; key: string };
