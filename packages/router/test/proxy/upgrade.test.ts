@@ -140,6 +140,7 @@ describe("WebSocket", () => {
     await client.until("\"url\":\"/next\"");
     await eventually(() => r.records.length === 2);
     expect(r.records.map(({ status }) => status)).toEqual([502, 200]);
+    expect(r.router.numbers()).toMatchObject({ websocket_failures: 1, websocket_upgrades: 0 });
   });
 
   test("13.67 an app that refuses: its answer, body and all, and the connection goes on", async () => {

@@ -38,7 +38,11 @@ export interface AppOptions {
   readonly behind?: Buffer;
 }
 
-export const key = "dGhlIHNhbXBsZSBub25jZQ==";
+const key = "dGhlIHNhbXBsZSBub25jZQ==";
+/** What an app says to the key that clients send here (RFC 6455, 1.3). */
+export const accepted = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+/** What an app with TLS shows. */
+export const secureAppOptions = (): Certificate => own?.sign("app.internal") as Certificate;
 const accept = (given: string): string => createHash("sha1").update(`${given}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
 
 /** An app that agrees to every upgrade and then leaves it to the test. */
@@ -55,7 +59,7 @@ export async function app({ secure = false, headers = () => "", behind = Buffer.
       tunnels.push(listen(socket, head, rest));
     });
   };
-  const server: Server = secure ? createTlsServer({ ...own?.sign("app.internal"), allowHalfOpen: true }, serve) : createTcpServer({ allowHalfOpen: true }, serve);
+  const server: Server = secure ? createTlsServer({ ...secureAppOptions(), allowHalfOpen: true }, serve) : createTcpServer({ allowHalfOpen: true }, serve);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
     port: (server.address() as { port: number }).port, secure, tunnels,
@@ -131,10 +135,19 @@ export interface Opened {
   readonly app: End;
 }
 
-/** Opens a tunnel, `early` sent in the same breath as the handshake, and gives both its ends. */
-export async function open(way: Way, r: Rig, given: App, { headers = {}, early = Buffer.alloc(0) }: { headers?: Readonly<Record<string, string>>; early?: Buffer } = {}): Promise<Opened> {
+export interface Handshake {
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Sent in the same breath. */
+  readonly early?: Buffer;
+}
+
+/** A client past its handshake. */
+export const connect = ({ front }: Way, r: Rig, { headers = {}, early = Buffer.alloc(0) }: Handshake = {}): Promise<End> => (front.http2 ? overHttp2 : overHttp1)(front, r, headers, early);
+
+/** Opens a tunnel, and gives both its ends. */
+export async function open(way: Way, r: Rig, given: App, handshake: Handshake = {}): Promise<Opened> {
   const before = given.tunnels.length;
-  const client = await (way.front.http2 ? overHttp2 : overHttp1)(way.front, r, headers, early);
+  const client = await connect(way, r, handshake);
   await eventually(() => given.tunnels.length > before, 15_000);
   return { client, app: given.tunnels[before] as End };
 }
