@@ -15,7 +15,7 @@ test("the agent named is answered as by /health, without host, route or app; it 
     expect(await ask(r.port, { ...probe, ...more })).toMatchObject({ status: 200, body: "ok\n", headers: { "cache-control": "private, max-age=0", expires: "0" } });
   }
   expect(await ask(r.port, { ...probe, method: "HEAD" })).toMatchObject({ status: 200, body: "" });
-  await using raw = await wire(r.port, "GET / HTTP/1.0\r\nConnection: keep-alive\r\nUser-Agent: HTTP-Monitor/1.1\r\n\r\n");
+  await using raw = await wire(r.port, "GET / HTTP/1.1\r\nHost:\r\nUser-Agent: HTTP-Monitor/1.1\r\n\r\n");
   await raw.until("ok\n");
   expect([app.requests.length, r.records.length, lines.length, r.router.numbers().requests]).toEqual([0, 0, 0, 0]);
 

@@ -315,7 +315,7 @@ describe("broken ends", () => {
       const fill = (): void => { while (response.write(block)); response.once("drain", fill); };
       fill();
     });
-    await using r = await rig({ endpointTimeoutMs: 300, clientStallMs: 200, backendIdleMs: 100 });
+    await using r = await rig({ endpointTimeoutMs: 1_500, clientStallMs: 200, backendIdleMs: 100 });
     r.serve([app]);
     await using client = await wire(r.port, "GET / HTTP/1.1\r\nHost: app.example.com\r\n\r\n");
     await client.until("200 OK");
