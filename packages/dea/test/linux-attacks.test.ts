@@ -9,6 +9,7 @@ import type { Readable } from "node:stream";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Backend, Container, ContainerSpec } from "../src/index.ts";
 import { linuxBackend } from "../src/linux/linux-backend.ts";
+import { rememberEphemeral } from "../src/linux/ephemeral.ts";
 import { ownerNames } from "../src/linux/names.ts";
 import { probeLinux } from "../src/linux/probe.ts";
 import { createPortPool } from "../src/port-pool.ts";
@@ -233,6 +234,42 @@ describe.skipIf(!host.able)("linux backend: what is left behind", () => {
       execFileSync("nft", ["delete", "table", "inet", foreign]);
       execFileSync("ip", ["link", "delete", link]);
       await rm(dir, { recursive: true, force: true });
+    }
+  }, 120_000);
+
+  test("a temporary executor that was killed is cleared away by the next that starts, whoever that is", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "opencf-dea-killed-"));
+    const dir = join(folder, "instances");
+    const owner = `killed-${randomUUID()}`;
+    const other = await mkdtemp(join(tmpdir(), "opencf-dea-other-"));
+    try {
+      const port = await createPortPool().take();
+      const first = await linuxBackend();
+      await first.open({ dir, owner, ephemeral: folder });
+      const container = await first.create({ handle: "lost", hostPort: port.number, memoryBytes: 64 * MiB, diskBytes: 16 * MiB, fileDescriptors: 256 });
+      const running = await container.run({ argv: ["/bin/sh", "-c", "while :; do sleep 1000; done"], env });
+      running.stdout.resume();
+      running.stderr.resume();
+      await until(async () => (await container.usage()).processes > 0, 30_000);
+      container.release();
+      const next = async (): Promise<void> => {
+        const backend = await linuxBackend();
+        await backend.open({ dir: other, owner: `other-${randomUUID()}` });
+        await backend[Symbol.asyncDispose]();
+      };
+      // While it lives (this process) nobody touches it.
+      await next();
+      expect((await container.usage()).processes).toBeGreaterThan(0);
+      const dead = spawn("sleep", ["1000"]);
+      await rememberEphemeral(ownerNames(owner), { dir, owner, ephemeral: folder }, dead.pid);
+      dead.kill("SIGKILL");
+      await new Promise((resolve) => dead.once("exit", resolve));
+      await next();
+      expect(await tracesOf(owner, dir)).toEqual([]);
+      expect(existsSync(folder)).toBe(false);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+      await rm(other, { recursive: true, force: true });
     }
   }, 120_000);
 });

@@ -12,6 +12,7 @@ import { DeaError } from "../errors.ts";
 import { type Clock, systemClock } from "../ports.ts";
 import { readUse, removeGroup } from "./cgroup.ts";
 import { type DiskKind, furnishDisk, makeDisk, mountRoot } from "./disk.ts";
+import { reapEphemeral, rememberEphemeral } from "./ephemeral.ts";
 import { nameServers, resolvFile } from "./etc-files.ts";
 import { dismantle, endHelpers, type Ground, handlesOf } from "./ground.ts";
 import { type HostView, makeHostView } from "./host-view.ts";
@@ -131,6 +132,8 @@ export async function linuxBackend(options: LinuxBackendOptions = {}): Promise<B
       const inUse = (await readSlots()).some(({ tag }) => tag === names.tag);
       try {
         await openNetwork(names.table, pool);
+        await rememberEphemeral(names, place);
+        await reapEphemeral({ cgroups, runtime: runtime.path, pool, clock });
         const view = at?.place.owner === place.owner && inUse ? at.view : await makeHostView(names.runDir, options.hostPaths, inUse);
         at = { place, ground, view, dnsText };
       } catch (error) {
