@@ -1,23 +1,22 @@
-import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Container, ContainerProcess, ContainerRecord, ContainerSpec, ExitStatus, Usage } from "../container/container.ts";
+import type { Container, ContainerProcess, ContainerRecord, ExitStatus, Usage } from "../container/container.ts";
 import { parseEgress } from "../container/egress.ts";
-import { startExecChild } from "../container/exec-child.ts";
 import { packHome, unpackIntoHome } from "../container/home-files.ts";
-import { attachKeeper, exitStatusOf, type Keeper, startKeeper } from "../container/keeper.ts";
+import { attachKeeper, type Keeper, startKeeper } from "../container/keeper.ts";
 import { readLabels } from "../container/labels.ts";
 import { markVariable } from "../container/mark.ts";
 import { isAlive, readProcess } from "../container/process-table.ts";
 import { DeaError } from "../errors.ts";
 import { sleep } from "../ports.ts";
 import { processesIn, readUse } from "./cgroup.ts";
-import { ociConfig, ociProcess, sharesFor } from "./config.ts";
 import { diskUse } from "./disk.ts";
 import { appUser } from "./etc-files.ts";
-import { dismantle, type Ground, killGroup } from "./ground.ts";
-import { containerPaths, type Slot } from "./names.ts";
+import { dismantle, killGroup } from "./ground.ts";
+import { startExec } from "./linux-exec.ts";
+import { mainConfig, type MainInput } from "./main-process.ts";
+import { containerPaths } from "./names.ts";
 import { changeEgress, linkTraffic } from "./network.ts";
 import { run, searchPath } from "./programs.ts";
 
@@ -25,26 +24,10 @@ import { run, searchPath } from "./programs.ts";
 export const appPort = 8_080;
 const drainMs = 2_000;
 
-/*
- * The first process of a container. It starts the app and waits: it takes in orphans, and it is what a signal to the
- * first process would have to end, so the app gets signals with their usual meaning. Same tricks as the keeper's.
- */
-const initScript = `trap : HUP INT QUIT TERM USR1 USR2 ALRM
-exec 5>&1 6>&2 >/dev/null 2>/dev/null
-(exec "$@" >&5 2>&6 5>&- 6>&-)
-exit $?
-`;
-
-export interface LinuxContainerInput {
-  ground: Ground;
+export interface LinuxContainerInput extends MainInput {
   owner: string;
-  spec: ContainerSpec;
-  slot: Slot;
-  hostPaths: readonly string[];
-  /** Program and options of the shell inside, and of the one outside. */
-  innerShell: readonly string[];
+  /** Program and options of the shell outside. */
   outerShell: readonly string[];
-  swap: boolean;
   dns: readonly string[];
 }
 
@@ -54,7 +37,7 @@ export interface LinuxContainer extends Container {
 
 /** One container of the OCI runtime. Its making and its removal are the backend's; this runs, tells and ends. */
 export function createLinuxContainer(input: LinuxContainerInput): LinuxContainer {
-  const { ground, owner, spec, slot, swap, dns } = input;
+  const { ground, owner, spec, slot, dns } = input;
   const { names, cgroups, runtime, clock } = ground;
   const paths = containerPaths(names, spec.handle);
   const dir = join(ground.dir, spec.handle);
@@ -114,24 +97,6 @@ export function createLinuxContainer(input: LinuxContainerInput): LinuxContainer
     return main;
   };
 
-  const shellConfig = (argv: readonly string[], env: readonly string[]): object =>
-    ociConfig({
-      slot, swap, env,
-      argv: [...input.innerShell, "-c", initScript, "opencf-init", ...argv],
-      hostname: spec.handle.slice(0, 63),
-      rootDir: paths.root,
-      homeDir: paths.home,
-      hostPaths: input.hostPaths,
-      cgroup: paths.cgroup,
-      memoryBytes: spec.memoryBytes,
-      maxProcesses: spec.maxProcesses ?? 1_024,
-      cpuShares: spec.cpuShares ?? sharesFor(spec.memoryBytes),
-      cpuCores: spec.cpuCores,
-      bandwidth: spec.bandwidth,
-      hostPath: searchPath.join(":"),
-      fileDescriptors: spec.fileDescriptors,
-    });
-
   return {
     handle: spec.handle,
     homeDir: paths.home,
@@ -144,7 +109,7 @@ export function createLinuxContainer(input: LinuxContainerInput): LinuxContainer
     async run({ argv, env }, beforeStart) {
       if (leader || destroyed) throw new DeaError("DEA_CONTAINER", `container ${spec.handle} was used already`);
       const config = join(paths.bundle, "config.json");
-      await writeFile(config, JSON.stringify(shellConfig(argv, env)), { mode: 0o600 });
+      await writeFile(config, JSON.stringify(mainConfig(input, { argv, env })), { mode: 0o600 });
       // What was unpacked is the executor's still; nobody inside can interfere yet.
       await run("chown", ["-hR", `${hostUser.uid}:${hostUser.gid}`, paths.home]);
       const options = ["--root", names.runtimeDir, "--log", join(paths.bundle, "runtime.log")];
@@ -175,29 +140,11 @@ export function createLinuxContainer(input: LinuxContainerInput): LinuxContainer
       return watch(attachKeeper(runDir, found.pid));
     },
     attach: () => main,
-    async exec({ argv, env, user, cwd, terminal }) {
+    async exec(process_) {
       present();
       if (!main || mainEnded()) throw new DeaError("DEA_CONTAINER", `nothing runs in container ${spec.handle}`);
       for (const deadline = clock.now() + 10_000; firstPid() === undefined && !mainEnded() && clock.now() < deadline; ) await sleep(clock, 10);
-      const id = randomUUID();
-      const file = join(paths.bundle, `exec-${id}.json`);
-      const pidFile = join(paths.bundle, `exec-${id}.pid`);
-      const process_ = { argv, env, fileDescriptors: spec.fileDescriptors, ...(user ? { user } : {}), ...(cwd ? { cwd } : {}), ...(terminal ? { terminal } : {}) };
-      await writeFile(file, JSON.stringify(ociProcess(process_)), { mode: 0o600 });
-      const child = await startExecChild({
-        id,
-        argv: [runtime, "--root", names.runtimeDir, "exec", "--process", file, "--pid-file", pidFile, spec.handle],
-        env: { PATH: searchPath.join(":") },
-        cwd: "/",
-        status: exitStatusOf,
-        ...(terminal ? { terminal } : {}),
-        signal: async (name) => {
-          const pid = await readPid(pidFile);
-          if (pid !== undefined && processesIn(cgroups, paths.cgroup).includes(pid)) signalTo([pid], name);
-        },
-      });
-      void child.exited.then(() => Promise.all([rm(file, { force: true }), rm(pidFile, { force: true })]));
-      return child;
+      return startExec(ground, spec, process_);
     },
     async streamIn(path, tar, options = {}) {
       present();
@@ -251,15 +198,6 @@ export function createLinuxContainer(input: LinuxContainerInput): LinuxContainer
       keeper?.release();
     },
   };
-
-  /** The runtime writes it a moment after it has started the process. */
-  async function readPid(file: string): Promise<number | undefined> {
-    for (const deadline = clock.now() + 5_000; clock.now() < deadline; await sleep(clock, 10)) {
-      const text = await readFile(file, "latin1").catch(() => "");
-      if (/^\d+$/.test(text)) return Number(text);
-    }
-    return undefined;
-  }
 
   /** The runtime has read it by the time the first process exists; it holds the app's environment, and so its secrets. */
   async function forget(config: string): Promise<void> {
