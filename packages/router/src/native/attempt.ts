@@ -13,7 +13,6 @@ import { ClientResponse } from "./client-response.ts";
 import type { BackendConnection, ConnectionUser } from "./connection.ts";
 import type { ConnectionPool, Dialler } from "./connection-pool.ts";
 import { flushHead, pairs, passHints } from "./answer-parts.ts";
-import { keepAliveMs } from "./keep-alive.ts";
 import type { OutboundHead } from "./request-head.ts";
 import { writeThisTurn } from "./turn.ts";
 import { RequestPump, type PumpOwner } from "./request-pump.ts";
@@ -106,9 +105,16 @@ export class Attempt implements ConnectionUser, Dialler, PumpOwner {
     this.#fail("BODY_TOO_LARGE", "the body is larger than the route takes");
   }
 
-  onBytes(chunk: Buffer, lasting: boolean): void {
-    this.#heard = true;
+  onBytes(chunk: Buffer, lasting: boolean): boolean {
     this.#lasting = lasting;
+    this.#read(chunk);
+    const { response } = this.#exchange;
+    // What the client's connection has taken to the end is nobody's any more.
+    return lasting && !(response instanceof ClientResponse && response.writableLength === 0);
+  }
+
+  #read(chunk: Buffer): void {
+    this.#heard = true;
     let at = 0;
     while (at < chunk.length && !this.#over) {
       const body = this.#body;
@@ -163,7 +169,8 @@ export class Attempt implements ConnectionUser, Dialler, PumpOwner {
     if (slice === undefined) return;
     this.#held = undefined;
     const { response } = this.#exchange;
-    if (response.write(this.#handedOn(slice))) return;
+    // A stream says no to every piece above its mark, also to one that the system has taken whole at once.
+    if (response.write(this.#handedOn(slice)) || response.writableLength === 0) return;
     const { socket } = this.#connection as BackendConnection;
     socket.pause();
     response.once("drain", () => socket.resume());
@@ -180,7 +187,7 @@ export class Attempt implements ConnectionUser, Dialler, PumpOwner {
     this.#exchange.appFinishedMs = now;
     connection.user = undefined;
     // An app that answers before it has read everything, or that says more than it was asked, has spoilt its connection.
-    if (clean && answer.keepAlive && (this.#pump === undefined || this.#pump.done)) this.#pool.give(connection, keepAliveMs(answer.rawHeaders), now);
+    if (clean && answer.keepAlive && (this.#pump === undefined || this.#pump.done)) this.#pool.give(connection, connection.keepMs(answer), now);
     else connection.destroy();
     if (this.#held === undefined) response.end();
     else response.end(this.#handedOn(this.#held));

@@ -120,7 +120,7 @@ export class ClientConnection implements Waiting {
     const { request } = this.#arrival as ClientArrival;
     // Of an answer that is over, the rest of the request is nobody's.
     if (this.#response === undefined || this.#response.writableFinished || request.destroyed) return;
-    if (!request.push(slice)) this.#pause();
+    if (!request.offer(slice)) this.#pause();
   };
 
   #bodyDone(body: BodyReader): void {

@@ -2,11 +2,21 @@ import { IncomingMessage, type IncomingHttpHeaders } from "node:http";
 import type { Socket } from "node:net";
 import type { RequestHead } from "../http1/head.ts";
 
+/** Who takes a body without the stream between: most bodies are large or in a hurry, and the stream costs more than all the rest. */
+export interface BodyTaker {
+  /** @returns whether there is room for more; when not, `more` is called when there is */
+  onData(chunk: Buffer): boolean;
+  onEnd(): void;
+}
+
 /** A request that the router's own reader has read, with the fields, the body and the errors of one of node:http. */
 export class ClientRequest extends IncomingMessage {
   /** Whether the client is to be heard again: somebody has taken what came last. */
   readonly #wanted: () => void;
   #headers: IncomingHttpHeaders | undefined = undefined;
+  #taker: BodyTaker | undefined = undefined;
+  /** Whether the client is waited for: somebody takes the body, and has room. */
+  isAwaited = false;
 
   constructor(socket: Socket, { method, target, version, rawHeaders, framing }: RequestHead, wanted: () => void) {
     super(socket);
@@ -30,11 +40,51 @@ export class ClientRequest extends IncomingMessage {
     else this.#wanted();
   }
 
+  /**
+   * Gives the body to `taker` from now on, with what the stream holds of it first.
+   * @returns false when somebody reads the stream already, or all of it is here: then it is to be read as a stream
+   */
+  giveTo(taker: BodyTaker): boolean {
+    if (this.complete || this.destroyed || this.readableFlowing !== null || this.listenerCount("readable") > 0) return false;
+    this.#taker = taker;
+    this.isAwaited = true;
+    for (let held = this.read() as Buffer | null; held !== null && this.#taker === taker; held = this.read() as Buffer | null) this.#hand(held);
+    if (this.isAwaited) this.#wanted();
+    return true;
+  }
+
+  /** The taker has room again. */
+  more(): void {
+    if (this.#taker === undefined) return;
+    this.isAwaited = true;
+    this.#wanted();
+  }
+
+  /** What comes from now on is the stream's again. */
+  takeBack(): void {
+    this.#taker = undefined;
+    this.isAwaited = false;
+  }
+
+  /** A piece of the body. @returns whether the client may go on */
+  offer(chunk: Buffer): boolean { return this.#taker === undefined ? this.push(chunk) : this.#hand(chunk); }
+
+  #hand(chunk: Buffer): boolean {
+    const room = (this.#taker as BodyTaker).onData(chunk);
+    if (!room) this.isAwaited = false;
+    return room;
+  }
+
   /** The last of the body is here. */
   finish(trailers: readonly string[]): void {
     this.complete = true;
     this.rawTrailers = [...trailers];
-    this.push(null);
+    const taker = this.#taker;
+    if (taker === undefined) this.push(null);
+    else {
+      this.takeBack();
+      taker.onEnd();
+    }
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {

@@ -1,13 +1,15 @@
 import type { Socket } from "node:net";
+import type { HeaderBlock, ResponseHead } from "../http1/head.ts";
 import { createResponseHeadParser, type ResponseHeadParser } from "../http1/head-parser.ts";
 import type { Http1Limits } from "../http1/limits.ts";
 import type { DialTimes } from "../proxy/dial-times.ts";
 import type { Intake } from "./intake.ts";
+import { keepAliveMs } from "./keep-alive.ts";
 
 /** Whoever has a connection for the time of one request. */
 export interface ConnectionUser {
-  /** `lasting`: whether the chunk may be kept; else it is good until this returns. */
-  onBytes(chunk: Buffer, lasting: boolean): void;
+  /** `lasting`: whether the chunk may be kept; else it is good until this returns. @returns whether it is */
+  onBytes(chunk: Buffer, lasting: boolean): boolean;
   /** What was written is on its way, and there is room for more. */
   onDrain(): void;
   /** The endpoint will say nothing more. */
@@ -36,6 +38,8 @@ export class BackendConnection {
   readonly #gone: (connection: BackendConnection) => void;
   #timer: NodeJS.Timeout | undefined = undefined;
   #timerMs = 0;
+  #keepBlock: HeaderBlock | undefined = undefined;
+  #keepMs = 0;
 
   constructor(socket: Socket, limits: Http1Limits, { intake, gone, times }: { intake: Intake; gone: (connection: BackendConnection) => void; times: DialTimes | undefined }) {
     this.socket = socket;
@@ -43,8 +47,9 @@ export class BackendConnection {
     this.times = times;
     this.#gone = gone;
     intake.taker = (chunk, lasting) => {
-      if (this.user === undefined) this.destroy();
-      else this.user.onBytes(chunk, lasting);
+      if (this.user !== undefined) return this.user.onBytes(chunk, lasting);
+      this.destroy();
+      return false;
     };
     socket.on("drain", () => this.user?.onDrain());
     socket.on("end", () => {
@@ -57,6 +62,15 @@ export class BackendConnection {
       this.#gone(this);
       this.user?.onEnd();
     });
+  }
+
+  /** What an answer says of how long the endpoint keeps the connection; the same lines say the same. */
+  keepMs({ block, rawHeaders }: ResponseHead): number {
+    if (block !== this.#keepBlock) {
+      this.#keepBlock = block;
+      this.#keepMs = keepAliveMs(rawHeaders);
+    }
+    return this.#keepMs;
   }
 
   /** One timer for all requests that come after each other, which mostly have the same time. */

@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { encodeChunk, encodeLastChunk } from "../http1/chunked-writer.ts";
 import type { Exchange } from "../proxy/exchange.ts";
+import { ClientRequest, type BodyTaker } from "./client-request.ts";
 
 /** What a pump tells of the client. */
 export interface PumpOwner {
@@ -14,12 +15,14 @@ export interface PumpOwner {
  * Carries the client's body to the endpoint, at the speed of the slower of the two.
  * It takes nothing from the client before it is started, so an attempt that never came that far leaves the body whole for the next one.
  */
-export class RequestPump {
+export class RequestPump implements BodyTaker {
   readonly #exchange: Exchange;
   readonly #socket: Socket;
   /** Bytes still announced; -1: in chunks. */
   #left: number;
   readonly #owner: PumpOwner;
+  /** The request, where its body comes here without a stream between. */
+  #direct: ClientRequest | undefined = undefined;
   /** Whether all of it is written. */
   done = false;
 
@@ -35,30 +38,46 @@ export class RequestPump {
     const { request, response, expectContinue } = this.#exchange;
     // The client is asked for its body only now, when there is a connection to send it on.
     if (expectContinue) response.writeContinue();
-    request.on("data", this.#onData);
-    request.on("end", this.#onEnd);
     request.on("error", this.#onError);
+    if (request instanceof ClientRequest) {
+      // Known before the first byte comes: that may end it.
+      this.#direct = request;
+      if (request.giveTo(this)) return;
+      this.#direct = undefined;
+    }
+    request.on("data", this.#onStreamData);
+    request.on("end", this.#onStreamEnd);
   }
 
   /** There is room again. */
   resume(): void {
-    if (!this.done) this.#exchange.request.resume();
+    if (this.done) return;
+    if (this.#direct === undefined) this.#exchange.request.resume();
+    else this.#direct.more();
   }
 
   stop(): void {
-    const { request } = this.#exchange;
-    request.off("data", this.#onData);
-    request.off("end", this.#onEnd);
+    const { request, bytesIn } = this.#exchange;
+    request.off("data", this.#onStreamData);
+    request.off("end", this.#onStreamEnd);
     request.off("error", this.#onError);
+    if (this.#direct !== undefined && !this.done) {
+      this.#direct.takeBack();
+      // Nobody else can use what is left of it.
+      if (bytesIn > 0) this.#direct.resume();
+    }
     // A client that goes away later on must not become an unhandled error.
     if (!this.done) request.on("error", ignore);
   }
 
-  readonly #onData = (chunk: Buffer): void => {
+  onData(chunk: Buffer): boolean {
     const exchange = this.#exchange;
     const socket = this.#socket;
     exchange.bytesIn += chunk.length;
-    if (exchange.maxBodyBytes > 0 && exchange.bytesIn > exchange.maxBodyBytes) return this.#owner.onTooLarge();
+    if (exchange.maxBodyBytes > 0 && exchange.bytesIn > exchange.maxBodyBytes) {
+      this.#owner.onTooLarge();
+      return true;
+    }
     let room: boolean;
     if (this.#left < 0) {
       socket.cork();
@@ -67,18 +86,28 @@ export class RequestPump {
       socket.uncork();
     } else {
       this.#left -= chunk.length;
-      if (this.#left < 0) return this.#owner.onBroken("the body is longer than it was announced");
+      if (this.#left < 0) {
+        this.#owner.onBroken("the body is longer than it was announced");
+        return true;
+      }
       room = socket.write(chunk);
     }
-    if (!room) exchange.request.pause();
+    // A stream says no to every piece above its mark, also to one that the system has taken whole at once.
+    return room || socket.writableLength === 0;
+  }
+
+  readonly #onStreamData = (chunk: Buffer): void => {
+    if (!this.onData(chunk)) this.#exchange.request.pause();
   };
 
-  readonly #onEnd = (): void => {
+  readonly #onStreamEnd = (): void => this.onEnd();
+
+  onEnd(): void {
     if (this.#left > 0) return this.#owner.onBroken("the body is shorter than it was announced");
     this.done = true;
     // Trailers of requests stay here: nobody behind expects any (RFC 9110 section 6.5.1).
     if (this.#left < 0) this.#socket.write(encodeLastChunk());
-  };
+  }
 
   readonly #onError = (error: Error): void => this.#owner.onBroken(error.message);
 }

@@ -41,7 +41,7 @@ export function accessLogLine(record: RequestRecord, options: AccessLogOptions =
     + ` x_forwarded_for:${quoted(hideForwardedFor ? "" : record.forwardedFor)} x_forwarded_proto:${quoted(record.forwardedProto)}`
     + ` vcap_request_id:${quoted(record.requestId)} response_time:${seconds(timings.totalMs)} gorouter_time:${seconds(timings.routerMs)}`
     + endpoint.rest;
-  for (const field of new Set(extraFields)) {
+  if (extraFields.length > 0) for (const field of new Set(extraFields)) {
     if (!Object.hasOwn(extraValues, field)) continue;
     const value = extraValues[field](record);
     line += ` ${field}:${typeof value === "string" ? quoted(value) : field === "failed_attempts" ? value : seconds(value)}`;

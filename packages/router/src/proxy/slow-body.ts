@@ -33,4 +33,5 @@ export function watchSlowBodies(underWay: Iterable<Exchange>, stallMs: number): 
 const isAwaited = (exchange: Exchange): boolean =>
   exchange.hasBody && !exchange.closed && exchange.upgrade === undefined && exchange.httpVersionMajor === 1 && !exchange.response.headersSent && isFlowing(exchange.request);
 
-const isFlowing = ({ complete, readableFlowing }: IncomingMessage): boolean => !complete && readableFlowing === true;
+/** `isAwaited`: of a request whose body is taken without its stream. */
+const isFlowing = ({ complete, readableFlowing, isAwaited }: IncomingMessage & { isAwaited?: boolean }): boolean => !complete && (readableFlowing === true || isAwaited === true);
