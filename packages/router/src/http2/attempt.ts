@@ -1,8 +1,9 @@
 import { constants, type ClientHttp2Session, type ClientHttp2Stream, type IncomingHttpHeaders, type OutgoingHttpHeaders } from "node:http2";
 import type { Endpoint } from "../endpoint.ts";
-import { beginAnswer } from "../proxy/answer.ts";
+import { beginAnswer, flushHead } from "../proxy/answer.ts";
 import { originOf, speaksHttp10, type Exchange } from "../proxy/exchange.ts";
 import { classify, type FailedAttempt, type Progress } from "../proxy/failure.ts";
+import { pairsOf } from "../proxy/flat-headers.ts";
 import { RequestBody } from "../proxy/request-body.ts";
 import { cut } from "../proxy/respond.ts";
 import { answerHeaders } from "./head.ts";
@@ -90,7 +91,7 @@ export function attemptOver(session: ClientHttp2Session, exchange: Exchange, end
     });
     stream.on("trailers", ((_: unknown, __: number, raw: string[]) => {
       if (!response.chunkedEncoding || over) return;
-      response.addTrailers(pairs(raw));
+      response.addTrailers(pairsOf(raw));
     }) as () => void);
     stream.on("end", () => {
       if (!answered || stream.aborted || stopped !== undefined || (stream.rstCode !== constants.NGHTTP2_NO_ERROR)) return;
@@ -131,14 +132,4 @@ function codeOf(error: NodeJS.ErrnoException | undefined, { rstCode }: ClientHtt
   const cause = (error as { cause?: NodeJS.ErrnoException } | undefined)?.cause?.code ?? error?.code ?? "";
   if (cause === "ECONNRESET" || cause === "EPIPE" || cause === "ETIMEDOUT") return "ECONNRESET";
   return rstCode === constants.NGHTTP2_PROTOCOL_ERROR || rstCode === constants.NGHTTP2_COMPRESSION_ERROR ? "BAD_RESPONSE" : "EOF";
-}
-
-function pairs(flat: readonly string[]): [string, string][] {
-  const out: [string, string][] = [];
-  for (let at = 0; at < flat.length; at += 2) out.push([flat[at] as string, flat[at + 1] as string]);
-  return out;
-}
-
-function flushHead({ response, bytesOut }: Exchange): void {
-  if (bytesOut === 0 && !response.writableEnded && !response.destroyed) response.flushHeaders();
 }

@@ -1,4 +1,5 @@
 import { STATUS_CODES } from "node:http";
+import { isFieldValue, isToken } from "../http1/octets.ts";
 
 /** How an answer's head is written, and what follows from it. */
 export interface AnswerHeadText {
@@ -16,9 +17,6 @@ export interface AnswerContext {
   readonly sendDate: boolean;
 }
 
-const badName = /[^!#$%&'*+.^_`|~0-9A-Za-z-]/;
-const badValue = /[^\t\x20-\x7e\x80-\xff]/;
-
 /**
  * The head of an answer, with the framing that its headers and its client leave (RFC 9112 section 6.3):
  * a length that was given, chunks, or the end of the connection.
@@ -27,7 +25,7 @@ const badValue = /[^\t\x20-\x7e\x80-\xff]/;
 export function answerHeadText(status: number, reason: string | undefined, headers: readonly string[], context: AnswerContext): AnswerHeadText {
   if (!Number.isInteger(status) || status < 100 || status > 999) throw invalid(`status ${status}`);
   const phrase = reason ?? STATUS_CODES[status] ?? "Unknown";
-  if (badValue.test(phrase)) throw invalid("reason phrase");
+  if (!isFieldValue(phrase)) throw invalid("reason phrase");
   let text = `HTTP/1.1 ${status} ${phrase}\r\n`;
   let { keepAlive } = context;
   let length = false;
@@ -36,7 +34,7 @@ export function answerHeadText(status: number, reason: string | undefined, heade
   for (let at = 0; at < headers.length; at += 2) {
     const name = headers[at] as string;
     const value = headers[at + 1] as string;
-    if (name === "" || badName.test(name) || badValue.test(value)) throw invalid(name);
+    if (!isToken(name) || !isFieldValue(value)) throw invalid(name);
     switch (name.length) {
       case 4: if (!date && name.toLowerCase() === "date") date = true; break;
       case 10:

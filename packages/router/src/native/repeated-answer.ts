@@ -3,6 +3,7 @@ import { forgive } from "../health.ts";
 import type { ResponseHead } from "../http1/head.ts";
 import { clientHead } from "../proxy/answer.ts";
 import type { Exchange } from "../proxy/exchange.ts";
+import { firstValue } from "../proxy/flat-headers.ts";
 import { answerHeadText, dateLine } from "./answer-head.ts";
 import type { ClientResponse } from "./client-response.ts";
 
@@ -20,9 +21,6 @@ interface RepeatedHead {
 
 /** Headers with which more has to be done than to pass them on. */
 const unusual = /^(?:set-cookie|www-authenticate)$/i;
-
-const has = (headers: readonly string[], name: string): boolean =>
-  headers.some((given, at) => at % 2 === 0 && given.length === name.length && given.toLowerCase() === name);
 
 /**
  * Begins an answer whose header lines the endpoint has sent before on the same connection, where nothing about it or its request is unusual.
@@ -50,8 +48,8 @@ export function beginRepeated(exchange: Exchange, endpoint: Endpoint, { head, re
 function prepare(exchange: Exchange, endpoint: Endpoint, head: ResponseHead): RepeatedHead | undefined {
   const { status, reason, rawHeaders } = head;
   if (status < 200 || status === 204 || status === 304 || rawHeaders.some((name, at) => at % 2 === 0 && unusual.test(name))) return undefined;
-  const hasRequestId = has(rawHeaders, "x-vcap-request-id");
-  const flat = clientHead(exchange, endpoint, { status, reason, headers: rawHeaders }, has(rawHeaders, "transfer-encoding"));
+  const hasRequestId = firstValue(rawHeaders, "x-vcap-request-id") !== undefined;
+  const flat = clientHead(exchange, endpoint, { status, reason, headers: rawHeaders }, firstValue(rawHeaders, "transfer-encoding") !== undefined);
   const shared = hasRequestId ? flat : flat.filter((_, at) => flat[at - (at % 2)] !== "X-Vcap-Request-Id");
   let written;
   try {
@@ -61,7 +59,7 @@ function prepare(exchange: Exchange, endpoint: Endpoint, head: ResponseHead): Re
     return undefined;
   }
   if (!written.keepAlive) return undefined;
-  const made: RepeatedHead = { status, reason, text: written.text.slice(0, -2), hasRequestId, hasDate: has(rawHeaders, "date"), chunked: written.chunked };
+  const made: RepeatedHead = { status, reason, text: written.text.slice(0, -2), hasRequestId, hasDate: firstValue(rawHeaders, "date") !== undefined, chunked: written.chunked };
   head.block.derived = made;
   return made;
 }

@@ -1,6 +1,7 @@
 import type { Endpoint } from "../endpoint.ts";
 import { forgive } from "../health.ts";
 import { speaksHttp10, type Exchange } from "./exchange.ts";
+import { firstValue } from "./flat-headers.ts";
 import { buildResponseHeaders } from "./headers.ts";
 import { affinitySetCookie } from "./sticky.ts";
 import { endUpload } from "./upload.ts";
@@ -29,17 +30,14 @@ export function clientHead(exchange: Exchange, endpoint: Endpoint, head: AnswerH
 /** Sends the head of an endpoint's answer to the client. Throws when no HTTP response can be made of it. */
 export function beginAnswer(exchange: Exchange, endpoint: Endpoint, head: AnswerHead): void {
   const chunked = !speaksHttp10(exchange) && exchange.method !== "HEAD"
-    && head.status !== 204 && head.status !== 304 && isChunked(head.headers);
+    && head.status !== 204 && head.status !== 304 && firstValue(head.headers, "transfer-encoding") !== undefined;
   exchange.appHeadersMs = performance.now();
   if (!exchange.context.settings.concurrentReadWrite) endUpload(exchange);
   exchange.response.writeHead(head.status, head.reason, clientHead(exchange, endpoint, head, chunked));
   exchange.status = head.status;
 }
 
-function isChunked(headers: readonly string[]): boolean {
-  for (let at = 0; at < headers.length; at += 2) {
-    const name = headers[at] as string;
-    if (name.length === 17 && name.toLowerCase() === "transfer-encoding") return true;
-  }
-  return false;
+/** Sends the head of an answer of whose body nothing has come yet. */
+export function flushHead({ response, bytesOut }: Exchange): void {
+  if (bytesOut === 0 && !response.writableEnded && !response.destroyed) response.flushHeaders();
 }

@@ -11,6 +11,7 @@ import type { RouteTable } from "../table/route-table.ts";
 import type { Arrival } from "./arrival.ts";
 import type { FailedAttempt } from "./failure.ts";
 import type { Fault } from "./fault.ts";
+import { firstValue, joinedValues } from "./flat-headers.ts";
 import type { Outbound } from "./lines.ts";
 import { momentHeaders, type Passage } from "./passage.ts";
 import type { RouteService, RouteServices } from "../route-service/services.ts";
@@ -248,14 +249,7 @@ export class Exchange {
   received(name: string): string | undefined { return joinedValues(this.receivedHeaders, name); }
 
   /** Value of a request header as it stands now; the first one of several. `name` in lower case. */
-  header(name: string): string | undefined {
-    const headers = this.#headers;
-    for (let at = 0; at < headers.length; at += 2) {
-      const given = headers[at] as string;
-      if (given.length === name.length && given.toLowerCase() === name) return headers[at + 1];
-    }
-    return undefined;
-  }
+  header(name: string): string | undefined { return firstValue(this.#headers, name); }
 
   /** Sets a header the app will see, in place of any the client sent. */
   setHeader(name: string, value: string): void {
@@ -282,16 +276,6 @@ export class Exchange {
     this.#onClose = undefined;
     run?.();
   }
-}
-
-/** All values of a header, joined as one; undefined when there is none. `name` in lower case. */
-export function joinedValues(headers: readonly string[], name: string): string | undefined {
-  let value: string | undefined;
-  for (let at = 0; at < headers.length; at += 2) {
-    const given = headers[at] as string;
-    if (given.length === name.length && given.toLowerCase() === name) value = value === undefined ? headers[at + 1] : `${value}, ${headers[at + 1]}`;
-  }
-  return value;
 }
 
 /** The authority of an absolute-form target, which then counts instead of `Host` (RFC 9112, 3.2.2). */

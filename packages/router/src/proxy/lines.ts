@@ -1,3 +1,5 @@
+import { isFieldValue, isToken } from "../http1/octets.ts";
+
 /** Headers as they are written, and what they say about the body. */
 export interface Lines {
   readonly text: string;
@@ -21,10 +23,6 @@ export class FlatHeaders implements Outbound {
   lines(): Lines | undefined { return linesOf(this.#headers); }
 }
 
-// Whatever a step may have put there: a line end in a value would begin a header of somebody else's.
-const badName = /[^!#$%&'*+.^_`|~0-9A-Za-z-]/;
-const badValue = /[^\t\x20-\x7e\x80-\xff]/;
-
 /** The lines of these headers, but for `Transfer-Encoding`, which whoever frames the body writes; undefined when one could not be written without becoming two. */
 export function linesOf(headers: readonly string[]): Lines | undefined {
   let text = "";
@@ -32,7 +30,8 @@ export function linesOf(headers: readonly string[]): Lines | undefined {
   for (let at = 0; at < headers.length; at += 2) {
     const name = headers[at] as string;
     const value = headers[at + 1] as string;
-    if (name === "" || badName.test(name) || badValue.test(value)) return undefined;
+    // Whatever a step may have put there: a line end in a value would begin a header of somebody else's.
+    if (!isToken(name) || !isFieldValue(value)) return undefined;
     if (name.length === 14 && name.toLowerCase() === "content-length") {
       if (length >= 0) return undefined;
       length = Number(value);

@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
-import { joinedValues, type Exchange } from "./exchange.ts";
+import type { Exchange } from "./exchange.ts";
+import { firstValue, joinedValues } from "./flat-headers.ts";
 import { namesOf } from "./names.ts";
 import { markSemicolons } from "./semicolons.ts";
 
@@ -113,8 +114,8 @@ class TakenRecord implements RequestRecord {
     this.peer = exchange.connection.peer;
     this.forwardedFor = exchange.forwardedFor || (exchange.received("x-forwarded-for") ?? "");
     this.forwardedProto = exchange.forwardedProto || (exchange.received("x-forwarded-proto") ?? "");
-    this.referer = firstOf(receivedHeaders, "referer");
-    this.userAgent = firstOf(receivedHeaders, "user-agent");
+    this.referer = firstValue(receivedHeaders, "referer") ?? "";
+    this.userAgent = firstValue(receivedHeaders, "user-agent") ?? "";
     this.error = exchange.fault?.code ?? (exchange.truncated === undefined ? undefined : `answer_truncated (${exchange.truncated})`);
     this.truncated = exchange.truncated;
     this.warning = markSemicolons(exchange);
@@ -145,12 +146,4 @@ class TakenRecord implements RequestRecord {
   }
 
   header(name: string): string | undefined { return joinedValues(this.#headers, name) || undefined; }
-}
-
-function firstOf(headers: readonly string[], name: string): string {
-  for (let at = 0; at < headers.length; at += 2) {
-    const given = headers[at] as string;
-    if (given.length === name.length && given.toLowerCase() === name) return headers[at + 1] as string;
-  }
-  return "";
 }

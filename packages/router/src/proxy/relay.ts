@@ -2,6 +2,7 @@ import type { IncomingMessage } from "node:http";
 import type { Endpoint } from "../endpoint.ts";
 import { beginAnswer } from "./answer.ts";
 import type { Exchange } from "./exchange.ts";
+import { pairsOf } from "./flat-headers.ts";
 import { cut } from "./respond.ts";
 
 /** Streams an answer of node:http to the client, trailers included. */
@@ -23,12 +24,10 @@ export async function relay(exchange: Exchange, endpoint: Endpoint, answer: Inco
   });
   exchange.appFinishedMs = performance.now();
   if (complete) {
-    if (answer.rawTrailers.length > 0 && response.chunkedEncoding) response.addTrailers(pairs(answer.rawTrailers));
+    if (answer.rawTrailers.length > 0 && response.chunkedEncoding) response.addTrailers(pairsOf(answer.rawTrailers));
     response.end();
   } else if (!exchange.closed) {
     exchange.truncated = "EOF";
     cut(exchange);
   }
 }
-
-const pairs = (flat: readonly string[]): [string, string][] => flat.flatMap((name, at) => (at % 2 === 0 ? [[name, flat[at + 1] as string] as [string, string]] : []));

@@ -5,6 +5,7 @@ import { noteDial } from "./dial-times.ts";
 import { forwardAlone } from "./expect.ts";
 import { speaksHttp10, type Exchange } from "./exchange.ts";
 import { classify, isIdempotent, type FailedAttempt, type Progress } from "./failure.ts";
+import { pairsOf } from "./flat-headers.ts";
 import { RequestBody, type BodyReader } from "./request-body.ts";
 import { cut } from "./respond.ts";
 import { deathNow, takeFresh } from "./undici-connect.ts";
@@ -83,7 +84,7 @@ export class UndiciAttempt implements Dispatcher.DispatchHandler, BodyReader {
     const death = deathNow();
     if (death !== undefined) return this.onError(death);
     const { response } = this.#exchange;
-    if (trailers !== null && trailers.length > 0 && response.chunkedEncoding) response.addTrailers(pairs(trailers));
+    if (trailers !== null && trailers.length > 0 && response.chunkedEncoding) response.addTrailers(pairsOf(trailers.map(String)));
     this.#exchange.appFinishedMs = performance.now();
     response.end();
     this.#finish(undefined);
@@ -181,10 +182,4 @@ function codeOf(error: Error & { code?: string }): string {
     if (error.message === "bad upgrade") return "BAD_RESPONSE";
   }
   return codes[code] ?? (error.name === "HTTPParserError" || code === "ERR_INVALID_CHAR" || code === "ERR_HTTP_INVALID_STATUS_CODE" ? "BAD_RESPONSE" : code);
-}
-
-function pairs(flat: readonly (string | Buffer)[]): [string, string][] {
-  const out: [string, string][] = [];
-  for (let at = 0; at < flat.length; at += 2) out.push([String(flat[at]), String(flat[at + 1])]);
-  return out;
 }

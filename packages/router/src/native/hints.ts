@@ -5,11 +5,3 @@ export function passHints({ httpVersionMajor, httpVersionMinor, response }: Exch
   const link = headers.filter((_, at) => at % 2 === 1 && (headers[at - 1] as string).toLowerCase() === "link");
   if (link.length > 0 && (httpVersionMajor > 1 || httpVersionMinor > 0)) response.writeEarlyHints({ link });
 }
-
-/** Sends the head of an answer of whose body nothing has come yet. */
-export function flushHead({ response, bytesOut }: Exchange): void {
-  if (bytesOut === 0 && !response.writableEnded && !response.destroyed) response.flushHeaders();
-}
-
-/** Name and value, two by two. */
-export const pairs = (flat: readonly string[]): [string, string][] => flat.flatMap((name, at) => (at % 2 === 0 ? [[name, flat[at + 1] as string]] : []));
