@@ -198,6 +198,22 @@ describe("an answer that is repeated on a connection reaches the client as the f
     expect(statuses).toEqual(["200 OK", "200 OK", "404 Gone aw", "200 OK", "200 OK", "404 Gone aw", "200 OK", "200 OK", "404 Gone aw"].map((text) => text.slice(0, 11)));
   });
 
+  test("a cookie of affinity is that of the route that was asked, also where two routes share a connection", async () => {
+    await using app = await rawBackend((socket) => socket.on("data", () => socket.write("HTTP/1.1 200 OK\r\nSet-Cookie: JSESSIONID=1\r\nContent-Length: 2\r\n\r\nok")));
+    await using r = await rig({ engine: "native" });
+    for (const path of ["/a", "/b"]) r.serve([{ host: app.host, port: app.port, app: "guid", instanceId: `i${path}` }], `app.example.com${path}`);
+    await using client = await wire(r.port);
+    const cookies: string[] = [];
+    for (const path of ["/a", "/a", "/a", "/b", "/b", "/a"]) {
+      const before = client.heard().length;
+      client.send(`GET ${path} HTTP/1.1\r\nHost: app.example.com\r\n\r\n`);
+      await client.until(new RegExp(`^[^]{${before}}HTTP/1\\.1 [^]*ok$`));
+      cookies.push(/__VCAP_ID__=([^;]*; Path=[^;]*)/.exec(client.heard().slice(before))?.[1] ?? "none");
+    }
+    expect(cookies).toEqual(["/a", "/a", "/a", "/b", "/b", "/a"].map((path) => `i${path}; Path=${path}`));
+    expect(app.connections()).toBe(1);
+  });
+
   test("the last one before the end says that the connection closes", async () => {
     await using app = await rawBackend((socket) => socket.on("data", () => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")));
     await using r = await rig({ engine: "native" });
