@@ -2,7 +2,7 @@ import { Latest, type Latency, type Samples } from "./numbers/latency.ts";
 import { Histogram } from "./numbers/histogram.ts";
 import { PerApp, type PerAppOptions } from "./numbers/per-app.ts";
 import { Rates } from "./numbers/rates.ts";
-import { groupOf } from "./numbers/traffic.ts";
+import { groupOf, statusGroups } from "./numbers/traffic.ts";
 import type { RequestRecord } from "./proxy/record.ts";
 
 /** Counters of requests, as `/varz` names them. */
@@ -76,7 +76,6 @@ export interface Numbers {
   readonly durations: { readonly router: Histogram; readonly total: Histogram };
 }
 
-const groups = ["responses_xxx", "responses_2xx", "responses_3xx", "responses_4xx", "responses_5xx"] as const;
 const maxComponents = 500;
 /** Apps that are counted for the ten busiest of the last minute. */
 const maxApps = 20_000;
@@ -156,10 +155,12 @@ export function createNumbers(now: () => number = Date.now, perAppOptions: PerAp
 
 /** Counters, rates and the last durations of one group of requests. */
 class Counted {
-  readonly #counters: { -readonly [K in keyof RequestCounters]: number } = {
-    requests: 0, responses_2xx: 0, responses_3xx: 0, responses_4xx: 0, responses_5xx: 0, responses_xxx: 0, bad_requests: 0, bad_gateways: 0,
-    websocket_upgrades: 0, websocket_failures: 0, failed_attempts: 0, truncated_responses: 0, exhausted_connections: 0, bytes_in: 0, bytes_out: 0,
+  readonly #counters = {
+    requests: 0, bad_requests: 0, bad_gateways: 0, websocket_upgrades: 0, websocket_failures: 0, failed_attempts: 0, truncated_responses: 0,
+    exhausted_connections: 0, bytes_in: 0, bytes_out: 0,
   };
+  /** In the order of `statusGroups`. */
+  readonly #responses = new Float64Array(statusGroups.length);
   readonly #rates: Rates;
   readonly #latest: Latest;
 
@@ -171,7 +172,8 @@ class Counted {
   count(record: RequestRecord, nowMs: number): void {
     const into = this.#counters;
     into.requests += 1;
-    into[groups[groupOf(record.status)] as (typeof groups)[number]] += 1;
+    const group = groupOf(record.status);
+    this.#responses[group] = (this.#responses[group] as number) + 1;
     into.failed_attempts += record.failedAttempts;
     into.bytes_in += record.bytesIn;
     into.bytes_out += record.bytesOut;
@@ -187,12 +189,17 @@ class Counted {
     } else if (record.status >= 400 && record.status < 500 && record.attempts === 0) into.bad_requests += 1;
   }
 
+  #read(): RequestCounters {
+    const [xxx = 0, ok = 0, moved = 0, refused = 0, failed = 0] = this.#responses;
+    return { ...this.#counters, responses_xxx: xxx, responses_2xx: ok, responses_3xx: moved, responses_4xx: refused, responses_5xx: failed };
+  }
+
   read(nowMs: number): RequestNumbers {
     const rate = this.#rates.read(nowMs);
-    return { ...this.#counters, rate, requests_per_sec: rate[0], latency: this.#latest.read() };
+    return { ...this.#read(), rate, requests_per_sec: rate[0], latency: this.#latest.read() };
   }
 
   report(nowMs: number, samples: number): CountedReport {
-    return { counters: { ...this.#counters }, rate: this.#rates.read(nowMs), latency: [this.#latest.samples(samples)] };
+    return { counters: this.#read(), rate: this.#rates.read(nowMs), latency: [this.#latest.samples(samples)] };
   }
 }

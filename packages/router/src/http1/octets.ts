@@ -40,4 +40,14 @@ export function isFieldValue(text: string): boolean {
   return true;
 }
 
+/** Writes a short text, octet by octet. @returns false when it is no field value: then it is not written to its end */
+export function writeFieldValue(text: string, bytes: Uint8Array, place: number): boolean {
+  for (let at = 0; at < text.length; at += 1) {
+    const octet = text.charCodeAt(at);
+    if (!hasBit(octet, VALUE)) return false;
+    bytes[place + at] = octet;
+  }
+  return true;
+}
+
 const hasBit = (octet: number, bit: number): boolean => octet < 256 && ((octets[octet] ?? 0) & bit) !== 0;

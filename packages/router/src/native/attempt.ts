@@ -5,7 +5,7 @@ import type { ResponseHead } from "../http1/head.ts";
 import type { Refusal } from "../http1/refusal.ts";
 import { noteDial } from "../proxy/dial-times.ts";
 import { beginAnswer, flushHead } from "../proxy/answer.ts";
-import type { Exchange } from "../proxy/exchange.ts";
+import type { CloseListener, Exchange } from "../proxy/exchange.ts";
 import { classify, isIdempotent, type FailedAttempt, type Progress } from "../proxy/failure.ts";
 import { pairsOf } from "../proxy/flat-headers.ts";
 import { cut } from "../proxy/respond.ts";
@@ -14,21 +14,25 @@ import { ClientResponse } from "./client-response.ts";
 import type { BackendConnection, ConnectionUser } from "./connection.ts";
 import type { ConnectionPool, Dialler } from "./connection-pool.ts";
 import { passHints } from "./hints.ts";
+import { RequestForm } from "./repeated-request.ts";
 import type { OutboundHead } from "./request-head.ts";
 import { writeThisTurn } from "./turn.ts";
 import { RequestPump, type PumpOwner } from "./request-pump.ts";
 
 type Over = (failure: FailedAttempt | undefined) => void;
 
+/** Memory of a connection that is on its way to the client. `kept`: whether the connection has gone on to other memory since. */
+interface Loan { kept: boolean }
+
 /**
  * One request on one connection. Its life: born → connected → answered → over;
  * an idle connection that turns out to be dead takes it back to the beginning once, where repeating can do no harm.
  */
-export class Attempt implements ConnectionUser, Dialler, PumpOwner {
+export class Attempt implements ConnectionUser, Dialler, PumpOwner, CloseListener {
   readonly #exchange: Exchange;
   readonly #endpoint: Endpoint;
   readonly #pool: ConnectionPool;
-  readonly #head: OutboundHead;
+  readonly #head: OutboundHead | RequestForm;
   readonly #done: Over;
   /** For attempts that dial; connections that are there have their own. */
   #timer: NodeJS.Timeout | undefined = undefined;
@@ -40,24 +44,31 @@ export class Attempt implements ConnectionUser, Dialler, PumpOwner {
   #held: Buffer | undefined = undefined;
   /** Whether what is held may be kept beyond this moment. */
   #lasting = false;
+  #loan: Loan | undefined = undefined;
   #progress: Progress = "unsent";
   #reused = false;
   #heard = false;
+  /** Whether the piece that is being read began with the answer's head. */
+  #oneMoment = false;
   #over = false;
 
-  constructor(exchange: Exchange, endpoint: Endpoint, { pool, head, over }: { pool: ConnectionPool; head: OutboundHead; over: Over }) {
+  constructor(exchange: Exchange, endpoint: Endpoint, { pool, head, over }: { pool: ConnectionPool; head: OutboundHead | RequestForm; over: Over }) {
     this.#exchange = exchange;
     this.#endpoint = endpoint;
     this.#pool = pool;
     this.#head = head;
     this.#done = over;
-    exchange.whenClosed(() => this.stop("CLIENT_GONE"));
+    exchange.whenClosed(this);
+  }
+
+  onClosed(): void {
+    this.stop("CLIENT_GONE");
   }
 
   begin(): void {
     // The client may have left before it began.
     if (this.#over) return;
-    const idle = this.#pool.take(performance.now());
+    const idle = this.#pool.take(this.#exchange.attemptMs);
     if (idle === undefined) {
       this.#timer = setTimeout(expire, this.#exchange.endpointTimeoutMs, this);
       this.#undial = this.#pool.dial(this);
@@ -87,10 +98,12 @@ export class Attempt implements ConnectionUser, Dialler, PumpOwner {
     noteDial(exchange, connection.times);
     connection.times = undefined;
     this.#progress = "sent";
-    exchange.appStartedMs = performance.now();
-    if (!exchange.hasBody) return writeThisTurn(connection.socket, this.#head.text);
-    connection.socket.write(this.#head.text, "latin1");
-    this.#pump = new RequestPump(exchange, connection.socket, this.#head.length, this);
+    exchange.appStartedMs = reused ? exchange.attemptMs : performance.now();
+    const head = this.#head;
+    if (head instanceof RequestForm) return writeThisTurn(connection.socket, head.bytes, undefined, head);
+    if (!exchange.hasBody) return writeThisTurn(connection.socket, head.text);
+    connection.socket.write(head.text, "latin1");
+    this.#pump = new RequestPump(exchange, connection.socket, head.length, this);
     this.#pump.start();
   }
 
@@ -108,18 +121,22 @@ export class Attempt implements ConnectionUser, Dialler, PumpOwner {
 
   onBytes(chunk: Buffer, lasting: boolean): boolean {
     this.#lasting = lasting;
+    this.#loan = undefined;
     this.#read(chunk);
     const { response } = this.#exchange;
     // What the client's connection has taken to the end is nobody's any more.
-    return lasting && !(response instanceof ClientResponse && response.writableLength === 0);
+    const kept = lasting && !(response instanceof ClientResponse && response.writableLength === 0);
+    if (this.#loan !== undefined) (this.#loan as Loan).kept = kept;
+    return kept;
   }
 
   #read(chunk: Buffer): void {
     this.#heard = true;
+    this.#oneMoment = false;
     let at = 0;
     while (at < chunk.length && !this.#over) {
       const body = this.#body;
-      const next = body === undefined ? this.#readHead(chunk, at) : body.push(chunk, at, this.#take);
+      const next = body === undefined ? this.#readHead(chunk, at) : body.push(chunk, at, (this.#connection as BackendConnection).take);
       if (next === undefined) return;
       if (typeof next !== "number") return this.#refuse(next);
       at = next;
@@ -145,6 +162,7 @@ export class Attempt implements ConnectionUser, Dialler, PumpOwner {
       return this.#abandon(String(error));
     }
     this.#answer = head;
+    this.#oneMoment = true;
     this.#body = createBodyReader(head.framing, "response");
     // The head leaves together with the first piece of the body, if it is here already; an app that thinks before it speaks is not waited for.
     if (parser.next === chunk.length && !this.#body.done) process.nextTick(flushHead, this.#exchange);
@@ -152,17 +170,28 @@ export class Attempt implements ConnectionUser, Dialler, PumpOwner {
   }
 
   /** Keeps one slice back: the last one goes out together with the end. */
-  readonly #take = (slice: Buffer): void => {
+  onBody(slice: Buffer): void {
     this.#exchange.bytesOut += slice.length;
     const held = this.#held;
     this.#held = slice;
     if (held !== undefined) this.#exchange.response.write(this.#handedOn(held));
-  };
+  }
 
   /** The slice for somebody who may keep it. */
   #handedOn(slice: Buffer): Buffer {
     const { response } = this.#exchange;
     return this.#lasting || (response instanceof ClientResponse && response.copies(slice.length)) ? slice : Buffer.from(slice);
+  }
+
+  /** What is to be called when the piece, the last of its chunk, is written: then the chunk's memory can be read into again. */
+  #lend(slice: Buffer): ((error?: Error | null) => void) | undefined {
+    const { response } = this.#exchange;
+    // Of whoever stands between, as a step may do, nobody knows what he keeps.
+    if (!this.#lasting || !(response instanceof ClientResponse) || response.write !== ClientResponse.prototype.write) return undefined;
+    const { intake } = this.#connection as BackendConnection;
+    const loan: Loan = { kept: false };
+    this.#loan = loan;
+    return (error) => { if (loan.kept && !error) intake.giveBack(slice); };
   }
 
   #flush(): void {
@@ -171,7 +200,7 @@ export class Attempt implements ConnectionUser, Dialler, PumpOwner {
     this.#held = undefined;
     const { response } = this.#exchange;
     // A stream says no to every piece above its mark, also to one that the system has taken whole at once.
-    if (response.write(this.#handedOn(slice)) || response.writableLength === 0) return;
+    if (response.write(this.#handedOn(slice), this.#lend(slice)) || response.writableLength === 0) return;
     const { socket } = this.#connection as BackendConnection;
     socket.pause();
     response.once("drain", () => socket.resume());
@@ -184,7 +213,8 @@ export class Attempt implements ConnectionUser, Dialler, PumpOwner {
     const connection = this.#connection as BackendConnection;
     const answer = this.#answer as ResponseHead;
     if (trailers.length > 0 && response.chunkedEncoding) response.addTrailers(pairsOf(trailers));
-    const now = performance.now();
+    // An answer that comes in one piece has its head and its end in the same moment.
+    const now = this.#oneMoment ? this.#exchange.appHeadersMs : performance.now();
     this.#exchange.appFinishedMs = now;
     connection.user = undefined;
     // An app that answers before it has read everything, or that says more than it was asked, has spoilt its connection.

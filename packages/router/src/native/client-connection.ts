@@ -6,7 +6,7 @@ import { createRequestHeadParser, type HeadParser } from "../http1/head-parser.t
 import type { Refusal } from "../http1/refusal.ts";
 import { Exchange } from "../proxy/exchange.ts";
 import type { Fault } from "../proxy/fault.ts";
-import type { ClientConnectionOptions, Waiting } from "./client-options.ts";
+import { restsFromNow, type ClientConnectionOptions, type Waiting } from "./client-options.ts";
 import { ClientArrival } from "./client-arrival.ts";
 import { ClientResponse } from "./client-response.ts";
 import { putBack } from "./put-back.ts";
@@ -153,7 +153,7 @@ export class ClientConnection implements Waiting {
     this.#arrival = undefined;
     this.#response = undefined;
     this.#inHead = false;
-    this.deadlineMs = performance.now() + this.#options.clientIdleMs;
+    this.deadlineMs = restsFromNow;
     const ahead = this.#ahead;
     this.#ahead = undefined;
     if (ahead !== undefined) this.#consume(ahead, 0);

@@ -1,11 +1,14 @@
 import type { Socket } from "node:net";
 import type { Exchange, ProxyContext } from "../proxy/exchange.ts";
 
+/** Instead of a deadline: the connection rests since the last look at it, and has its whole time from the next look on. Reading the clock for each request costs more. */
+export const restsFromNow = -1;
+
 /** A client's connection as its front sees it. */
 export interface Waiting {
   readonly socket: Socket;
-  /** Monotonic, milliseconds: when the client has let us wait for too long. */
-  readonly deadlineMs: number;
+  /** Monotonic, milliseconds: when the client has let us wait for too long; or `restsFromNow`. */
+  deadlineMs: number;
   /** Whether no request has begun. */
   readonly idle: boolean;
   /** Lets go of what it has kept in case that the next request is like the last. */

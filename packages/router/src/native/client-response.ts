@@ -4,6 +4,7 @@ import { Stream } from "node:stream";
 import { encodeLastChunk } from "../http1/chunked-writer.ts";
 import type { RequestHead } from "../http1/head.ts";
 import type { GoneListener } from "../proxy/arrival.ts";
+import type { AnswerForm } from "./answer-form.ts";
 import { answerHeadText } from "./answer-head.ts";
 import { writeThisTurn } from "./turn.ts";
 import { HeaderBag, flatten, type GivenHeaders } from "./header-bag.ts";
@@ -11,6 +12,7 @@ import { HeaderBag, flatten, type GivenHeaders } from "./header-bag.ts";
 /** Up to here copying into one piece is cheaper than telling the system of several. */
 const maxCopiedBytes = 16_384;
 const none = Buffer.alloc(0);
+type Written = (error?: Error | null) => void;
 /** More than the lines around a chunk take, but for trailers. */
 const chunkRoom = 64;
 
@@ -34,7 +36,10 @@ export class ClientResponse {
   #listener: GoneListener | undefined = undefined;
   readonly #over: () => void;
   #bag: HeaderBag | undefined = undefined;
+  /** The head, until it is written: as text, or as a form and what is put into it. */
   #head = "";
+  #form: AnswerForm | undefined = undefined;
+  #id = "";
   #trailers: readonly string[] = [];
   #continued = false;
   #closed = false;
@@ -52,7 +57,7 @@ export class ClientResponse {
 
   get finished(): boolean { return this.writableEnded; }
   get writable(): boolean { return !this.writableEnded && !this.destroyed; }
-  get writableLength(): number { return this.socket.writableLength + this.#head.length; }
+  get writableLength(): number { return this.socket.writableLength + this.#headLength; }
   get writableHighWaterMark(): number { return this.socket.writableHighWaterMark; }
   get writableNeedDrain(): boolean { return this.socket.writableNeedDrain; }
   get connection(): Socket { return this.socket; }
@@ -82,22 +87,23 @@ export class ClientResponse {
   /** Whether nothing was said of its head so far. */
   get isUntouched(): boolean { return (this.#bag === undefined || this.#bag.isEmpty) && this.sendDate && !this.headersSent && this.statusMessage === ""; }
 
-  /** A head that was put together elsewhere, with the end of its lines; it says itself whether the connection lives on. */
-  writePrepared(status: number, { text, chunked }: { readonly text: string; readonly chunked: boolean }): void {
+  /** Its head is this form, with this id. @returns false when the id does not fit: then nothing is changed */
+  writeForm(status: number, form: AnswerForm, requestId: string): boolean {
+    if (!form.fits(requestId)) return false;
     this.statusCode = status;
-    this.#head = text;
-    this.chunkedEncoding = chunked;
+    this.#form = form;
+    this.#id = requestId;
+    this.chunkedEncoding = form.chunked;
     this.headersSent = true;
+    return true;
   }
 
   flushHeaders(): void {
     if (!this.headersSent) this.writeHead(this.statusCode);
-    const head = this.#head;
-    this.#head = "";
-    if (head !== "" && !this.destroyed) this.socket.write(head, "latin1");
+    if (!this.destroyed && this.#headLength > 0) this.#put("", none, "", undefined);
   }
 
-  write(chunk: Buffer | string, encoding?: BufferEncoding | (() => void), callback?: () => void): boolean {
+  write(chunk: Buffer | string, encoding?: BufferEncoding | Written, callback?: Written): boolean {
     const done = typeof encoding === "function" ? encoding : callback;
     if (this.writableEnded || this.destroyed) return false;
     if (!this.headersSent) this.writeHead(this.statusCode);
@@ -164,7 +170,7 @@ export class ClientResponse {
   }
 
   /** Whether a piece of this size is copied at once, so that its memory can be used for something else. */
-  copies(bytes: number): boolean { return this.#trailers.length === 0 && this.#head.length + bytes + chunkRoom <= maxCopiedBytes; }
+  copies(bytes: number): boolean { return this.#trailers.length === 0 && this.#headLength + bytes + chunkRoom <= maxCopiedBytes; }
 
   /** As which it goes through the steps. */
   get asServerResponse(): ServerResponse { return this as unknown as ServerResponse; }
@@ -180,17 +186,23 @@ export class ClientResponse {
     this.#over();
   };
 
-  #put(before: string, bytes: Buffer, after: string, done: (() => void) | undefined): boolean {
+  get #headLength(): number { return this.#form === undefined ? this.#head.length : this.#form.length; }
+
+  #put(before: string, bytes: Buffer, after: string, done: Written | undefined): boolean {
     const { socket } = this;
+    const form = this.#form;
     const first = this.#head + before;
+    const begun = form === undefined ? 0 : form.length;
+    const size = begun + first.length + bytes.length + after.length;
     this.#head = "";
-    const size = first.length + bytes.length + after.length;
-    if (bytes.length === 0 && !this.writableEnded) return socket.write(first + after, "latin1", done);
+    this.#form = undefined;
+    if (form === undefined && bytes.length === 0 && !this.writableEnded) return socket.write(first + after, "latin1", done);
     if (size <= maxCopiedBytes) {
       const piece = Buffer.allocUnsafe(size);
-      piece.write(first, 0, "latin1");
-      bytes.copy(piece, first.length);
-      if (after !== "") piece.write(after, first.length + bytes.length, "latin1");
+      if (form !== undefined) form.writeTo(piece, this.#id);
+      if (first !== "") piece.write(first, begun, "latin1");
+      bytes.copy(piece, begun + first.length);
+      if (after !== "") piece.write(after, begun + first.length + bytes.length, "latin1");
       if (this.writableEnded) {
         writeThisTurn(socket, piece, done);
         return true;
@@ -198,6 +210,7 @@ export class ClientResponse {
       return socket.write(piece, done);
     }
     socket.cork();
+    if (form !== undefined) socket.write(form.filled(this.#id));
     if (first !== "") socket.write(first, "latin1");
     let room = socket.write(bytes, after === "" ? done : undefined);
     if (after !== "") room = socket.write(after, "latin1", done);

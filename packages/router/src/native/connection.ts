@@ -10,6 +10,8 @@ import { keepAliveMs } from "./keep-alive.ts";
 export interface ConnectionUser {
   /** `lasting`: whether the chunk may be kept; else it is good until this returns. @returns whether it is */
   onBytes(chunk: Buffer, lasting: boolean): boolean;
+  /** A piece of the answer's body, found in those bytes. */
+  onBody(slice: Buffer): void;
   /** What was written is on its way, and there is room for more. */
   onDrain(): void;
   /** The endpoint will say nothing more. */
@@ -27,7 +29,11 @@ export interface ConnectionUser {
 export class BackendConnection {
   readonly socket: Socket;
   readonly parser: ResponseHeadParser;
+  /** Where its bytes arrive. */
+  readonly intake: Intake;
   user: ConnectionUser | undefined = undefined;
+  /** For readers of bodies: one for all answers. */
+  readonly take = (slice: Buffer): void => this.user?.onBody(slice);
   /** Requests that it has carried. */
   requests = 0;
   /** Monotonic, milliseconds: when it has been idle for too long. */
@@ -43,6 +49,7 @@ export class BackendConnection {
 
   constructor(socket: Socket, limits: Http1Limits, { intake, gone, times }: { intake: Intake; gone: (connection: BackendConnection) => void; times: DialTimes | undefined }) {
     this.socket = socket;
+    this.intake = intake;
     this.parser = createResponseHeadParser(limits);
     this.times = times;
     this.#gone = gone;

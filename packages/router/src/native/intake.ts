@@ -5,9 +5,13 @@ export const intakeBytes = 65_536;
 /** From here on the next reading is given memory of its own, since what it brings is likely to be handed on as it is. */
 const largeBytes = 32_768;
 
+/** Pieces of memory that a connection keeps for its next large pieces: as many as are mostly on their way to the client at once. */
+const maxSpare = 4;
+
 /**
  * Where the bytes of one connection arrive. All connections of an engine read into the same memory, one after the other: what is
- * looked at and copied at once needs none of its own, and reading is half as dear without it. Only streams of large pieces get their own.
+ * looked at and copied at once needs none of its own, and reading is half as dear without it. Only streams of large pieces get their own,
+ * and get it back from whoever has written it: left to the garbage collector, a download takes fifty megabytes of them.
  */
 export class Intake {
   /**
@@ -18,6 +22,7 @@ export class Intake {
   readonly onread: OnReadOpts;
   /** Memory of its own, as long as large pieces come. */
   #own: Buffer | undefined = undefined;
+  #spare: Buffer[] | undefined = undefined;
 
   constructor(shared: Buffer) {
     this.onread = {
@@ -26,11 +31,18 @@ export class Intake {
       callback: (size, bytes) => {
         const lasting = bytes !== shared;
         const kept = this.taker?.((bytes as Buffer).subarray(0, size), lasting) === true;
-        if (size < largeBytes) this.#own = undefined;
+        if (size < largeBytes) this.#own = this.#spare = undefined;
         // What has been written at once can be read into again.
-        else if (kept || !lasting) this.#own = Buffer.allocUnsafeSlow(intakeBytes);
+        else if (kept || !lasting) this.#own = this.#spare?.pop() ?? Buffer.allocUnsafeSlow(intakeBytes);
         return true;
       },
     };
+  }
+
+  /** A chunk that was kept is written, to its end: nobody will look at it again. */
+  giveBack(chunk: Buffer): void {
+    // Of one that is small again, or has enough, nothing is kept.
+    if (this.#own === undefined || (this.#spare?.length ?? 0) >= maxSpare) return;
+    (this.#spare ??= []).push(Buffer.from(chunk.buffer as ArrayBuffer));
   }
 }

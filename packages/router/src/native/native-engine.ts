@@ -1,9 +1,11 @@
 import type { Backend } from "../endpoint.ts";
 import type { Engine } from "../proxy/exchange.ts";
+import { PassageHeaders } from "../proxy/passage.ts";
 import type { ProxySettings } from "../proxy/settings.ts";
 import { Attempt } from "./attempt.ts";
 import { ConnectionPool } from "./connection-pool.ts";
 import { intakeBytes } from "./intake.ts";
+import { RequestForm } from "./repeated-request.ts";
 import { outboundHead } from "./request-head.ts";
 
 /**
@@ -31,7 +33,8 @@ export function createNativeEngine(settings: ProxySettings): Engine {
 
   return {
     forward(exchange, endpoint, headers, over) {
-      const head = outboundHead(exchange, headers, close);
+      const form = headers instanceof PassageHeaders && !close && !endpoint.backend.tls ? RequestForm.of(exchange, headers) : undefined;
+      const head = form ?? outboundHead(exchange, headers, close);
       if (head === undefined) return over({ code: "BAD_REQUEST_HEAD", message: "a step has set a header or target that no line can carry", progress: "sent" });
       new Attempt(exchange, endpoint, { pool: poolOf(endpoint.backend), head, over }).begin();
     },

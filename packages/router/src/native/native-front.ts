@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import { ClientConnection } from "./client-connection.ts";
-import type { ClientConnectionOptions, Waiting } from "./client-options.ts";
+import { restsFromNow, type ClientConnectionOptions, type Waiting } from "./client-options.ts";
 
 /** The client's side of the proxy on plain sockets. */
 export interface NativeFront {
@@ -21,7 +21,8 @@ export function createNativeFront(options: Omit<ClientConnectionOptions, "gone">
   const sweep = setInterval(() => {
     const now = performance.now();
     for (const connection of connections) {
-      if (connection.deadlineMs < now) connection.expire();
+      if (connection.deadlineMs === restsFromNow) connection.deadlineMs = now + options.clientIdleMs;
+      else if (connection.deadlineMs < now) connection.expire();
       else if (connection.idle) connection.forget();
     }
   }, Math.max(20, Math.min(1_000, options.headersTimeoutMs / 4, options.clientIdleMs / 4)));

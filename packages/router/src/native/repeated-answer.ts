@@ -4,19 +4,15 @@ import type { ResponseHead } from "../http1/head.ts";
 import { clientHead } from "../proxy/answer.ts";
 import type { Exchange } from "../proxy/exchange.ts";
 import { firstValue } from "../proxy/flat-headers.ts";
-import { answerHeadText, dateLine } from "./answer-head.ts";
+import { AnswerForm } from "./answer-form.ts";
+import { answerHeadText } from "./answer-head.ts";
 import type { ClientResponse } from "./client-response.ts";
 
-/** What becomes of a head whose lines an app repeats: everything but what is different with each answer. */
+/** What becomes of a head whose lines an app repeats. */
 interface RepeatedHead {
   readonly status: number;
   readonly reason: string;
-  /** From the status line on, without the request's id and the date. */
-  readonly text: string;
-  /** Whether the app gives its answers an id, or a date, of its own. */
-  readonly hasRequestId: boolean;
-  readonly hasDate: boolean;
-  readonly chunked: boolean;
+  readonly form: AnswerForm;
 }
 
 /** Headers with which more has to be done than to pass them on. */
@@ -29,18 +25,13 @@ const unusual = /^(?:set-cookie|www-authenticate)$/i;
 export function beginRepeated(exchange: Exchange, endpoint: Endpoint, { head, response }: { head: ResponseHead; response: ClientResponse }): boolean {
   const { context } = exchange;
   if (!head.block.repeated || exchange.rewriteAnswer !== undefined || context.draining || exchange.closesAfter || exchange.stickyInstance !== ""
-    || context.settings.traceKey !== "" || exchange.method === "HEAD" || exchange.httpVersionMinor === 0 || !response.isUntouched) return false;
+    || context.settings.traceKey !== "" || exchange.method === "HEAD" || exchange.httpVersionMinor === 0 || !response.shouldKeepAlive || !response.isUntouched) return false;
   const held = head.block.derived as RepeatedHead | undefined;
   const made = held !== undefined && held.status === head.status && held.reason === head.reason ? held : prepare(exchange, endpoint, head);
-  if (made === undefined) return false;
+  if (made === undefined || !response.writeForm(made.status, made.form, exchange.requestId)) return false;
   forgive(endpoint.backend);
   exchange.framed = true;
   exchange.appHeadersMs = performance.now();
-  const keepAlive = response.shouldKeepAlive;
-  response.writePrepared(made.status, {
-    chunked: made.chunked,
-    text: `${made.text}${made.hasRequestId ? "" : `X-Vcap-Request-Id: ${exchange.requestId}\r\n`}${made.hasDate ? "" : dateLine()}${keepAlive ? "\r\n" : "Connection: close\r\n\r\n"}`,
-  });
   exchange.status = made.status;
   return true;
 }
@@ -59,7 +50,8 @@ function prepare(exchange: Exchange, endpoint: Endpoint, head: ResponseHead): Re
     return undefined;
   }
   if (!written.keepAlive) return undefined;
-  const made: RepeatedHead = { status, reason, text: written.text.slice(0, -2), hasRequestId, hasDate: firstValue(rawHeaders, "date") !== undefined, chunked: written.chunked };
+  const hasDate = firstValue(rawHeaders, "date") !== undefined;
+  const made: RepeatedHead = { status, reason, form: new AnswerForm(written.text.slice(0, -2), { chunked: written.chunked, hasRequestId, hasDate }) };
   head.block.derived = made;
   return made;
 }

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { RequestRecord } from "./record.ts";
+import { passageTakenBy, type RequestRecord } from "./record.ts";
 
 /** Fields that are written only when asked for. */
 export const extraLogFields = ["failed_attempts", "failed_attempts_time", "dns_time", "dial_time", "tls_time", "backend_time", "local_address"] as const;
@@ -31,24 +31,61 @@ export interface AccessLogSink {
 
 /** The classic line of a Cloud Foundry router, with its final newline. Times are UTC, durations seconds; `-` stands for what is missing. */
 export function accessLogLine(record: RequestRecord, options: AccessLogOptions = {}): string {
-  const { extraFields = [], extraHeaders = [], hideClientAddress = false, hidePeer = hideClientAddress, hideForwardedFor = hideClientAddress } = options;
   const { timings } = record;
-  const target = loggedTarget(record, options);
-  const endpoint = endpointParts(record.endpoint);
-  let line = `${record.host || "-"} - [${timestamp(record.receivedAtMs)}] ${quoted(`${record.method} ${target} HTTP/${record.httpVersion}`)}`
-    + ` ${record.status === 0 ? "\"-\"" : record.status} ${record.bytesIn} ${record.bytesOut} ${quoted(record.referer)} ${quoted(record.userAgent)}`
-    + ` ${quoted(hidePeer ? "" : record.peer)} ${endpoint.address}`
-    + ` x_forwarded_for:${quoted(hideForwardedFor ? "" : record.forwardedFor)} x_forwarded_proto:${quoted(record.forwardedProto)}`
-    + ` vcap_request_id:${quoted(record.requestId)} response_time:${seconds(timings.totalMs)} gorouter_time:${seconds(timings.routerMs)}`
-    + endpoint.rest;
-  if (extraFields.length > 0) for (const field of new Set(extraFields)) {
+  const { begin, request, who, end } = wordsOf(record, options);
+  let line = `${begin}${timestamp(record.receivedAtMs)}${request}${record.status === 0 ? "\"-\"" : record.status} ${record.bytesIn} ${record.bytesOut}${who}${quoted(record.requestId)}`
+    + ` response_time:${seconds(timings.totalMs)} gorouter_time:${seconds(timings.routerMs)}${end}`;
+  if (options.extraFields !== undefined) line += extraText(record, options.extraFields);
+  const said = record.error ?? record.warning;
+  line += said === undefined ? " x_cf_routererror:\"-\"" : ` x_cf_routererror:${quoted(said)}`;
+  if (options.extraHeaders !== undefined) for (const name of options.extraHeaders) line += ` ${name.toLowerCase().replaceAll("-", "_")}:${quoted(record.header(name.toLowerCase()) ?? "")}`;
+  return `${line}\n`;
+}
+
+function extraText(record: RequestRecord, extraFields: readonly ExtraLogField[]): string {
+  let text = "";
+  for (const field of new Set(extraFields)) {
     if (!Object.hasOwn(extraValues, field)) continue;
     const value = extraValues[field](record);
-    line += ` ${field}:${typeof value === "string" ? quoted(value) : field === "failed_attempts" ? value : seconds(value)}`;
+    text += ` ${field}:${typeof value === "string" ? quoted(value) : field === "failed_attempts" ? value : seconds(value)}`;
   }
-  line += ` x_cf_routererror:${quoted(record.error ?? record.warning ?? "")}`;
-  for (const name of extraHeaders) line += ` ${name.toLowerCase().replaceAll("-", "_")}:${quoted(record.header(name.toLowerCase()) ?? "")}`;
-  return `${line}\n`;
+  return text;
+}
+
+/** What is the same in the lines of requests that repeat each other. */
+interface Words {
+  readonly begin: string;
+  readonly request: string;
+  readonly who: string;
+  readonly end: string;
+  /** What they were made of, beside the lines of the request's head. */
+  readonly options: AccessLogOptions;
+  readonly method: string;
+  readonly target: string;
+  readonly httpVersion: string;
+  readonly endpoint: RequestRecord["endpoint"];
+}
+
+function wordsOf(record: RequestRecord, options: AccessLogOptions): Words {
+  const passage = passageTakenBy(record);
+  if (passage === undefined) return makeWords(record, options);
+  const held = passage.logged as Words | undefined;
+  if (held !== undefined && held.options === options && held.target === record.target && held.endpoint === record.endpoint
+    && held.method === record.method && held.httpVersion === record.httpVersion) return held;
+  const made = makeWords(record, options);
+  passage.logged = made;
+  return made;
+}
+
+function makeWords(record: RequestRecord, options: AccessLogOptions): Words {
+  const { hideClientAddress = false, hidePeer = hideClientAddress, hideForwardedFor = hideClientAddress } = options;
+  const { method, target, httpVersion, endpoint } = record;
+  const { address, rest } = endpointParts(endpoint);
+  const begin = `${record.host || "-"} - [`;
+  const request = `] ${quoted(`${method} ${loggedTarget(record, options)} HTTP/${httpVersion}`)} `;
+  const who = ` ${quoted(record.referer)} ${quoted(record.userAgent)} ${quoted(hidePeer ? "" : record.peer)} ${address}`
+    + ` x_forwarded_for:${quoted(hideForwardedFor ? "" : record.forwardedFor)} x_forwarded_proto:${quoted(record.forwardedProto)} vcap_request_id:`;
+  return { begin, request, who, end: rest, options, method, target, httpVersion, endpoint };
 }
 
 interface EndpointParts { readonly address: string; readonly rest: string }
@@ -94,11 +131,13 @@ function timestamp(ms: number): string {
 let lastMs = NaN;
 let lastText = "";
 
+/** "000" to "999". */
+const threeDigits: readonly string[] = Array.from({ length: 1_000 }, (_, number) => String(number).padStart(3, "0"));
+
 function seconds(ms: number | undefined): string {
   if (ms === undefined || ms < 0) return "\"-\"";
   const micros = Math.round(ms * 1_000);
-  const rest = String(micros % 1_000_000);
-  return `${Math.floor(micros / 1_000_000)}.${"000000".slice(rest.length)}${rest}`;
+  return `${Math.floor(micros / 1_000_000)}.${threeDigits[Math.floor(micros / 1_000) % 1_000] as string}${threeDigits[micros % 1_000] as string}`;
 }
 
 /** In quotes and escaped: a header of a client must not be able to forge a line. */

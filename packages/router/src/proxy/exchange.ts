@@ -76,6 +76,9 @@ export interface Engine {
   close(): Promise<void>;
 }
 
+/** Waits for the end of an exchange. */
+export interface CloseListener { onClosed(): void }
+
 /**
  * One request and its answer, on their way through the steps.
  * A class, so that every exchange has the same shape; all fields may be read by any step, the mutable ones may be set.
@@ -167,6 +170,8 @@ export class Exchange {
   dialMs = 0;
   tlsMs = 0;
   connectMs = 0;
+  /** When the attempt under way was begun. */
+  attemptMs = 0;
   appStartedMs = 0;
   appHeadersMs = 0;
   appFinishedMs = 0;
@@ -182,7 +187,7 @@ export class Exchange {
   #headers: readonly string[];
   /** Whether the headers are this exchange's alone. */
   #ownHeaders = false;
-  #onClose: (() => void) | undefined = undefined;
+  #onClose: CloseListener | (() => void) | undefined = undefined;
 
   constructor(context: ProxyContext, arrival: Arrival, response: ServerResponse, upgrade?: Upgrade) {
     this.context = context;
@@ -263,18 +268,20 @@ export class Exchange {
     this.requestHeaders = kept;
   }
 
-  /** Runs once, when the exchange closes for whatever reason; at most one waits at a time, the last one set. */
-  whenClosed(run: (() => void) | undefined): void {
-    if (this.closed && run !== undefined) run();
-    else this.#onClose = run;
+  /** Told once, when the exchange closes for whatever reason; at most one waits at a time, the last one set. */
+  whenClosed(waiting: CloseListener | (() => void) | undefined): void {
+    if (!this.closed || waiting === undefined) this.#onClose = waiting;
+    else if (typeof waiting === "function") waiting();
+    else waiting.onClosed();
   }
 
   markClosed(): void {
     if (this.closed) return;
     this.closed = true;
-    const run = this.#onClose;
+    const waiting = this.#onClose;
     this.#onClose = undefined;
-    run?.();
+    if (typeof waiting === "function") waiting();
+    else waiting?.onClosed();
   }
 }
 

@@ -35,40 +35,40 @@ const toApp: Attempts = {
 
 /** Makes attempts until one is answered, or the failure table, the budget or the time say that it is enough. Resolves when the exchange is over. */
 export function forwardTo(exchange: Exchange, attempts: Attempts): Promise<void> {
-  return new Promise((resolve, reject) => new Forwarding(exchange, attempts, { resolve, reject }).next());
-}
-
-interface Settle {
-  readonly resolve: (value?: Promise<void>) => void;
-  readonly reject: (cause: unknown) => void;
+  return new Promise((resolve, reject) => {
+    const forwarding = new Forwarding(exchange, attempts, resolve);
+    forwarding.reject = reject;
+    forwarding.next();
+  });
 }
 
 const nobody: readonly Endpoint[] = [];
+const ignore = (): void => undefined;
 
 /** The attempts of one request, one after the other. No promises between them: nearly every request needs one attempt, and each promise costs a share of it. */
 class Forwarding {
   readonly #exchange: Exchange;
   readonly #attempts: Attempts;
-  readonly #settle: Settle;
+  readonly #resolve: (value?: Promise<void>) => void;
+  reject: (cause: unknown) => void = ignore;
   #tried: readonly Endpoint[] = nobody;
   #last: FailedAttempt | undefined = undefined;
   /** The route whose budget pays for the repetitions. */
   #repeats: Pool | undefined = undefined;
-  #begunMs = 0;
 
-  constructor(exchange: Exchange, attempts: Attempts, settle: Settle) {
+  constructor(exchange: Exchange, attempts: Attempts, resolve: (value?: Promise<void>) => void) {
     this.#exchange = exchange;
     this.#attempts = attempts;
-    this.#settle = settle;
+    this.#resolve = resolve;
   }
 
   next(): void {
     try {
       const given = this.#attempts.next(this.#exchange, this.#tried);
-      if (given instanceof Promise) given.then((endpoint) => this.#goTo(endpoint), this.#settle.reject);
+      if (given instanceof Promise) given.then((endpoint) => this.#goTo(endpoint), this.reject);
       else this.#goTo(given);
     } catch (cause) {
-      this.#settle.reject(cause);
+      this.reject(cause);
     }
   }
 
@@ -77,14 +77,14 @@ class Forwarding {
     const exchange = this.#exchange;
     exchange.endpoint = endpoint;
     exchange.attempts += 1;
-    this.#begunMs = performance.now();
+    exchange.attemptMs = performance.now();
     // Mostly it is taken since the choice.
     takePlace(exchange, endpoint);
     try {
       attempt(exchange, endpoint, this.#attempts.headersFor(exchange, endpoint), this.#over);
     } catch (cause) {
       giveBack(exchange);
-      this.#settle.reject(cause);
+      this.reject(cause);
     }
   }
 
@@ -95,7 +95,7 @@ class Forwarding {
       else if (this.#mayGoOn(failed)) this.next();
       else this.#giveUp("none");
     } catch (cause) {
-      this.#settle.reject(cause);
+      this.reject(cause);
     }
   };
 
@@ -104,10 +104,10 @@ class Forwarding {
     const exchange = this.#exchange;
     const { response, socket, context } = exchange;
     if (this.#repeats !== undefined) context.retryBudget?.end(this.#repeats);
-    if (exchange.closed) return this.#settle.resolve();
+    if (exchange.closed) return this.#resolve();
     // node:http closes a connection on which nothing moves for so long, and takes the limit off again before the next request.
     if (response.writableLength > 0) socket.setTimeout(context.settings.clientStallMs);
-    exchange.whenClosed(this.#settle.resolve as () => void);
+    exchange.whenClosed(this.#resolve as () => void);
   }
 
   #mayGoOn(failed: FailedAttempt): boolean {
@@ -117,7 +117,7 @@ class Forwarding {
     const endpoint = exchange.endpoint as Endpoint;
     this.#last = failed;
     exchange.failedAttempts += 1;
-    exchange.failedMs += performance.now() - this.#begunMs;
+    exchange.failedMs += performance.now() - exchange.attemptMs;
     this.#tried = [...this.#tried, endpoint];
     const rule = classify(failed);
     context.attemptFailed?.(rule.cause);
@@ -141,7 +141,7 @@ class Forwarding {
   #giveUp(why: NoChoice): void {
     const exchange = this.#exchange;
     if (this.#repeats !== undefined) exchange.context.retryBudget?.end(this.#repeats);
-    this.#settle.resolve(answerFor(exchange, this.#last, why));
+    this.#resolve(answerFor(exchange, this.#last, why));
   }
 }
 

@@ -17,7 +17,7 @@ export function passageOf(exchange: Exchange): Passage | undefined {
   const { headers, forwarding } = buildRequestHeaders(exchange);
   const lines = linesOf(headers);
   if (lines === undefined) return undefined;
-  const made: Passage = { host: exchange.host, connection: exchange.connection, context: exchange.context, headers, lines, forwarding };
+  const made: Passage = { host: exchange.host, connection: exchange.connection, context: exchange.context, headers, lines, forwarding, logged: undefined, form: undefined };
   block.derived = made;
   return made;
 }

@@ -1,5 +1,6 @@
 import type { ConnectionInfo } from "../edge/connection.ts";
 import type { EndpointNames } from "../endpoint.ts";
+import { isFieldValue } from "../http1/octets.ts";
 import type { Lines, Outbound } from "./lines.ts";
 
 /** What the router has understood of where a request comes from. */
@@ -19,6 +20,10 @@ export interface Passage {
   readonly headers: readonly string[];
   readonly lines: Lines;
   readonly forwarding: Forwarding;
+  /** What the access log keeps of the lines that it has written for such requests; of no concern to others. */
+  logged: unknown;
+  /** What an engine keeps of how such a request is written; of no concern to others. */
+  form: unknown;
 }
 
 /** What tells one request from the next. */
@@ -31,20 +36,22 @@ export const momentHeaders = ({ receivedAtMs, requestId }: Moment, { requestStar
 /** The headers of one attempt along a passage. */
 export class PassageHeaders implements Outbound {
   readonly #moment: Moment & { readonly outboundHeaders: readonly string[] };
-  readonly #passage: Passage;
-  readonly #names: EndpointNames;
+  readonly passage: Passage;
+  readonly names: EndpointNames;
 
   constructor(moment: Moment & { readonly outboundHeaders: readonly string[] }, passage: Passage, names: EndpointNames) {
     this.#moment = moment;
-    this.#passage = passage;
-    this.#names = names;
+    this.passage = passage;
+    this.names = names;
   }
 
-  flat(): string[] { return [...this.#moment.outboundHeaders, ...this.#names.flat]; }
+  flat(): string[] { return [...this.#moment.outboundHeaders, ...this.names.flat]; }
 
-  lines(): Lines {
+  lines(): Lines | undefined {
     const { requestId, receivedAtMs } = this.#moment;
-    const { lines, forwarding: { requestStart } } = this.#passage;
-    return { text: `${lines.text}X-Request-Start: ${requestStart === "" ? receivedAtMs : requestStart}\r\nX-Vcap-Request-Id: ${requestId}\r\n${this.#names.text}`, length: lines.length };
+    // A step may have given it.
+    if (!isFieldValue(requestId)) return undefined;
+    const { lines, forwarding: { requestStart } } = this.passage;
+    return { text: `${lines.text}X-Request-Start: ${requestStart === "" ? receivedAtMs : requestStart}\r\nX-Vcap-Request-Id: ${requestId}\r\n${this.names.text}`, length: lines.length };
   }
 }

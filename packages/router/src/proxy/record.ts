@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import type { Exchange } from "./exchange.ts";
 import { firstValue, joinedValues } from "./flat-headers.ts";
 import { namesOf } from "./names.ts";
+import type { Passage } from "./passage.ts";
 import { markSemicolons } from "./semicolons.ts";
 
 /** What is known of a request when it is over: the event `request`, and the source of the access log line. */
@@ -68,6 +69,9 @@ export interface RequestRecord {
 /** Takes down what happened. The exchange must be over. */
 export const recordOf = (exchange: Exchange): RequestRecord => new TakenRecord(exchange, performance.now());
 
+/** What all requests with the lines of this one's head have in common: undefined where its client does not repeat itself. */
+export const passageTakenBy = (record: RequestRecord): Passage | undefined => TakenRecord.passageOf(record);
+
 /** Plain fields, so that it can be written as JSON; the two questions that cost something are answered when they are asked. */
 class TakenRecord implements RequestRecord {
   readonly method: string;
@@ -96,6 +100,7 @@ class TakenRecord implements RequestRecord {
   readonly timings: RequestRecord["timings"];
   readonly #socket: Socket;
   readonly #headers: readonly string[];
+  readonly #passage: Passage | undefined;
 
   constructor(exchange: Exchange, nowMs: number) {
     const { endpoint, appStartedMs, appHeadersMs, startedMs, receivedHeaders } = exchange;
@@ -138,7 +143,11 @@ class TakenRecord implements RequestRecord {
     };
     this.#socket = exchange.socket;
     this.#headers = exchange.currentHeaders;
+    this.#passage = exchange.passage;
   }
+
+  /** The passage that it took, where it was one; nothing of a record that was made elsewhere. */
+  static passageOf(record: RequestRecord): Passage | undefined { return #passage in record ? record.#passage : undefined; }
 
   localAddress(): string {
     const { localAddress, localPort } = this.#socket;

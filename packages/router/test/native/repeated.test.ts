@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { createRequestHeadParser, createResponseHeadParser } from "../../src/http1/head-parser.ts";
 import { defaultSteps, rewriteHeaders, type RouterOptions, type Step } from "../../src/index.ts";
 import { httpBackend, rawBackend } from "../fixtures/backend.ts";
-import { wire } from "../fixtures/client.ts";
+import { eventually, wire } from "../fixtures/client.ts";
 import { rig } from "../fixtures/rig.ts";
 
 // What a client or an app repeats on a connection is not read and put together again: nobody may see a difference.
@@ -112,6 +112,34 @@ describe("a request that is repeated on a connection reaches the app as the firs
     const { records } = await repeat([text, text, text, text]);
     expect(new Set(records.map(({ requestId }) => requestId)).size).toBe(4);
     for (const record of records) expect(record).toMatchObject({ forwardedFor: "1.2.3.4, 127.0.0.1", forwardedProto: "http", userAgent: "me", referer: "there", status: 200 });
+  });
+
+  test("an id that a step gives is the one that app and client see; one that no line can carry is seen by nobody", async () => {
+    const ids = ["a", "a", "x".repeat(36), "y".repeat(36), "é".repeat(36), "z".repeat(40), "w".repeat(36)];
+    const seenIds: string[] = [];
+    await using app = await httpBackend((request, response) => {
+      seenIds.push(request.headers["x-vcap-request-id"] as string);
+      response.end("ok");
+    });
+    let count = 0;
+    const give: Step = (exchange, next) => {
+      exchange.requestId = ids[count++] ?? `${"v".repeat(20)}\r\nX-Evil: 1${"v".repeat(5)}`;
+      return next();
+    };
+    await using r = await rig({ engine: "native", steps: [defaultSteps[0] as Step, give, ...defaultSteps.slice(1)] });
+    r.serve([app]);
+    await using client = await wire(r.port);
+    for (const id of ids) {
+      const before = client.heard().length;
+      client.send("GET / HTTP/1.1\r\nHost: app.example.com\r\n\r\n");
+      await client.until(new RegExp(`^[^]{${before}}HTTP/1\\.1 200 [^]*ok$`));
+      expect(/X-Vcap-Request-Id: ([^\r]*)/.exec(client.heard().slice(before))?.[1]).toBe(id);
+    }
+    expect(seenIds).toEqual(ids);
+    client.send("GET / HTTP/1.1\r\nHost: app.example.com\r\n\r\n");
+    await eventually(() => r.records.length === ids.length + 1);
+    expect(seenIds).toEqual(ids);
+    expect(client.heard()).not.toContain("X-Evil: 1");
   });
 
   test("steps may change headers of every second one, before and after they are rewritten, and the answer's", async () => {

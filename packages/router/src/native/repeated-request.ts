@@ -1,0 +1,67 @@
+import type { EndpointNames } from "../endpoint.ts";
+import { writeFieldValue } from "../http1/octets.ts";
+import type { Exchange } from "../proxy/exchange.ts";
+import type { PassageHeaders, Passage } from "../proxy/passage.ts";
+import { isTarget, requestLine } from "./request-head.ts";
+import type { Lender } from "./turn.ts";
+
+/** As many digits as milliseconds since the epoch have until the year 2286. */
+const timeDigits = 13;
+/** As many letters as ids have that the router makes. */
+const idLetters = 36;
+
+/**
+ * The head of a request as bytes, in which only what is different is written anew: for requests that a client repeats on its connection.
+ * It is written over with the next one; until then the system has mostly taken it, else it is left to whoever still waits for it.
+ */
+export class RequestForm implements Lender {
+  readonly bytes: Buffer;
+  readonly #passage: Passage;
+  readonly #names: EndpointNames;
+  readonly #method: string;
+  readonly #target: string;
+  readonly #timeAt: number;
+  readonly #idAt: number;
+
+  private constructor({ method, target }: Exchange, { passage, names }: PassageHeaders) {
+    const begin = `${requestLine(method, target)}${passage.lines.text}X-Request-Start: `;
+    const middle = "\r\nX-Vcap-Request-Id: ";
+    this.#passage = passage;
+    this.#names = names;
+    this.#method = method;
+    this.#target = target;
+    this.#timeAt = begin.length;
+    this.#idAt = begin.length + timeDigits + middle.length;
+    this.bytes = Buffer.from(`${begin}${"0".repeat(timeDigits)}${middle}${"0".repeat(idLetters)}\r\n${names.text}\r\n`, "latin1");
+  }
+
+  /** The form for this request, filled in; undefined where its head has to be put together. */
+  static of(exchange: Exchange, headers: PassageHeaders): RequestForm | undefined {
+    const { requestId, receivedAtMs, method, target, hasBody } = exchange;
+    const { passage, names } = headers;
+    if (hasBody || requestId.length !== idLetters || !(receivedAtMs >= 1e12 && receivedAtMs < 1e13) || passage.forwarding.requestStart !== "") return undefined;
+    let form = passage.form as RequestForm | undefined;
+    // A body of no bytes is said where one is expected: not here.
+    if (form === undefined || form.#names !== names || form.#target !== target || form.#method !== method) {
+      if ((method !== "GET" && method !== "HEAD") || !isTarget(target)) return undefined;
+      passage.form = form = new RequestForm(exchange, headers);
+    }
+    return form.#fill(receivedAtMs, requestId) ? form : undefined;
+  }
+
+  /** @returns false when the id has letters that no line can carry */
+  #fill(timeMs: number, requestId: string): boolean {
+    const { bytes } = this;
+    const at = this.#timeAt;
+    let rest = Math.floor(timeMs);
+    for (let place = at + timeDigits - 1; place >= at; place -= 1) {
+      const tenth = Math.floor(rest / 10);
+      bytes[place] = 48 + rest - tenth * 10;
+      rest = tenth;
+    }
+    return writeFieldValue(requestId, bytes, this.#idAt);
+  }
+
+  /** Somebody still has to write it: the next request gets a new one. */
+  leave(): void { this.#passage.form = undefined; }
+}
