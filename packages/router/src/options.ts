@@ -97,6 +97,8 @@ export interface RouterOptions {
   maxRequestHeaders?: number;
   /** Headers of an answer. Default 1 MiB. */
   maxResponseHeaderBytes?: number;
+  /** Number of an answer's header lines; beyond that 502. Default 0: only their size counts. */
+  maxResponseHeaders?: number;
   /** Connections of clients to each port at a time; those beyond are closed at once and counted (`dropped_connections`). Default 0: as many as the system allows. */
   maxClientConnections?: number;
   /** For a client to send its request's headers. Default 60 000 ms. */
@@ -152,7 +154,7 @@ export interface RouterOptions {
 export function resolveSettings(options: RouterOptions): ProxySettings {
   const {
     loadBalancing = "round-robin", maxAttempts = 3, endpointTimeoutMs = 900_000, dialTimeoutMs = 5_000, backendIdleMs = 4_000, clientStallMs = 60_000, failureMarkMs = 30_000,
-    maxConnectionsPerEndpoint = 0, maxRequestHeaderBytes = 1_048_576, maxRequestHeaders = 0, maxResponseHeaderBytes = 1_048_576,
+    maxConnectionsPerEndpoint = 0, maxRequestHeaderBytes = 1_048_576, maxRequestHeaders = 0, maxResponseHeaderBytes = 1_048_576, maxResponseHeaders = 0,
     maxFailureMarkMs = 240_000, maxQueuedPerEndpoint = 0, queueTimeoutMs = 5_000, retryMethods = [], retryDeadlineMs = 30_000, retryBudgetPercent = 50, maxRequestBodyBytes = 0, concurrentReadWrite = true,
     stickyForNegotiate = false, stickyCookieNames = ["JSESSIONID"], secureCookies = false, forwardedProto = "keep", forwardedClientCert = "always-forward",
     trustedProxies, zone = "", preferZone = false, traceKey = "", errorPage = plainErrorPage, backendCa, backendCert, backendKey,
@@ -163,7 +165,7 @@ export function resolveSettings(options: RouterOptions): ProxySettings {
     ["maxFailureMarkMs", maxFailureMarkMs, 0], ["maxClientConnections", options.maxClientConnections ?? 0, 0], ["maxQueuedPerEndpoint", maxQueuedPerEndpoint, 0], ["queueTimeoutMs", queueTimeoutMs, 1],
     ["retryDeadlineMs", retryDeadlineMs, 0], ["retryBudgetPercent", retryBudgetPercent, 0],
     ["failureMarkMs", failureMarkMs, 0], ["maxConnectionsPerEndpoint", maxConnectionsPerEndpoint, 0], ["maxRequestHeaderBytes", maxRequestHeaderBytes, 1],
-    ["maxRequestHeaders", maxRequestHeaders, 0], ["maxResponseHeaderBytes", maxResponseHeaderBytes, 1], ["port", options.port || 0, 0],
+    ["maxRequestHeaders", maxRequestHeaders, 0], ["maxResponseHeaderBytes", maxResponseHeaderBytes, 1], ["maxResponseHeaders", maxResponseHeaders, 0], ["port", options.port || 0, 0],
   ] as const) {
     // 2^31 - 1 is where timers wrap to "at once".
     if (!Number.isInteger(value) || value < least || value > 0x7fffffff) throw badOption(`${name}: ${String(value)} is no whole number from ${least} on`);
@@ -177,7 +179,7 @@ export function resolveSettings(options: RouterOptions): ProxySettings {
   return {
     loadBalancing, maxAttempts, endpointTimeoutMs, dialTimeoutMs, backendIdleMs, clientStallMs, failureMarkMs, maxConnectionsPerEndpoint,
     maxFailureMarkMs, maxQueuedPerEndpoint, queueTimeoutMs, retryMethods, retryDeadlineMs, retryBudgetPercent, maxRequestBodyBytes, concurrentReadWrite, stickyForNegotiate,
-    maxRequestHeaderBytes, maxRequestHeaders, maxResponseHeaderBytes, stickyCookieNames, secureCookies, forwardedProto, forwardedClientCert,
+    maxRequestHeaderBytes, maxRequestHeaders, maxResponseHeaderBytes, maxResponseHeaders, stickyCookieNames, secureCookies, forwardedProto, forwardedClientCert,
     trustedProxies: trustedProxies === undefined ? undefined : blockListOf(trustedProxies), zone, preferZone, traceKey, errorPage,
     backendTls: {
       ...(backendCa === undefined ? {} : { ca: backendCa }), ...(backendCert === undefined ? {} : { cert: backendCert }), ...(backendKey === undefined ? {} : { key: backendKey }),

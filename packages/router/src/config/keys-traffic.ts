@@ -59,7 +59,7 @@ export const trafficRows: readonly Row[] = [
   refused("max_header_bytes", wholeFrom(0), "older name; write max_request_header_bytes", 0),
   honoured("max_request_headers", wholeFrom(0), (draft, value) => { draft.router.maxRequestHeaders = value; }),
   honoured("max_response_header_bytes", wholeFrom(0), (draft, value) => { draft.router.maxResponseHeaderBytes = value || 10 * mebibyte; }),
-  refused("max_response_headers", wholeFrom(0), "only the size of an answer's headers is limited", 0),
+  honoured("max_response_headers", wholeFrom(0), (draft, value) => { draft.router.maxResponseHeaders = value; }),
 
   honoured("secure_cookies", flag, (draft, value) => { draft.router.secureCookies = value; }),
   honoured("sticky_session_cookie_names", listOf(filled), (draft, value) => { draft.router.stickyCookieNames = value; }),

@@ -1,9 +1,11 @@
 import { constants, type ClientHttp2Session, type ClientHttp2Stream, type IncomingHttpHeaders, type OutgoingHttpHeaders } from "node:http2";
 import type { Endpoint } from "../endpoint.ts";
 import { beginAnswer, flushHead } from "../proxy/answer.ts";
-import { originOf, speaksHttp10, type Exchange } from "../proxy/exchange.ts";
+import { unfitCode } from "../proxy/answer-limit.ts";
+import { originOf, type Exchange } from "../proxy/exchange.ts";
 import { classify, type FailedAttempt, type Progress } from "../proxy/failure.ts";
 import { pairsOf } from "../proxy/flat-headers.ts";
+import { passInterim } from "../proxy/interim.ts";
 import { RequestBody } from "../proxy/request-body.ts";
 import { cut } from "../proxy/respond.ts";
 import { answerHeaders } from "./head.ts";
@@ -67,16 +69,15 @@ export function attemptOver(session: ClientHttp2Session, exchange: Exchange, end
     if (stream.pending) stream.once("ready", sent);
     else sent();
 
-    stream.on("headers", (given: IncomingHttpHeaders & { ":status"?: number }) => {
-      // 103 Early Hints are the only interim answers worth handing on; 100 is between the router and each side.
-      if (given[":status"] === 103 && given["link"] !== undefined && !speaksHttp10(exchange)) response.writeEarlyHints({ link: given["link"] });
-    });
+    stream.on("headers", ((given: IncomingHttpHeaders & { ":status"?: number }, _: number, raw: string[]) => {
+      if (!passInterim(exchange, given[":status"] ?? 100, raw)) stop("BAD_RESPONSE");
+    }) as () => void);
     stream.on("response", ((given: { ":status": number }, flags: number, raw: string[]) => {
       const single = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
       try {
         beginAnswer(exchange, endpoint, { status: given[":status"], reason: "", headers: answerFields(raw, single) });
       } catch (cause) {
-        stopped = "BAD_RESPONSE";
+        stopped = unfitCode(cause);
         fail(cause as Error);
         return;
       }

@@ -65,6 +65,7 @@ export class Http2Response extends Writable {
 
   writeContinue(): void { this.#inform({ ":status": 100 }); }
   writeProcessing(): void { this.#inform({ ":status": 102 }); }
+  writeInformation(status: number, flat: readonly string[]): void { this.#inform({ ":status": status, ...answerHeaders(flat) }); }
   writeEarlyHints({ link }: { link: string | string[] }): void { this.#inform({ ":status": 103, link }); }
 
   override _write(chunk: Buffer | string, encoding: BufferEncoding, callback: (error?: Error | null) => void): void {

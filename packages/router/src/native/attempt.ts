@@ -5,15 +5,16 @@ import type { ResponseHead } from "../http1/head.ts";
 import type { Refusal } from "../http1/refusal.ts";
 import { noteDial } from "../proxy/dial-times.ts";
 import { beginAnswer, flushHead } from "../proxy/answer.ts";
+import { unfitCode } from "../proxy/answer-limit.ts";
 import type { CloseListener, Exchange } from "../proxy/exchange.ts";
 import { classify, isIdempotent, type FailedAttempt, type Progress } from "../proxy/failure.ts";
 import { pairsOf } from "../proxy/flat-headers.ts";
+import { passInterim } from "../proxy/interim.ts";
 import { cut } from "../proxy/respond.ts";
 import { beginRepeated } from "./repeated-answer.ts";
 import { ClientResponse } from "./client-response.ts";
 import type { BackendConnection, ConnectionUser } from "./connection.ts";
 import type { ConnectionPool, Dialler } from "./connection-pool.ts";
-import { passHints } from "./hints.ts";
 import { RequestForm } from "./repeated-request.ts";
 import type { OutboundHead } from "./request-head.ts";
 import { writeThisTurn } from "./turn.ts";
@@ -151,15 +152,15 @@ export class Attempt implements ConnectionUser, Dialler, PumpOwner, CloseListene
     const head = parser.push(chunk, at);
     if (head === undefined || head.kind === "refusal") return head;
     if (head.interim) {
-      if (head.status === 103) passHints(this.#exchange, head.rawHeaders);
-      return parser.next;
+      return passInterim(this.#exchange, head.status, head.rawHeaders) ? parser.next : this.#abandon("more interim answers than are taken");
     }
     if (head.status === 101) return this.#abandon("the endpoint changed the protocol unasked");
     const { response } = this.#exchange;
     if (!(response instanceof ClientResponse && beginRepeated(this.#exchange, this.#endpoint, { head, response }))) try {
       beginAnswer(this.#exchange, this.#endpoint, { status: head.status, reason: head.reason, headers: head.rawHeaders });
     } catch (error) {
-      return this.#abandon(String(error));
+      this.#fail(unfitCode(error), String(error));
+      return undefined;
     }
     this.#answer = head;
     this.#oneMoment = true;

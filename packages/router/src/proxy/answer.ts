@@ -1,5 +1,6 @@
 import type { Endpoint } from "../endpoint.ts";
 import { forgive } from "../health.ts";
+import { limitHeaders } from "./answer-limit.ts";
 import { speaksHttp10, type Exchange } from "./exchange.ts";
 import { firstValue } from "./flat-headers.ts";
 import { buildResponseHeaders } from "./headers.ts";
@@ -17,10 +18,11 @@ export interface AnswerHead {
 export function clientHead(exchange: Exchange, endpoint: Endpoint, head: AnswerHead, mayTrail: boolean): string[] {
   // Whoever answers works, whatever the answer is.
   forgive(endpoint.backend);
+  const { traceKey, maxResponseHeaders } = exchange.context.settings;
+  if (maxResponseHeaders > 0) limitHeaders(head.headers, maxResponseHeaders);
   const { headers, setCookies } = buildResponseHeaders(exchange, head.headers, mayTrail);
   const cookie = affinitySetCookie(exchange, endpoint, setCookies, head.headers);
   if (cookie !== undefined) headers.push("Set-Cookie", cookie);
-  const { traceKey } = exchange.context.settings;
   if (traceKey !== "" && exchange.received("x-vcap-trace") === traceKey) {
     headers.push("X-Vcap-Router", exchange.context.id, "X-Vcap-Backend", endpoint.address, "X-Cf-RouteEndpoint", endpoint.address);
   }

@@ -1,7 +1,9 @@
 import type { IncomingMessage } from "node:http";
 import type { Endpoint } from "../endpoint.ts";
+import { unfitCode } from "./answer-limit.ts";
 import { noteDial, timeDial } from "./dial-times.ts";
-import { speaksHttp10, type Exchange } from "./exchange.ts";
+import type { Exchange } from "./exchange.ts";
+import { passInterim } from "./interim.ts";
 import type { FailedAttempt, Progress } from "./failure.ts";
 import { requestOnItsOwn } from "./own-request.ts";
 import { relay } from "./relay.ts";
@@ -74,15 +76,15 @@ export function forwardAlone(exchange: Exchange, endpoint: Endpoint, headers: re
       });
     });
     attempt.on("continue", send);
-    attempt.on("information", ({ statusCode, headers: given }: { statusCode: number; headers: NodeJS.Dict<string | string[]> }) => {
-      if (statusCode === 103 && given["link"] !== undefined && !speaksHttp10(exchange)) exchange.response.writeEarlyHints({ link: given["link"] });
+    attempt.on("information", ({ statusCode, rawHeaders }: { statusCode: number; rawHeaders: string[] }) => {
+      if (!passInterim(exchange, statusCode, rawHeaders)) stop("BAD_RESPONSE");
     });
     attempt.on("response", (answer: IncomingMessage) => {
       answered = true;
       clearTimeout(thinking);
       // What it holds back, or has not sent to the end, cannot be told from its next request.
       exchange.closesAfter = !exchange.request.complete;
-      relay(exchange, endpoint, answer).then(() => finish(undefined), (cause: Error) => finish({ code: "BAD_RESPONSE", message: cause.message, progress }));
+      relay(exchange, endpoint, answer).then(() => finish(undefined), (cause: Error) => finish({ code: unfitCode(cause), message: cause.message, progress }));
     });
     attempt.on("error", (error: NodeJS.ErrnoException) => {
       if (answered) return;

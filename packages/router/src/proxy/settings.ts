@@ -24,6 +24,7 @@ export interface ProxySettings {
   readonly maxRequestHeaderBytes: number;
   readonly maxRequestHeaders: number;
   readonly maxResponseHeaderBytes: number;
+  readonly maxResponseHeaders: number;
   readonly stickyCookieNames: readonly string[];
   readonly stickyForNegotiate: boolean;
   readonly secureCookies: boolean;

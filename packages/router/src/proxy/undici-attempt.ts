@@ -3,9 +3,10 @@ import type { Endpoint } from "../endpoint.ts";
 import { beginAnswer } from "./answer.ts";
 import { noteDial } from "./dial-times.ts";
 import { forwardAlone } from "./expect.ts";
-import { speaksHttp10, type Exchange } from "./exchange.ts";
+import type { Exchange } from "./exchange.ts";
 import { classify, isIdempotent, type FailedAttempt, type Progress } from "./failure.ts";
 import { pairsOf } from "./flat-headers.ts";
+import { passInterim } from "./interim.ts";
 import { RequestBody, type BodyReader } from "./request-body.ts";
 import { cut } from "./respond.ts";
 import { deathNow, takeFresh } from "./undici-connect.ts";
@@ -25,6 +26,8 @@ export class UndiciAttempt implements Dispatcher.DispatchHandler, BodyReader {
   #stopped: "CLIENT_GONE" | "ENDPOINT_TIMEOUT" | undefined = undefined;
   #progress: Progress = "unsent";
   #answered = false;
+  /** It says nothing but that it is about to say something. */
+  #answerless = false;
   #over = false;
   /** Makes the attempt on a new connection. Once, and only where the connection was an old one. */
   #again: (() => void) | undefined;
@@ -61,7 +64,10 @@ export class UndiciAttempt implements Dispatcher.DispatchHandler, BodyReader {
   onHeaders(status: number, rawHeaders: Buffer[], resume: () => void, reason: string): boolean {
     const headers = rawHeaders.map((part) => part.toString("latin1"));
     if (status < 200) {
-      if (status === 103) this.#hint(headers);
+      if (!passInterim(this.#exchange, status, headers)) {
+        this.#answerless = true;
+        this.#abort?.(new Error("more interim answers than are taken"));
+      }
       return true;
     }
     this.#resume = resume;
@@ -98,7 +104,7 @@ export class UndiciAttempt implements Dispatcher.DispatchHandler, BodyReader {
       void forwardAlone(this.#exchange, this.#endpoint, this.#headers).then(this.#done);
       return;
     }
-    const failure: FailedAttempt = { code: this.#stopped ?? codeOf(error), message: error.message, progress: this.#progress };
+    const failure: FailedAttempt = { code: this.#stopped ?? (this.#answerless ? "BAD_RESPONSE" : codeOf(error)), message: error.message, progress: this.#progress };
     if (!this.#answered) {
       if (!this.#tryAgain(failure)) this.#finish(failure);
       return;
@@ -121,12 +127,6 @@ export class UndiciAttempt implements Dispatcher.DispatchHandler, BodyReader {
     this.#abort = undefined;
     again();
     return true;
-  }
-
-  /** 103 Early Hints are the only interim answers worth handing on; 100 is between the router and each side. */
-  #hint(headers: string[]): void {
-    const link = headers.flatMap((name, at) => (at % 2 === 0 && name.toLowerCase() === "link" ? [headers[at + 1] as string] : []));
-    if (link.length > 0 && !speaksHttp10(this.#exchange)) this.#exchange.response.writeEarlyHints({ link });
   }
 
   #stop(code: "CLIENT_GONE" | "ENDPOINT_TIMEOUT"): void {

@@ -2,10 +2,12 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Endpoint } from "../endpoint.ts";
 import { beginAnswer, clientHead } from "./answer.ts";
+import { unfitCode } from "./answer-limit.ts";
 import { noteDial, timeDial } from "./dial-times.ts";
 import type { Exchange, Upgrade } from "./exchange.ts";
 import type { FailedAttempt, Progress } from "./failure.ts";
 import { reasonOf } from "./fault.ts";
+import { passInterim } from "./interim.ts";
 import { join } from "./join.ts";
 import { rememberTunnel } from "./leave-taking.ts";
 import { requestOnItsOwn } from "./own-request.ts";
@@ -51,8 +53,14 @@ export function forwardUpgrade(exchange: Exchange, endpoint: Endpoint, headers: 
       clearTimeout(timer);
       exchange.whenClosed(undefined);
       answered = true;
-      void tunnel(exchange, endpoint, answer, { socket, head }).then(() => finish(undefined));
+      tunnel(exchange, endpoint, answer, { socket, head }).then(() => finish(undefined), (cause: Error) => {
+        socket.destroy();
+        finish({ code: unfitCode(cause), message: cause.message, progress });
+      });
     };
+    attempt.on("information", ({ statusCode, rawHeaders }: { statusCode: number; rawHeaders: string[] }) => {
+      if (!passInterim(exchange, statusCode, rawHeaders)) stop("BAD_RESPONSE");
+    });
     attempt.on("upgrade", opened);
     attempt.on("connect", (answer, socket, head) => {
       const status = answer.statusCode as number;
@@ -69,7 +77,10 @@ export function forwardUpgrade(exchange: Exchange, endpoint: Endpoint, headers: 
     });
     attempt.on("response", (answer) => {
       answered = true;
-      relay(exchange, endpoint, answer).then(() => finish(undefined), (cause: Error) => finish({ code: "BAD_RESPONSE", message: cause.message, progress }));
+      relay(exchange, endpoint, answer).then(() => finish(undefined), (cause: Error) => {
+        attempt.destroy();
+        finish({ code: unfitCode(cause), message: cause.message, progress });
+      });
     });
     attempt.on("error", (error: NodeJS.ErrnoException) => {
       if (answered) return;
@@ -83,12 +94,12 @@ export function forwardUpgrade(exchange: Exchange, endpoint: Endpoint, headers: 
 /** Answers the client, and joins the two connections until both are gone. */
 async function tunnel(exchange: Exchange, endpoint: Endpoint, answer: IncomingMessage, backend: { socket: Duplex; head: Buffer }): Promise<void> {
   const upgrade = exchange.upgrade as Upgrade;
-  const client = { socket: upgrade.socket, head: upgrade.release() };
-  exchange.upgraded = true;
   const status = answer.statusCode as number;
-  exchange.status = status;
   exchange.appHeadersMs = performance.now();
   const headers = clientHead(exchange, endpoint, { status, reason: "", headers: withoutFraming(answer.rawHeaders) }, false);
+  const client = { socket: upgrade.socket, head: upgrade.release() };
+  exchange.upgraded = true;
+  exchange.status = status;
   if (upgrade.accept !== undefined) upgrade.accept(status, headers);
   else {
     if (status === 101) headers.push("Connection", "Upgrade", "Upgrade", answer.headers.upgrade ?? exchange.received("upgrade") ?? "websocket");
