@@ -8,6 +8,7 @@ import { pairsOf } from "../proxy/flat-headers.ts";
 import { passInterim } from "../proxy/interim.ts";
 import { RequestBody } from "../proxy/request-body.ts";
 import { cut } from "../proxy/respond.ts";
+import { passedTrailers } from "../proxy/trailers.ts";
 import { answerHeaders } from "./head.ts";
 
 /** One request on a connection to an endpoint; see `Engine.forward`. */
@@ -15,13 +16,17 @@ export function attemptOver(session: ClientHttp2Session, exchange: Exchange, end
   return new Promise((resolve) => {
     const { response } = exchange;
     const body = exchange.hasBody ? new RequestBody(exchange) : undefined;
+    // A length says that nothing follows.
+    const mayTrail = body !== undefined && exchange.received("content-length") === undefined;
     let progress: Progress = "unsent";
     let stopped: string | undefined;
     let answered = false;
     let over = false;
     let stream: ClientHttp2Stream;
     try {
-      stream = session.request(requestHeaders(exchange, endpoint, headers), { endStream: body === undefined });
+      stream = session.request(requestHeaders(exchange, endpoint, headers), { endStream: body === undefined, waitForTrailers: mayTrail });
+      // What came behind the body in front goes behind it here.
+      if (mayTrail) stream.once("wantTrailers", () => stream.sendTrailers(answerHeaders(passedTrailers(exchange.request.rawTrailers))));
     } catch (cause) {
       // The connection ended in this very moment.
       resolve({ code: (cause as NodeJS.ErrnoException).code ?? "", message: (cause as Error).message, progress });

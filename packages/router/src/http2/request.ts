@@ -19,6 +19,8 @@ export class Http2Request extends IncomingMessage {
     this.httpVersion = "2.0";
     this.httpVersionMajor = 2;
     this.httpVersionMinor = 0;
+    // They may be here before anybody reads the body.
+    stream.once("trailers", (_: unknown, __: number, raw: string[]) => { this.rawTrailers = raw; });
   }
 
   override _read(): void {
@@ -29,7 +31,6 @@ export class Http2Request extends IncomingMessage {
     this.#reading = true;
     const stream = this.#stream;
     stream.on("data", (chunk: Buffer) => { if (!this.push(chunk)) stream.pause(); });
-    stream.once("trailers", (_: unknown, __: number, raw: string[]) => { this.rawTrailers = raw; });
     stream.once("end", () => {
       this.complete = true;
       this.push(null);

@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { encodeChunk, encodeLastChunk } from "../http1/chunked-writer.ts";
 import type { Exchange } from "../proxy/exchange.ts";
+import { passedTrailers } from "../proxy/trailers.ts";
 import { ClientRequest, type BodyTaker } from "./client-request.ts";
 
 /** What a pump tells of the client. */
@@ -105,8 +106,7 @@ export class RequestPump implements BodyTaker {
   onEnd(): void {
     if (this.#left > 0) return this.#owner.onBroken("the body is shorter than it was announced");
     this.done = true;
-    // Trailers of requests stay here: nobody behind expects any (RFC 9110 section 6.5.1).
-    if (this.#left < 0) this.#socket.write(encodeLastChunk());
+    if (this.#left < 0) this.#socket.write(encodeLastChunk(passedTrailers(this.#exchange.request.rawTrailers)));
   }
 
   readonly #onError = (error: Error): void => this.#owner.onBroken(error.message);

@@ -3,11 +3,13 @@ import type { Endpoint } from "../endpoint.ts";
 import { unfitCode } from "./answer-limit.ts";
 import { noteDial, timeDial } from "./dial-times.ts";
 import type { Exchange } from "./exchange.ts";
+import { pairsOf } from "./flat-headers.ts";
 import { passInterim } from "./interim.ts";
 import type { FailedAttempt, Progress } from "./failure.ts";
 import { requestOnItsOwn } from "./own-request.ts";
 import { relay } from "./relay.ts";
 import { RequestBody } from "./request-body.ts";
+import { passedTrailers } from "./trailers.ts";
 
 /** How long an app may think about whether it wants the body; then it is sent, as to one that does not know the question (RFC 9110, 10.1.1; gorouter). */
 const thinkingMs = 1_000;
@@ -48,6 +50,11 @@ export function forwardAlone(exchange: Exchange, endpoint: Endpoint, headers: re
       if (body !== undefined || answered || stopped !== undefined) return;
       body = new RequestBody(exchange);
       body.on("error", (error: NodeJS.ErrnoException) => stop(error.code === "BODY_TOO_LARGE" ? error.code : "CLIENT_GONE"));
+      // Before the stream's own end, which is the last chunk.
+      body.once("end", () => {
+        const trailers = passedTrailers(exchange.request.rawTrailers);
+        if (trailers.length > 0 && chunked) attempt.addTrailers(pairsOf(trailers) as never);
+      });
       body.pipe(attempt);
     }
 

@@ -1,11 +1,13 @@
 import { speaksHttp10, type Exchange } from "./exchange.ts";
+import { firstValue } from "./flat-headers.ts";
 import type { Forwarding } from "./passage.ts";
+import { announcedTrailers } from "./trailers.ts";
 
 /** What the router does with a request header of the client; everything not listed passes as it is. */
-const requestRules = new Map<string, "drop" | "forwardedFor" | "forwardedProto" | "requestStart" | "te" | "clientCert">([
+const requestRules = new Map<string, "drop" | "forwardedFor" | "forwardedProto" | "requestStart" | "te" | "trailer" | "clientCert">([
   // Hop by hop (RFC 9110, 7.6.1): they speak of the connection, and there are two.
   ["connection", "drop"], ["keep-alive", "drop"], ["proxy-connection", "drop"], ["proxy-authenticate", "drop"],
-  ["proxy-authorization", "drop"], ["trailer", "drop"], ["transfer-encoding", "drop"], ["upgrade", "drop"], ["te", "te"],
+  ["proxy-authorization", "drop"], ["trailer", "trailer"], ["transfer-encoding", "drop"], ["upgrade", "drop"], ["te", "te"],
   // Set by the router itself.
   ["host", "drop"], ["expect", "drop"], ["http2-settings", "drop"],
   ["x-vcap-request-id", "drop"], ["x-cf-applicationid", "drop"], ["x-cf-instanceid", "drop"], ["x-cf-instanceindex", "drop"],
@@ -63,6 +65,11 @@ export function buildRequestHeaders(exchange: Exchange): RequestHeaders {
       case "forwardedProto": if (trusted || exchange.viaRouteService) forwardedProto = value; break;
       case "requestStart": requestStart = value; break;
       case "te": if (/(^|,)\s*trailers\s*(,|$)/i.test(value)) out.push("TE", "trailers"); break;
+      case "trailer": {
+        const names = firstValue(given, "transfer-encoding") === undefined ? "" : announcedTrailers(value);
+        if (names !== "") out.push("Trailer", names);
+        break;
+      }
       case "clientCert": if (mayForwardCertificate(exchange, trusted)) out.push(name, value); break;
     }
   }

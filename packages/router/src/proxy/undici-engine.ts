@@ -51,7 +51,8 @@ export function createUndiciEngine(settings: ProxySettings): Engine {
   return {
     forward(exchange, endpoint, outbound, over) {
       const headers = outbound.flat();
-      if (!isTaken(exchange.target)) return void forwardAlone(exchange, endpoint, headers).then(over);
+      // undici sends no trailers.
+      if (!isTaken(exchange.target) || (exchange.hasBody && exchange.received("trailer") !== undefined)) return void forwardAlone(exchange, endpoint, headers).then(over);
       const attempt: UndiciAttempt = new UndiciAttempt(exchange, endpoint, { headers, over, again: () => dispatchAlone(endpoint.backend, request, attempt) });
       const request: Dispatcher.DispatchOptions & { servername?: string } = { path: exchange.target, method: exchange.method as Dispatcher.HttpMethod, headers, body: attempt.body };
       if (endpoint.backend.tls) request.servername = serverNameOf(endpoint.backend);
