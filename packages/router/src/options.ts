@@ -86,6 +86,8 @@ export interface RouterOptions {
   maxRequestBodyBytes?: number;
   /** Whether an app may read on when it has begun to answer (HTTP/1). Default true. False: what has not come by then never reaches it, and it has a second for the rest of its answer. */
   concurrentReadWrite?: boolean;
+  /** Whether connections on which an app was asked for a body (`Expect: 100-continue`) are used again, for further questions. Default false: an app that has refused a body may take the next request for it. */
+  reuseExpectConnections?: boolean;
   /** How long a route whose last endpoint has left answers 503 before it is unknown (404). Default 0: it is unknown at once. */
   emptyPoolTimeoutMs?: number;
   /** Whether `/App` and `/app` are two routes: `sensitive`, or one, as in a gorouter: `insensitive`. Default `sensitive`. */
@@ -155,7 +157,7 @@ export function resolveSettings(options: RouterOptions): ProxySettings {
   const {
     loadBalancing = "round-robin", maxAttempts = 3, endpointTimeoutMs = 900_000, dialTimeoutMs = 5_000, backendIdleMs = 4_000, clientStallMs = 60_000, failureMarkMs = 30_000,
     maxConnectionsPerEndpoint = 0, maxRequestHeaderBytes = 1_048_576, maxRequestHeaders = 0, maxResponseHeaderBytes = 1_048_576, maxResponseHeaders = 0,
-    maxFailureMarkMs = 240_000, maxQueuedPerEndpoint = 0, queueTimeoutMs = 5_000, retryMethods = [], retryDeadlineMs = 30_000, retryBudgetPercent = 50, maxRequestBodyBytes = 0, concurrentReadWrite = true,
+    maxFailureMarkMs = 240_000, maxQueuedPerEndpoint = 0, queueTimeoutMs = 5_000, retryMethods = [], retryDeadlineMs = 30_000, retryBudgetPercent = 50, maxRequestBodyBytes = 0, concurrentReadWrite = true, reuseExpectConnections = false,
     stickyForNegotiate = false, stickyCookieNames = ["JSESSIONID"], secureCookies = false, forwardedProto = "keep", forwardedClientCert = "always-forward",
     trustedProxies, zone = "", preferZone = false, traceKey = "", errorPage = plainErrorPage, backendCa, backendCert, backendKey,
   } = options;
@@ -178,7 +180,7 @@ export function resolveSettings(options: RouterOptions): ProxySettings {
   if (!loadBalancings.includes(loadBalancing)) throw badOption(`loadBalancing ${JSON.stringify(loadBalancing)}: expected one of ${loadBalancings.join(", ")}`);
   return {
     loadBalancing, maxAttempts, endpointTimeoutMs, dialTimeoutMs, backendIdleMs, clientStallMs, failureMarkMs, maxConnectionsPerEndpoint,
-    maxFailureMarkMs, maxQueuedPerEndpoint, queueTimeoutMs, retryMethods, retryDeadlineMs, retryBudgetPercent, maxRequestBodyBytes, concurrentReadWrite, stickyForNegotiate,
+    maxFailureMarkMs, maxQueuedPerEndpoint, queueTimeoutMs, retryMethods, retryDeadlineMs, retryBudgetPercent, maxRequestBodyBytes, concurrentReadWrite, reuseExpectConnections, stickyForNegotiate,
     maxRequestHeaderBytes, maxRequestHeaders, maxResponseHeaderBytes, maxResponseHeaders, stickyCookieNames, secureCookies, forwardedProto, forwardedClientCert,
     trustedProxies: trustedProxies === undefined ? undefined : blockListOf(trustedProxies), zone, preferZone, traceKey, errorPage,
     backendTls: {

@@ -54,7 +54,7 @@ export const trafficRows: readonly Row[] = [
   refused("max_idle_conns", wholeFrom(0), "idle connections to apps are closed after 4 s, whatever their number"),
   refused("max_idle_conns_per_host", wholeFrom(0), "idle connections to apps are closed after 4 s, whatever their number"),
   refused("endpoint_keep_alive_probe_interval", duration, "connections to apps are not probed; timeouts end them"),
-  refused("keep_alive_100_continue_requests", flag, "each such request has a connection of its own, which is closed afterwards", false),
+  honoured("keep_alive_100_continue_requests", flag, (draft, value) => { draft.router.reuseExpectConnections = value; }),
   honoured("max_request_header_bytes", wholeFrom(0), (draft, value) => { draft.router.maxRequestHeaderBytes = value || mebibyte; }),
   refused("max_header_bytes", wholeFrom(0), "older name; write max_request_header_bytes", 0),
   honoured("max_request_headers", wholeFrom(0), (draft, value) => { draft.router.maxRequestHeaders = value; }),

@@ -7,6 +7,7 @@ import { pairsOf } from "./flat-headers.ts";
 import { passInterim } from "./interim.ts";
 import type { FailedAttempt, Progress } from "./failure.ts";
 import { requestOnItsOwn } from "./own-request.ts";
+import { questionConnections } from "./question-connections.ts";
 import { relay } from "./relay.ts";
 import { RequestBody } from "./request-body.ts";
 import { passedTrailers } from "./trailers.ts";
@@ -16,28 +17,33 @@ const thinkingMs = 1_000;
 
 /**
  * One attempt for a client that asks before it sends its body (`Expect: 100-continue`): the app is asked, and what it says is
- * passed on. On a connection of its own, closed afterwards: an app that has refused a body may still read what comes next as if
- * it were that body. Resolves like `Engine.forward`.
+ * passed on. On a connection of its own, closed afterwards unless `reuseExpectConnections` says otherwise: an app that has refused a body may
+ * still read what comes next as if it were that body. Resolves like `Engine.forward`.
  */
 export const forwardExpecting = (exchange: Exchange, endpoint: Endpoint, headers: readonly string[]): Promise<FailedAttempt | undefined> =>
-  forwardAlone(exchange, endpoint, headers, ["Expect", "100-continue"]);
+  forwardAlone(exchange, endpoint, headers, { asks: ["Expect", "100-continue"] });
+
+/** How an app is asked for the body: with these headers. `fresh`: on no connection that was used before. */
+interface Question { readonly asks?: readonly string[]; readonly fresh?: boolean }
 
 /**
  * One attempt on a connection of its own that nobody uses afterwards; the head is sent at once, the body when the app wants it, which without
- * `question` is at once. Resolves like `Engine.forward`.
+ * a question is at once. Resolves like `Engine.forward`.
  */
-export function forwardAlone(exchange: Exchange, endpoint: Endpoint, headers: readonly string[], question: readonly string[] = []): Promise<FailedAttempt | undefined> {
+export function forwardAlone(exchange: Exchange, endpoint: Endpoint, headers: readonly string[], question: Question = {}): Promise<FailedAttempt | undefined> {
   const { backend } = endpoint;
   const { settings } = exchange.context;
+  const { asks = [], fresh = false } = question;
   return new Promise((resolve) => {
     let progress: Progress = "unsent";
     let stopped: string | undefined;
     let answered = false;
     let body: RequestBody | undefined;
     let thinking: NodeJS.Timeout | undefined;
-    const chunked = exchange.received("content-length") === undefined && (exchange.hasBody || question.length > 0);
+    const chunked = exchange.received("content-length") === undefined && (exchange.hasBody || asks.length > 0);
     const framed = chunked ? ["Transfer-Encoding", "chunked"] : [];
-    const attempt = requestOnItsOwn(exchange, endpoint, [...headers, ...framed, ...question, "Connection", "close"]);
+    const reused = !fresh && asks.length > 0 && settings.reuseExpectConnections && settings.backendIdleMs > 0;
+    const attempt = requestOnItsOwn(exchange, endpoint, [...headers, ...framed, ...asks, "Connection", reused ? "keep-alive" : "close"], reused ? questionConnections(backend, settings) : false);
     const stop = (code: string): void => {
       stopped ??= code;
       attempt.destroy(new Error(code));
@@ -70,17 +76,19 @@ export function forwardAlone(exchange: Exchange, endpoint: Endpoint, headers: re
     exchange.whenClosed(() => stop("CLIENT_GONE"));
     attempt.flushHeaders();
     attempt.on("socket", (socket) => {
-      const times = timeDial(socket, backend.tls);
-      socket.once(backend.tls ? "secureConnect" : "connect", () => {
+      const times = attempt.reusedSocket ? undefined : timeDial(socket, backend.tls);
+      const connected = (): void => {
         clearTimeout(timer);
         timer = setTimeout(() => stop("ENDPOINT_TIMEOUT"), exchange.endpointTimeoutMs);
-        if (question.length > 0) thinking = setTimeout(send, thinkingMs);
+        if (asks.length > 0) thinking = setTimeout(send, thinkingMs);
         else if (exchange.hasBody) send();
         else attempt.end();
         noteDial(exchange, times);
         progress = "sent";
         exchange.appStartedMs = performance.now();
-      });
+      };
+      if (attempt.reusedSocket) connected();
+      else socket.once(backend.tls ? "secureConnect" : "connect", connected);
     });
     attempt.on("continue", send);
     attempt.on("information", ({ statusCode, rawHeaders }: { statusCode: number; rawHeaders: string[] }) => {
@@ -96,7 +104,11 @@ export function forwardAlone(exchange: Exchange, endpoint: Endpoint, headers: re
     attempt.on("error", (error: NodeJS.ErrnoException) => {
       if (answered) return;
       const code = stopped ?? (error.code === "ECONNRESET" && error.message === "socket hang up" ? "EOF" : error.code?.startsWith("HPE_") === true ? "BAD_RESPONSE" : error.code ?? "");
-      finish({ code, message: error.message, progress });
+      if (!attempt.reusedSocket || body !== undefined || stopped !== undefined) return finish({ code, message: error.message, progress });
+      // A kept connection that had run out, which only the writing showed: with a body that was only announced nothing was done.
+      clearTimeout(timer);
+      clearTimeout(thinking);
+      resolve(forwardAlone(exchange, endpoint, headers, { asks, fresh: true }));
     });
   });
 }

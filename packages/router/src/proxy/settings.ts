@@ -21,6 +21,7 @@ export interface ProxySettings {
   readonly retryBudgetPercent: number;
   readonly maxRequestBodyBytes: number;
   readonly concurrentReadWrite: boolean;
+  readonly reuseExpectConnections: boolean;
   readonly maxRequestHeaderBytes: number;
   readonly maxRequestHeaders: number;
   readonly maxResponseHeaderBytes: number;

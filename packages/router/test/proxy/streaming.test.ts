@@ -236,6 +236,54 @@ describe("Expect: 100-continue", () => {
     await eventually(() => app.open() === 0);
   });
 
+  test("13.65: its connection is closed, or used for the next question where that is configured", async () => {
+    for (const [reuseExpectConnections, connections] of [[false, 4], [true, 1]] as const) {
+      await using app = await httpBackend(echo);
+      await using r = await rig({ reuseExpectConnections });
+      r.serve([app]);
+      for (let n = 0; n < 4; n += 1) {
+        const answer = await ask(r.port, { method: "POST", body: `hello ${n}`, headers: { expect: "100-continue" } });
+        expect([answer.status, answer.echoed().body]).toEqual([200, `hello ${n}`]);
+      }
+      expect(app.connections()).toBe(connections);
+    }
+  });
+
+  test("13.65: reused or not, a body that was refused does not corrupt the next request", async () => {
+    await using app = await httpBackend(echo);
+    app.server.on("checkContinue", (request, response) => {
+      if (request.headers["x-refuse"] === undefined) { response.writeContinue(); app.server.emit("request", request, response); }
+      else response.writeHead(417, { "Content-Length": 0 }).end();
+    });
+    await using r = await rig({ reuseExpectConnections: true });
+    r.serve([app]);
+    for (const [refuse, status] of [[{}, 200], [{ "x-refuse": "1" }, 417], [{}, 200], [{ "x-refuse": "1" }, 417], [{}, 200]] as const) {
+      const answer = await ask(r.port, { method: "POST", body: "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n", headers: { expect: "100-continue", ...refuse } });
+      expect(answer.status).toBe(status);
+      expect(app.requests.map(({ url }) => url)).not.toContain("/smuggled");
+    }
+    // Each refusal has cost its connection.
+    expect(app.connections()).toBe(3);
+  });
+
+  test("13.65: a kept connection that the app has closed meanwhile is not taken for the app", async () => {
+    let heads = 0;
+    await using app = await rawBackend((socket) => {
+      let answered = false;
+      socket.on("data", (chunk) => {
+        const text = chunk.toString();
+        // A second question on the same connection finds nobody.
+        if (answered) { socket.resetAndDestroy(); return; }
+        if (text.startsWith("POST ")) { heads += 1; socket.write("HTTP/1.1 100 Continue\r\n\r\n"); }
+        if (text.endsWith("0\r\n\r\n")) { answered = true; socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"); }
+      });
+    });
+    await using r = await rig({ reuseExpectConnections: true });
+    r.serve([app]);
+    for (let n = 0; n < 3; n += 1) expect((await ask(r.port, { method: "POST", body: "hello", headers: { expect: "100-continue" } })).status).toBe(200);
+    expect([heads, app.connections()]).toEqual([3, 3]);
+  });
+
   test("13.65: 103 before the answer, and trailers behind it", async () => {
     await using app = await httpBackend((request, response) => {
       response.writeEarlyHints({ link: "</a.css>; rel=preload" });
