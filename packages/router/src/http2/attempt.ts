@@ -110,7 +110,8 @@ export function attemptOver(session: ClientHttp2Session, exchange: Exchange, end
   });
 }
 
-function requestHeaders(exchange: Exchange, endpoint: Endpoint, flat: readonly string[]): OutgoingHttpHeaders {
+/** A request's head in HTTP/2's words. */
+export function requestHeaders(exchange: Exchange, endpoint: Endpoint, flat: readonly string[]): OutgoingHttpHeaders {
   const headers = answerHeaders(flat);
   const authority = headers["host"];
   delete headers["host"];
@@ -121,7 +122,7 @@ function requestHeaders(exchange: Exchange, endpoint: Endpoint, flat: readonly s
 }
 
 /** The head in HTTP/1.1's words: a body of unknown length says so. */
-function answerFields(raw: readonly string[], single: boolean): string[] {
+export function answerFields(raw: readonly string[], single: boolean): string[] {
   const out: string[] = [];
   let length = false;
   for (let at = 0; at < raw.length; at += 2) {
@@ -134,7 +135,8 @@ function answerFields(raw: readonly string[], single: boolean): string[] {
   return out;
 }
 
-function codeOf(error: NodeJS.ErrnoException | undefined, { rstCode }: ClientHttp2Stream): string {
+/** What a stream failed with, in the words of the failure table. */
+export function codeOf(error: NodeJS.ErrnoException | undefined, { rstCode }: ClientHttp2Stream): string {
   const cause = (error as { cause?: NodeJS.ErrnoException } | undefined)?.cause?.code ?? error?.code ?? "";
   if (cause === "ECONNRESET" || cause === "EPIPE" || cause === "ETIMEDOUT") return "ECONNRESET";
   return rstCode === constants.NGHTTP2_PROTOCOL_ERROR || rstCode === constants.NGHTTP2_COMPRESSION_ERROR ? "BAD_RESPONSE" : "EOF";

@@ -70,6 +70,8 @@ export interface Engine {
    * connection as a whole or cut short; with a failure when the answer had not begun, so that another attempt can be made. Never throws.
    */
   forward(exchange: Exchange, endpoint: Endpoint, headers: Outbound, over: (failure: FailedAttempt | undefined) => void): void;
+  /** The same for a WebSocket to an endpoint registered with `http2`. Without this they go over HTTP/1.1. */
+  upgrade?(exchange: Exchange, endpoint: Endpoint, headers: Outbound, over: (failure: FailedAttempt | undefined) => void): void;
   /** The address is used by no route any more: its idle connections can go, those in use when they are done. */
   release(backend: Backend): void;
   /** Closes every connection. */

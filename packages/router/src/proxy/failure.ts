@@ -54,6 +54,8 @@ export const failureRules: readonly FailureRule[] = [
     why: "it would answer the same again" },
   { cause: "malformed response", when: (e) => e.code === "BAD_RESPONSE", status: 502, retry: "never", mark: false, eject: false,
     why: "it answered, only not in HTTP" },
+  { cause: "no websockets", when: (e) => e.code === "NO_WEBSOCKET", status: 502, retry: "always", mark: false, eject: false,
+    why: "it speaks HTTP/2 without extended CONNECT (RFC 8441), and no HTTP/1.1; its requests are served" },
   { cause: "connection failed", when: () => true, status: 502, retry: "unsent", mark: false, eject: false,
     why: "whatever else: repeat only what never left" },
 ];

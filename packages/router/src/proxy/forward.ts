@@ -13,7 +13,7 @@ import { giveBack, takePlace } from "./places.ts";
 import { respondFault } from "./respond.ts";
 import { seat } from "./seat.ts";
 import { hostOf } from "../uri.ts";
-import { forwardUpgrade } from "./upgrade.ts";
+import { forwardUpgrade, isWebSocket } from "./upgrade.ts";
 
 /** Sends the request to the chosen endpoint, and to others while the failure table allows it. */
 export const forwardWithRetry: Step = (exchange) => forwardTo(exchange, toApp);
@@ -162,10 +162,10 @@ function answerFor(exchange: Exchange, last: FailedAttempt | undefined, why: NoC
 
 function attempt(exchange: Exchange, endpoint: Endpoint, outbound: Outbound, over: (failure: FailedAttempt | undefined) => void): void {
   if (exchange.expectContinue && endpoint.protocol !== "http2") return void forwardExpecting(exchange, endpoint, outbound.flat()).then(over);
-  if (exchange.upgrade === undefined) return exchange.context.engine.forward(exchange, endpoint, outbound, over);
-  const headers = outbound.flat();
-  if (exchange.method !== "CONNECT") headers.push("Connection", "Upgrade", "Upgrade", exchange.received("upgrade") ?? "websocket");
-  void forwardUpgrade(exchange, endpoint, headers).then(over);
+  const { engine } = exchange.context;
+  if (exchange.upgrade === undefined) return engine.forward(exchange, endpoint, outbound, over);
+  if (endpoint.protocol === "http2" && engine.upgrade !== undefined && isWebSocket(exchange)) return engine.upgrade(exchange, endpoint, outbound, over);
+  void forwardUpgrade(exchange, endpoint, outbound.flat()).then(over);
 }
 
 /** Whether repeating the request can do no harm: by its method, its key, or because the route says so. */

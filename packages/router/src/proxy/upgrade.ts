@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Endpoint } from "../endpoint.ts";
-import { beginAnswer, clientHead } from "./answer.ts";
+import { beginAnswer, clientHead, type AnswerHead } from "./answer.ts";
 import { unfitCode } from "./answer-limit.ts";
 import { noteDial, timeDial } from "./dial-times.ts";
 import type { Exchange, Upgrade } from "./exchange.ts";
@@ -19,6 +19,7 @@ import { relay } from "./relay.ts";
  * Resolves like `Engine.forward`.
  */
 export function forwardUpgrade(exchange: Exchange, endpoint: Endpoint, headers: string[]): Promise<FailedAttempt | undefined> {
+  if (exchange.method !== "CONNECT") headers.push("Connection", "Upgrade", "Upgrade", exchange.received("upgrade") ?? "websocket");
   const { backend } = endpoint;
   const { settings } = exchange.context;
   return new Promise((resolve) => {
@@ -53,7 +54,7 @@ export function forwardUpgrade(exchange: Exchange, endpoint: Endpoint, headers: 
       clearTimeout(timer);
       exchange.whenClosed(undefined);
       answered = true;
-      tunnel(exchange, endpoint, answer, { socket, head }).then(() => finish(undefined), (cause: Error) => {
+      openTunnel(exchange, endpoint, { status: answer.statusCode as number, reason: answer.statusMessage ?? "", headers: answer.rawHeaders, upgrade: answer.headers.upgrade }, { socket, head }).then(() => finish(undefined), (cause: Error) => {
         socket.destroy();
         finish({ code: unfitCode(cause), message: cause.message, progress });
       });
@@ -91,19 +92,22 @@ export function forwardUpgrade(exchange: Exchange, endpoint: Endpoint, headers: 
   });
 }
 
-/** Answers the client, and joins the two connections until both are gone. */
-async function tunnel(exchange: Exchange, endpoint: Endpoint, answer: IncomingMessage, backend: { socket: Duplex; head: Buffer }): Promise<void> {
+/** The head of an answer that opens a tunnel; `upgrade`: what is spoken from here on. */
+export interface OpeningHead extends AnswerHead { readonly upgrade: string | undefined }
+
+/** Answers the client, and joins the two connections until both are gone. Rejects, before a word to the client, where no answer can be made of the head. */
+export async function openTunnel(exchange: Exchange, endpoint: Endpoint, answer: OpeningHead, backend: { socket: Duplex; head: Buffer }): Promise<void> {
   const upgrade = exchange.upgrade as Upgrade;
-  const status = answer.statusCode as number;
+  const { status } = answer;
   exchange.appHeadersMs = performance.now();
-  const headers = clientHead(exchange, endpoint, { status, reason: "", headers: withoutFraming(answer.rawHeaders) }, false);
+  const headers = clientHead(exchange, endpoint, { status, reason: "", headers: withoutFraming(answer.headers) }, false);
   const client = { socket: upgrade.socket, head: upgrade.release() };
   exchange.upgraded = true;
   exchange.status = status;
   if (upgrade.accept !== undefined) upgrade.accept(status, headers);
   else {
-    if (status === 101) headers.push("Connection", "Upgrade", "Upgrade", answer.headers.upgrade ?? exchange.received("upgrade") ?? "websocket");
-    let head = `HTTP/1.1 ${status} ${answer.statusMessage || reasonOf(status)}\r\n`;
+    if (status === 101) headers.push("Connection", "Upgrade", "Upgrade", answer.upgrade ?? exchange.received("upgrade") ?? "websocket");
+    let head = `HTTP/1.1 ${status} ${answer.reason || reasonOf(status)}\r\n`;
     for (let at = 0; at < headers.length; at += 2) head += `${headers[at]}: ${headers[at + 1]}\r\n`;
     exchange.response.detachSocket(client.socket as never);
     client.socket.write(`${head}\r\n`, "latin1");
@@ -119,6 +123,8 @@ async function tunnel(exchange: Exchange, endpoint: Endpoint, answer: IncomingMe
   exchange.appFinishedMs = performance.now();
   exchange.markClosed();
 }
+
+export const isWebSocket = (exchange: Exchange): boolean => exchange.method !== "CONNECT" && exchange.received("upgrade")?.toLowerCase() === "websocket";
 
 /** A tunnel has no body, whatever its head says of one (RFC 9110, 9.3.6). */
 function withoutFraming(headers: readonly string[]): string[] {
