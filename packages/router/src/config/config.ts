@@ -63,6 +63,9 @@ export async function parseConfig(text: string, from: string): Promise<ProgramCo
     ...(Object.keys(draft.rewrite).length > 0 ? [rewriteAnswers(draft.rewrite)] : []),
     ...(draft.tracing.b3 === true || draft.tracing.w3c === true ? [traceRequests(draft.tracing)] : []),
   ];
+  // A gorouter that traces logs the headers of the trace, unasked.
+  const traced = [...(draft.tracing.b3 === true ? traceHeaders.b3 : []), ...(draft.tracing.w3c === true ? traceHeaders.w3c : [])];
+  if (traced.length > 0) draft.accessLog.extraHeaders = [...new Set([...(draft.accessLog.extraHeaders ?? []), ...traced])];
   const authorities = draft.authorities.length > 0 ? [...rootCertificates, ...draft.authorities] : undefined;
   return {
     hasRoutes, bus, report, accessLogFile: draft.accessLogFile, syslog: syslogOf(draft), logLevel: draft.logLevel ?? "warn", drainWaitMs: draft.drainWaitMs ?? 0, activeAppsMs: draft.activeAppsMs, appLogs: draft.appLogs,
@@ -83,6 +86,9 @@ export async function parseConfig(text: string, from: string): Promise<ProgramCo
     },
   };
 }
+
+/** What the access log tells of a trace (gorouter `handlers/zipkin.go` and `handlers/w3c.go`). */
+const traceHeaders = { b3: ["X-B3-TraceId", "X-B3-SpanId", "X-B3-ParentSpanId", "b3"], w3c: ["traceparent", "tracestate"] };
 
 /** What each key may say by itself, but not together with the others. */
 function contradictions({ tls, disableHttp, bus, services, status, statusTls, prometheus }: Draft): string[] {

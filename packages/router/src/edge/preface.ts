@@ -37,8 +37,8 @@ export function acceptPreface({ timeoutMs, clock, knows }: PrefaceOptions): Acce
       stop();
       socket.destroy();
     };
-    // Whoever says nothing, or half of it, hears from HTTP/1.1 what it has to say about that.
-    const timer = clock.after(timeoutMs, decide);
+    // Who says nothing in all that time has no request; who says half of it hears from HTTP/1.1 what that has to say.
+    const timer = clock.after(timeoutMs, () => { if (heard.length === 0) leave(); else decide(); });
     function stop(): void {
       timer[Symbol.dispose]();
       socket.off("data", hear).off("end", leave).off("close", stop).off("error", leave);

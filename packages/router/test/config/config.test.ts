@@ -86,7 +86,7 @@ describe("a gorouter's file", () => {
       secureCookies: true, stickyCookieNames: ["JSESSIONID", "__Host-session"], forwardedClientCert: "sanitize-set", forwardedProto: "overwrite",
       status: { host: "0.0.0.0", port: 8_080, user: "router-status", password: "s3cret", insidePort: 8_082 },
       routeServices: { secret: "tWPE+sWJq+ZnGJpyKkIPYg==", timeoutMs: 60_000, forwardedScheme: "https", maxAttempts: 2, strict: true, hairpinning: ["*.services.example.com"] },
-      accessLogFormat: { hideForwardedFor: true, redactQuery: "hash", extraFields: ["failed_attempts"] },
+      accessLogFormat: { hideForwardedFor: true, redactQuery: "hash", extraFields: ["failed_attempts"], extraHeaders: ["X-B3-TraceId", "X-B3-SpanId", "X-B3-ParentSpanId", "b3", "traceparent", "tracestate"] },
     });
     expect(router.steps).toHaveLength((await import("../../src/index.ts")).defaultSteps.length + 2);
     expect(router.routeServices).not.toHaveProperty("previousSecret");
@@ -219,4 +219,11 @@ test("each key is known once, and says why where it is not honoured", () => {
   expect(new Set(knownKeys.map(({ key }) => key)).size).toBe(knownKeys.length);
   for (const { key, honoured, why } of knownKeys) if (!honoured) expect(why, key).not.toBe("");
   expect(knownKeys.length).toBeGreaterThan(100);
+});
+
+test("13.104 who traces logs the headers of the trace, behind those that are listed, each once", async () => {
+  const headers = async (more: string): Promise<readonly string[] | undefined> => (await parseConfig(`nats: {hosts: []}\n${more}`, "gorouter.yml")).router.accessLogFormat?.extraHeaders;
+  expect(await headers("tracing: {enable_zipkin: true}\nextra_headers_to_log: [X-Own, b3]")).toEqual(["X-Own", "b3", "X-B3-TraceId", "X-B3-SpanId", "X-B3-ParentSpanId"]);
+  expect(await headers("tracing: {enable_w3c: true}")).toEqual(["traceparent", "tracestate"]);
+  expect(await headers("tracing: {enable_zipkin: false}")).toBeUndefined();
 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { echo, httpBackend, rawBackend } from "../fixtures/backend.ts";
 import { ask, eventually, wire } from "../fixtures/client.ts";
-import { rig } from "../fixtures/rig.ts";
+import { manualClock, rig } from "../fixtures/rig.ts";
 
 const post = (length: number) => `POST / HTTP/1.1\r\nHost: app.example.com\r\nContent-Length: ${length}\r\n\r\n`;
 
@@ -17,6 +17,16 @@ describe("13.72 a client that", () => {
     await eventually(() => r.records.length === 1);
     expect(r.records[0]).toMatchObject({ status: 408, error: "request_timeout" });
     expect((await ask(r.port)).status).toBe(200);
+  });
+
+  test("says nothing at all is let go when its time for a head is over, not after twice that", async () => {
+    const clock = manualClock();
+    await using r = await rig({ clock, headersTimeoutMs: 60_000 });
+    await using client = await wire(r.port);
+    let over = false;
+    client.socket.on("close", () => { over = true; });
+    await eventually(() => { clock.advance(60_000); return over; });
+    expect(client.heard()).toBe("");
   });
 
   test("sends a body slowly but steadily is served to its end", async () => {
