@@ -12,6 +12,7 @@ export default defineConfig({
     "messages/log": "src/messages/log.ts",
     "messages/service": "src/messages/service.ts",
     "messages/diego": "src/messages/diego.ts",
+    "messages/task": "src/messages/task.ts",
     "catalogue": "src/catalogue.ts",
     "permissions": "src/permissions.ts",
     "kv": "src/kv.ts",

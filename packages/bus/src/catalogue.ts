@@ -6,6 +6,7 @@ import * as log from "./messages/log.ts";
 import * as route from "./messages/route.ts";
 import * as service from "./messages/service.ts";
 import * as staging from "./messages/staging.ts";
+import * as task from "./messages/task.ts";
 import type { AnyMessage } from "./schema.ts";
 
 const isMessage = (value: unknown): value is AnyMessage => typeof value === "object" && value !== null && "subject" in value;
@@ -21,6 +22,7 @@ export const rooms: Readonly<Record<string, readonly AnyMessage[]>> = {
   log: messagesOf(log),
   service: messagesOf(service),
   diego: messagesOf(diego),
+  task: messagesOf(task),
 };
 
 /** Every message that is spoken on the bus of a Cloud Foundry. */

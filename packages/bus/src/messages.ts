@@ -6,3 +6,4 @@ export * from "./messages/component.ts";
 export * from "./messages/log.ts";
 export * from "./messages/service.ts";
 export * from "./messages/diego.ts";
+export * from "./messages/task.ts";

@@ -43,6 +43,8 @@ const start: Words = (b) => {
 const component: Words = (b) => [text(b["type"]), say("#", b["index"]), say("at", b["host"]), say("up", b["uptime"])];
 const outcome: Words = (b) => [b["success"] === true ? "success" : "failed", isBody(b["error"]) ? say("error", b["error"]["description"] ?? b["error"]["msg"] ?? b["error"]["code"]) : say("error", b["error"])];
 
+const taskEnd: Words = (b) => [text(b["state"]), say("task", b["task_id"], short), say("app", b["droplet"], short), text(b["reason"]), b["duration_ms"] !== undefined && `${String(b["duration_ms"])} ms`];
+
 /** One line for each kind of message; what is not here is shown field by field. */
 const bodies: Readonly<Record<string, Words>> = {
   "router.start": router,
@@ -66,6 +68,9 @@ const bodies: Readonly<Record<string, Words>> = {
     isBody(b["properties"]) && list(b["properties"]["buildpacks"]).length > 0 && `buildpacks ${some(list(b["properties"]["buildpacks"]))}`,
     b["memory_limit"] !== undefined && `${megabytes(b["memory_limit"])}/${megabytes(b["disk_limit"])}`,
   ],
+  "dea.{id}.task": (b) => [say("task", b["task_id"], short), say("app", b["droplet"], short), say("command", b["command"], (each) => cut(clean(String(each)), 40))],
+  "opencf.task.cancel": (b) => [say("task", b["task_id"], short)],
+  "opencf.task.exited": taskEnd,
   "staging.stop": (b) => [say("app", b["app_id"], short), say("task", b["task_id"], short)],
   "hm9000.start": (b) => [say("app", b["droplet"], short), say("#", b["instance_index"]), say("version", b["version"], short)],
   "hm9000.stop": (b) => [say("app", b["droplet"], short), say("instance", b["instance_guid"], short), say("#", b["instance_index"]), b["is_duplicate"] === true && "duplicate"],
@@ -84,6 +89,8 @@ const answers: Readonly<Record<string, Words>> = {
   "dea.discover": hello,
   "dea.status": (b) => [...hello(b), `used ${megabytes(b["used_memory"])} reserved ${megabytes(b["reserved_memory"])} of ${megabytes(b["max_memory"])}`, text(b["state"])],
   "dea.{id}.start": (b) => [b["accepted"] === true ? "accepted" : "refused", quoted(b["reason"])],
+  "dea.{id}.task": (b) => [b["accepted"] === true ? "accepted" : "refused", quoted(b["reason"])],
+  "opencf.task.find": taskEnd,
   "dea.find.droplet": (b) => {
     const stats = isBody(b["stats"]) ? b["stats"] : {};
     const usage = isBody(stats["usage"]) ? stats["usage"] : {};

@@ -30,6 +30,7 @@ const answering: Readonly<Record<string, { max: number; expiresMs: number }>> = 
   "staging": { max: 1, expiresMs: 1_800_000 },
   "staging.{id}.start": { max: 4, expiresMs: 1_800_000 },
   "dea.find.droplet": { max: 1_000, expiresMs: 30_000 },
+  "opencf.task.find": { max: 1_000, expiresMs: 30_000 },
   "droplet.status": { max: 1_000, expiresMs: 30_000 },
   "healthmanager.health": { max: 10_000, expiresMs: 30_000 },
   "{service}.provision.{node}": { max: 1, expiresMs: 600_000 },
