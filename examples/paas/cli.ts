@@ -27,6 +27,7 @@ async function main(): Promise<void> {
   const log = (part: string) => createLogger({ level: config.verbose ? "info" : "warn", json: config.json }, part);
   await using paas = await progress.step("start the platform", () =>
     startPaas({ config, adminPassword: password, databaseTemplate: beside("./template"), log }));
+  if (paas.backend) progress.note(`  Apps run on the ${paas.backend.name} backend: ${paas.backend.why}`);
   if (!stop.aborted) await welcome(config, paas, { password, progress, signal: stop });
   if (!stop.aborted) await new Promise<void>((done) => stop.addEventListener("abort", () => done(), { once: true }));
   progress.note("\nStopping apps and parts …");
@@ -36,10 +37,11 @@ interface Greeting { password: string; progress: Progress; signal: AbortSignal }
 
 /** Pushes the sample app and says what to try next. */
 async function welcome(config: PaasConfig, paas: Paas, { password, progress, signal }: Greeting): Promise<void> {
-  const { address } = paas;
+  const { address, backend } = paas;
+  const told = backend ? { backend: backend.name, backend_reason: backend.why } : {};
   if (!address || !config.roles.includes("controller")) {
     const url = address && urlOf(config, address.port);
-    if (config.json) process.stdout.write(`${JSON.stringify({ roles: config.roles, api: url ?? null, app: null, user: null, password: null })}\n`);
+    if (config.json) process.stdout.write(`${JSON.stringify({ roles: config.roles, api: url ?? null, app: null, user: null, password: null, ...told })}\n`);
     else progress.note(`\n  ${config.roles.join(", ")} ready${url ? ` at ${url}` : ""}. Ctrl-C stops.\n`);
     return;
   }
@@ -52,11 +54,13 @@ async function welcome(config: PaasConfig, paas: Paas, { password, progress, sig
       if (signal.aborted) return;
       process.stderr.write(`\nThe sample app could not be pushed: ${words(error)}\nThe platform runs all the same.\n`);
     }
-  if (config.json) return void process.stdout.write(`${JSON.stringify({ api, app, user: adminUser, password })}\n`);
-  progress.note(readyText(config, api, app, password));
+  if (config.json) return void process.stdout.write(`${JSON.stringify({ api, app, user: adminUser, password, ...told })}\n`);
+  progress.note(readyText(config, { api, app, password, backend: backend?.name }));
 }
 
-function readyText(config: PaasConfig, api: string, app: string | null, password: string): string {
+interface Facts { api: string; app: string | null; password: string; backend: string | undefined }
+
+function readyText(config: PaasConfig, { api, app, password, backend }: Facts): string {
   const port = new URL(api).port;
   return `
   ${app ? `App   ${app}\n        http://hello.${config.domain}${port ? `:${port}` : ""}/ where names below ${config.domain} resolve\n  ` : ""}API   ${api}
@@ -70,7 +74,8 @@ function readyText(config: PaasConfig, api: string, app: string | null, password
     cf scale hello -i 2
     cd your-app && cf push my-app
 
-  Apps are processes of your own user, not isolated from this machine: run only code that you trust.
+  ${backend === "linux" ? "Each app instance is a container of its own: it sees neither this machine's files nor other apps, and reaches only what lies outside."
+    : "Apps are processes of your own user, not isolated from this machine: run only code that you trust."}
   Ctrl-C stops everything; the next start finds it again in ${config.dataDir}
 `;
 }

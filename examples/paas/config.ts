@@ -21,6 +21,8 @@ export interface PaasConfig {
   readonly backend: (typeof backends)[number];
   readonly memoryBytes: number;
   readonly zone: string;
+  /** The executor takes only apps of this isolation segment. Absent: those of none. */
+  readonly isolationSegment: string | undefined;
   readonly roles: readonly Role[];
   readonly natsServers: readonly string[];
   /** Who this process is to the NATS servers, and whom it trusts: paths of files. */
@@ -47,6 +49,7 @@ const options = {
   backend: { type: "string", default: "auto" },
   memory: { type: "string" },
   zone: { type: "string", default: "default" },
+  "isolation-segment": { type: "string" },
   roles: { type: "string", default: roles.join(",") },
   nats: { type: "string" },
   "nats-creds": { type: "string" },
@@ -90,8 +93,7 @@ export function readConfig(args: readonly string[], env: Readonly<Record<string,
   const databaseRoles = chosen.filter((role) => ["controller", "uaa", "blobs"].includes(role));
   if (chosen.length < roles.length && values.database === undefined && databaseRoles.length > 0 && databaseRoles.length < 3)
     throw new UsageError(`--roles ${values.roles}: controller, uaa and blobs in different processes share a PostgreSQL database, so give --database URL as well`);
-  const backend = oneOf("--backend", values.backend, backends);
-  if (backend === "linux") throw new UsageError("--backend linux: this version isolates apps as processes only, so use --backend process (or auto)");
+  if (values["isolation-segment"] === "") throw new UsageError("--isolation-segment needs the name of a segment; leave it out for an executor that all share");
   const domain = values.domain.toLowerCase();
   if (!/^(?=.{1,200}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(domain) || isIP(domain) !== 0)
     throw new UsageError(`--domain ${values.domain}: give a name with at least one dot, such as cf.example.com`);
@@ -104,9 +106,10 @@ export function readConfig(args: readonly string[], env: Readonly<Record<string,
     dataDir: resolve(values["data-dir"]),
     fresh: values.fresh,
     adminPassword,
-    backend,
+    backend: oneOf("--backend", values.backend, backends),
     memoryBytes: values.memory === undefined ? Math.floor((totalmem() * 3) / 4) : count("--memory", values.memory, 64, 16 * 1_048_576) * 1_048_576,
     zone: values.zone,
+    isolationSegment: values["isolation-segment"],
     roles: chosen,
     natsServers,
     natsFiles,

@@ -7,6 +7,7 @@ import { lockFolder } from "./folder-lock.ts";
 import { createLogger, type Logger } from "./logger.ts";
 import { assemble, useAll } from "./parts.ts";
 import { blobsRole } from "./roles/blobs.ts";
+import type { Choice } from "./backend.ts";
 import type { AnyDatabase, RoleContext } from "./roles/context.ts";
 import { controllerRole } from "./roles/controller.ts";
 import { deaRole } from "./roles/dea.ts";
@@ -30,6 +31,8 @@ export interface PaasOptions {
 export interface Paas extends AsyncDisposable {
   /** The router's address, where the router is among the roles. */
   readonly address: { readonly host: string; readonly port: number } | undefined;
+  /** How apps are isolated here, where the executor is among the roles. */
+  readonly backend: Choice | undefined;
 }
 
 /** The whole composition: opens bus, database and folder, starts the roles, and ends all of it in reverse. */
@@ -55,9 +58,10 @@ export const startPaas = ({ config, adminPassword, databaseTemplate, log = (part
   };
   const has = (role: Role): boolean => config.roles.includes(role);
   // Ended in reverse: first the door, then those who give orders, then those who carry them out.
-  await useAll(parts, [has("blobs") && blobsRole(context), has("logs") && logsRole(context), has("dea") && deaRole(context), has("stager") && stagerRole(context)]);
+  const dea = has("dea") ? deaRole(context) : undefined;
+  await useAll(parts, [has("blobs") && blobsRole(context), has("logs") && logsRole(context), dea ?? false, has("stager") && stagerRole(context)]);
   await useAll(parts, [has("uaa") && uaaRole(context, adminPassword), has("controller") && controllerRole(context)]);
   if (has("health")) parts.use(await healthRole(context));
   const router = has("router") ? parts.use(await routerRole(context)) : undefined;
-  return { address: router?.address };
+  return { address: router?.address, backend: (await dea)?.backend };
 });

@@ -9,10 +9,10 @@ test("without a word: one process, embedded, on loopback", () =>
 
 test("everything said", () =>
   expect(readConfig(["--port", "0", "--host", "0.0.0.0", "--domain", "CF.example.com", "--data-dir", "/d", "--nats", "nats://a:4222, nats://b:4222", "--database", "postgres://x/y",
-    "--roles", "dea,router,dea", "--admin-password", "p w", "--no-demo", "--json", "--fresh", "--memory", "128", "--zone", "z1", "--internal-host", "10.0.0.7", "--backend", "process"]))
+    "--roles", "dea,router,dea", "--admin-password", "p w", "--no-demo", "--json", "--fresh", "--memory", "128", "--zone", "z1", "--internal-host", "10.0.0.7", "--backend", "linux", "--isolation-segment", "gold"]))
     .toMatchObject({
       port: 0, host: "0.0.0.0", domain: "cf.example.com", dataDir: "/d", natsServers: ["nats://a:4222", "nats://b:4222"], databaseUrl: "postgres://x/y", roles: ["router", "dea"],
-      adminPassword: "p w", demo: false, json: true, fresh: true, memoryBytes: 128 * 1_048_576, zone: "z1", internalHost: "10.0.0.7",
+      adminPassword: "p w", demo: false, json: true, fresh: true, memoryBytes: 128 * 1_048_576, zone: "z1", internalHost: "10.0.0.7", backend: "linux", isolationSegment: "gold",
     }));
 
 test("the password may come from the environment, the flag wins", () => {
@@ -28,7 +28,7 @@ test.each<[string, string[], RegExp]>([
   ["no role", ["--roles", ",", "--nats", "nats://a:1"], /choose from/], ["roles without NATS", ["--roles", "dea"], /give --nats/], ["NATS that is no URL", ["--nats", "localhost:4222"], /nats:\/\//],
   ["empty NATS", ["--nats", ","], /at least one URL/], ["controller alone without a database", ["--roles", "controller", "--nats", "nats://a:1"], /give --database/],
   ["a database of another kind", ["--database", "mysql://x"], /postgres:\/\//], ["a domain without a dot", ["--domain", "localhost"], /one dot/], ["an address as a domain", ["--domain", "127.0.0.1"], /name/],
-  ["an unknown backend", ["--backend", "docker"], /auto, process, linux/], ["a backend of another version", ["--backend", "linux"], /use --backend process/],
+  ["an unknown backend", ["--backend", "docker"], /auto, process, linux/], ["a segment without a name", ["--isolation-segment="], /name of a segment/],
   ["an empty password", ["--admin-password", ""], /must not be empty/], ["too little memory", ["--memory", "1"], /--memory 1/], ["a host that is none", ["--host", "http://x"], /--host/],
 ])("%s is a wrong question", (_, args, text) => {
   expect(() => readConfig(args)).toThrow(UsageError);

@@ -1,4 +1,5 @@
-export { createDea, type Dea, type DeaOptions, type Resumed } from "./dea.ts";
+export { createDea, type Dea, type DeaOptions } from "./dea.ts";
+export type { Resumed } from "./recovery.ts";
 export type { Capacity, Amount } from "./capacity.ts";
 export type { Instance, InstanceChange, InstanceUpdate, StopOptions } from "./instance/instance.ts";
 export { MiB, type HealthCheckSpec, type LogSource, type StartSpec } from "./instance/spec.ts";
@@ -15,6 +16,7 @@ export { processBackend, type ProcessBackendOptions } from "./container/process-
 export { linuxBackend, type LinuxBackendOptions } from "./linux/linux-backend.ts";
 export { type HostFinding, type LinuxHost, probeLinux, type ProbeOptions } from "./linux/probe.ts";
 export { type Capabilities, enforcedLimits, enforcing, type LimitName, limitNames } from "./container/capabilities.ts";
+export { tryBackend, type TrialOptions } from "./container/try-backend.ts";
 export type { EgressRule } from "./container/egress.ts";
 export type {
   Adopted, Backend, BackendCapacity, BackendPlace, Container, ContainerInfo, ContainerProcess, ContainerRecord, ContainerSpec, ExecProcess, ExecSpec,
