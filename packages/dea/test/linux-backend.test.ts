@@ -6,16 +6,18 @@ import { backendConformance } from "@opencf/dea/conformance";
 import { linuxBackend } from "../src/linux/linux-backend.ts";
 import { probeLinux } from "../src/linux/probe.ts";
 
-const host = await probeLinux();
-const lacks = host.findings.filter(({ ok, needed }) => needed && !ok).map(({ name }) => name).join(", ");
-
-if (!host.able) test.skip(`linux backend: this machine lacks ${lacks}`, () => {});
-else {
-  backendConformance("linux", {
-    test: (title, run) => test(title, run, 60_000),
-    make: async () => {
-      const dir = await mkdtemp(join(tmpdir(), "opencf-dea-linux-"));
-      return { backend: await linuxBackend(), again: () => linuxBackend(), dir, [Symbol.asyncDispose]: () => rm(dir, { recursive: true, force: true }) };
-    },
-  });
+// Every runtime that stands here passes the same suite.
+for (const runtime of ["runc", "crun"]) {
+  const host = await probeLinux({ runtimes: [runtime] });
+  const lacks = host.findings.filter(({ ok, needed }) => needed && !ok).map(({ name, detail }) => `${name}: ${detail}`).join(", ");
+  if (!host.able) test.skip(`linux backend with ${runtime}: this machine lacks ${lacks}`, () => {});
+  else {
+    backendConformance(`linux with ${runtime}`, {
+      test: (title, run) => test(title, run, 60_000),
+      make: async () => {
+        const dir = await mkdtemp(join(tmpdir(), "opencf-dea-linux-"));
+        return { backend: await linuxBackend({ runtime }), again: () => linuxBackend({ runtime }), dir, [Symbol.asyncDispose]: () => rm(dir, { recursive: true, force: true }) };
+      },
+    });
+  }
 }

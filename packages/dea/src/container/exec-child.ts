@@ -16,6 +16,8 @@ export interface ExecChildOptions {
   status?: (code: number) => ExitStatus;
   /** Sends a signal to the process itself, when the child is only its agent. Default: to the child. */
   signal?: (name: NodeJS.Signals) => Promise<void>;
+  /** The terminal whose size counts, when the child makes another one and does not pass on the size of its own. */
+  innerTerminal?: () => Promise<string | undefined>;
 }
 
 /** script(1) gives a program a terminal and passes bytes; the arguments reach it through the environment-free "$@". */
@@ -57,13 +59,15 @@ export async function startExecChild(options: ExecChildOptions): Promise<ExecPro
       }
     },
     async resize({ columns, rows }) {
-      const tty = terminal && !ended ? terminalOf(pid) : undefined;
-      if (!tty) return;
-      await new Promise<void>((resolve) => {
-        const setter = spawn("stty", ["-F", tty, "cols", String(columns), "rows", String(rows)], { stdio: "ignore" });
-        setter.once("error", () => resolve());
-        setter.once("exit", () => resolve());
-      });
+      if (!terminal || ended) return;
+      for (const tty of [terminalOf(pid), await options.innerTerminal?.()]) {
+        if (tty === undefined) continue;
+        await new Promise<void>((resolve) => {
+          const setter = spawn("stty", ["-F", tty, "cols", String(columns), "rows", String(rows)], { stdio: "ignore" });
+          setter.once("error", () => resolve());
+          setter.once("exit", () => resolve());
+        });
+      }
     },
   };
 }

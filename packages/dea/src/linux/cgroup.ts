@@ -10,6 +10,8 @@ export interface Cgroups {
   roots: Readonly<Record<string, string>>;
   /** Every mounted hierarchy, those without a controller too. */
   hierarchies: readonly string[];
+  /** Where version 2 stands beside version 1 and has kept controllers of its own. */
+  mixed?: string;
 }
 
 export interface CgroupUse {
@@ -33,7 +35,10 @@ export function findCgroups(mountinfo: string, controllersOfV2: (root: string) =
     if (type === "cgroup" || type === "cgroup2") hierarchies.push(point);
     if (type === "cgroup") for (const name of options.split(",")) if (controllers.includes(name)) roots[name] = point;
   }
-  if (roots["memory"] !== undefined && roots["pids"] !== undefined) return { version: 1, roots, hierarchies };
+  if (roots["memory"] !== undefined && roots["pids"] !== undefined) {
+    const mixed = unified !== undefined && controllersOfV2(unified).trim() !== "" ? { mixed: unified } : {};
+    return { version: 1, roots, hierarchies, ...mixed };
+  }
   if (unified === undefined) return undefined;
   const there = controllersOfV2(unified).trim().split(" ");
   if (!there.includes("memory") || !there.includes("pids")) return undefined;

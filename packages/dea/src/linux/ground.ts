@@ -4,20 +4,19 @@ import type { Range } from "../container/egress.ts";
 import { DeaError } from "../errors.ts";
 import { createMarkReader } from "../container/process-table.ts";
 import { markVariable } from "../container/mark.ts";
-import { type Clock, sleep } from "../ports.ts";
+import { type Clock, elapsed, sleep } from "../ports.ts";
 import { type Cgroups, groupsIn, processesIn, removeGroup } from "./cgroup.ts";
 import { unmountBelow } from "./disk.ts";
 import { containerPaths, type OwnerNames, slotOf } from "./names.ts";
 import { removeNetwork } from "./network.ts";
-import { run } from "./programs.ts";
+import { callRuntime, type Runtime } from "./runtime.ts";
 import { readSlots, releaseSlot } from "./slots.ts";
 
 /** What all containers of one executor stand on. */
 export interface Ground {
   names: OwnerNames;
   cgroups: Cgroups;
-  /** Path of the OCI runtime. */
-  runtime: string;
+  runtime: Runtime;
   /** The executor's folder of containers. */
   dir: string;
   pool: Range;
@@ -28,9 +27,9 @@ const killWaitMs = 10_000;
 
 /** KILL to every process of a group until none is left. The first process ends the others: they cannot outlive it. Throws DEA_CONTAINER. */
 export async function killGroup({ cgroups, clock }: Pick<Ground, "cgroups" | "clock">, group: string, done: () => boolean = () => true): Promise<void> {
-  const deadline = clock.now() + killWaitMs;
+  const deadline = elapsed(clock) + killWaitMs;
   for (let left = processesIn(cgroups, group); left.length > 0 || !done(); left = processesIn(cgroups, group)) {
-    if (clock.now() > deadline) throw new DeaError("DEA_CONTAINER", `processes survive KILL: ${left.slice(0, 20).join(", ")}`, { retryable: true });
+    if (elapsed(clock) > deadline) throw new DeaError("DEA_CONTAINER", `processes survive KILL: ${left.slice(0, 20).join(", ")}`, { retryable: true });
     for (const pid of left) {
       try {
         process.kill(pid, "SIGKILL");
@@ -48,7 +47,7 @@ export async function dismantle(ground: Ground, handle: string): Promise<void> {
   const paths = containerPaths(names, handle);
   await killGroup(ground, paths.cgroup);
   if ((await readdir(names.runtimeDir).catch((): string[] => [])).includes(handle)) {
-    await run(runtime, ["--root", names.runtimeDir, "delete", "--force", handle]).catch(() => rm(join(names.runtimeDir, handle), { recursive: true, force: true }));
+    await callRuntime(runtime, ["--root", names.runtimeDir, "delete", "--force", handle]).catch(() => rm(join(names.runtimeDir, handle), { recursive: true, force: true }));
   }
   await killGroup(ground, paths.cgroup);
   await unmountBelow(paths.dir);
@@ -78,8 +77,8 @@ export async function handlesOf({ names, cgroups, dir }: Ground): Promise<string
 export async function endHelpers(owner: string, wanted: (handle: string) => boolean, clock: Clock): Promise<void> {
   const read = createMarkReader(markVariable);
   const ours = (): number[] => read().filter(({ pid, mark }) => pid !== process.pid && mark?.startsWith(`${owner}/`) && wanted(mark.slice(owner.length + 1))).map(({ pid }) => pid);
-  const deadline = clock.now() + killWaitMs;
-  for (let left = ours(); left.length > 0 && clock.now() < deadline; left = ours()) {
+  const deadline = elapsed(clock) + killWaitMs;
+  for (let left = ours(); left.length > 0 && elapsed(clock) < deadline; left = ours()) {
     for (const pid of left) {
       try {
         process.kill(pid, "SIGKILL");

@@ -8,9 +8,9 @@ import { keeperShell, readStatusFile } from "../container/keeper.ts";
 import { listLabelled, writeLabels } from "../container/labels.ts";
 import { markVariable } from "../container/mark.ts";
 import { isAlive } from "../container/process-table.ts";
-import { DeaError } from "../errors.ts";
+import { DeaError, textOf } from "../errors.ts";
 import { type Clock, systemClock } from "../ports.ts";
-import { readUse, removeGroup } from "./cgroup.ts";
+import { removeGroup } from "./cgroup.ts";
 import { type DiskKind, furnishDisk, makeDisk, mountRoot } from "./disk.ts";
 import { reapEphemeral, rememberEphemeral } from "./ephemeral.ts";
 import { nameServers, resolvFile } from "./etc-files.ts";
@@ -20,8 +20,10 @@ import { linuxCapabilities } from "./linux-capabilities.ts";
 import { appPort, createLinuxContainer, type LinuxContainer } from "./linux-container.ts";
 import { cgroupRoot, containerPaths, type OwnerNames, ownerNames, type Slot, slotOf, slotsIn } from "./names.ts";
 import { makeNetwork, openNetwork, removeTable } from "./network.ts";
+import { outOfMemoryKills } from "./kills.ts";
 import { probeLinux } from "./probe.ts";
 import { run } from "./programs.ts";
+import { callRuntime } from "./runtime.ts";
 import { readSlots, takeSlot } from "./slots.ts";
 import { writeEtc } from "./write-etc.ts";
 
@@ -34,7 +36,7 @@ export interface LinuxBackendOptions {
   dns?: readonly string[];
   /** Network that is cut into /30 pieces, one a container. Default `10.254.0.0/20`: 1 024 of them. */
   network?: string;
-  /** OCI runtime, by name or path. Default runc, then crun. */
+  /** OCI runtime (runc or crun), by name or path. Default runc, then crun. */
   runtime?: string;
   /** Kind of disk. Default `loop`, and `tmpfs` where that does not work. */
   disk?: DiskKind;
@@ -126,14 +128,14 @@ export async function linuxBackend(options: LinuxBackendOptions = {}): Promise<B
       await mkdir(place.dir, { recursive: true, mode: 0o711 });
       await mkdir(names.containersDir, { recursive: true, mode: 0o711 });
       await mkdir(names.runtimeDir, { recursive: true, mode: 0o700 });
-      const ground = { names, cgroups, runtime: runtime.path, dir: place.dir, pool, clock };
+      const ground = { names, cgroups, runtime, dir: place.dir, pool, clock };
       const dnsText = await readFile("/etc/resolv.conf", "utf8").catch(() => "");
       // Containers stand on the view: while some do, it stays as it is.
       const inUse = (await readSlots()).some(({ tag }) => tag === names.tag);
       try {
         await openNetwork(names.table, pool);
         await rememberEphemeral(names, place);
-        await reapEphemeral({ cgroups, runtime: runtime.path, pool, clock });
+        await reapEphemeral({ cgroups, runtime, pool, clock });
         const view = at?.place.owner === place.owner && inUse ? at.view : await makeHostView(names.runDir, options.hostPaths, inUse);
         at = { place, ground, view, dnsText };
       } catch (error) {
@@ -143,7 +145,7 @@ export async function linuxBackend(options: LinuxBackendOptions = {}): Promise<B
     },
     async ping() {
       const { ground } = opened();
-      await run(runtime.path, ["--root", ground.names.runtimeDir, "list", "--quiet"], { timeoutMs: 10_000 });
+      await callRuntime(runtime, ["--root", ground.names.runtimeDir, "list", "--quiet"], { timeoutMs: 10_000 });
       await run("nft", ["list", "set", "inet", ground.names.table, "links"], { timeoutMs: 10_000 });
     },
     async capacity() {
@@ -175,7 +177,7 @@ export async function linuxBackend(options: LinuxBackendOptions = {}): Promise<B
       // Nothing of it is left: a container that can only be destroyed.
       const container = await containerOf(spec, slot ?? slotOf(slotsIn(pool), pool));
       const leader = leaderOf(record);
-      const killed = readUse(cgroups, containerPaths(ground.names, spec.handle).cgroup).outOfMemoryKills > 0;
+      const killed = outOfMemoryKills(ground, spec.handle) > 0;
       const status = { ...readStatusFile(join(ground.dir, spec.handle, "run")), ...(killed ? { outOfMemory: true } : {}) };
       if (!leader || !slot || !isAlive(leader.pid, leader.startTicks)) return { container, process: undefined, status };
       const environ = await readFile(`/proc/${leader.pid}/environ`, "utf8").catch(() => "");
@@ -190,7 +192,10 @@ export async function linuxBackend(options: LinuxBackendOptions = {}): Promise<B
       const { ground, place } = opened();
       const strangers = (await handlesOf(ground)).filter((handle) => !keep.has(handle));
       if (strangers.length > 0) await endHelpers(place.owner, (handle) => !keep.has(handle), clock);
-      for (const handle of strangers) await dismantle(ground, handle);
+      // One that cannot be removed must not keep the others.
+      const left: unknown[] = [];
+      for (const handle of strangers) await dismantle(ground, handle).catch((error: unknown) => left.push(`${handle}: ${textOf(error)}`));
+      if (left.length > 0) throw new DeaError("DEA_CONTAINER", `cannot remove ${left.join("; ")}`, { retryable: true });
       return strangers;
     },
     async [Symbol.asyncDispose]() {

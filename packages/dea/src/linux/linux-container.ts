@@ -9,13 +9,14 @@ import { readLabels } from "../container/labels.ts";
 import { markVariable } from "../container/mark.ts";
 import { isAlive, readProcess } from "../container/process-table.ts";
 import { DeaError } from "../errors.ts";
-import { sleep } from "../ports.ts";
+import { elapsed, sleep } from "../ports.ts";
 import { processesIn, readUse } from "./cgroup.ts";
 import { diskUse } from "./disk.ts";
 import { appUser } from "./etc-files.ts";
 import { dismantle, killGroup } from "./ground.ts";
+import { outOfMemoryKills } from "./kills.ts";
 import { startExec } from "./linux-exec.ts";
-import { mainConfig, type MainInput } from "./main-process.ts";
+import { mainArguments, mainConfig, type MainInput } from "./main-process.ts";
 import { containerPaths } from "./names.ts";
 import { changeEgress, linkTraffic } from "./network.ts";
 import { run, searchPath } from "./programs.ts";
@@ -38,7 +39,7 @@ export interface LinuxContainer extends Container {
 /** One container of the OCI runtime. Its making and its removal are the backend's; this runs, tells and ends. */
 export function createLinuxContainer(input: LinuxContainerInput): LinuxContainer {
   const { ground, owner, spec, slot, dns } = input;
-  const { names, cgroups, runtime, clock } = ground;
+  const { names, cgroups, clock } = ground;
   const paths = containerPaths(names, spec.handle);
   const dir = join(ground.dir, spec.handle);
   const runDir = join(dir, "run");
@@ -77,7 +78,7 @@ export function createLinuxContainer(input: LinuxContainerInput): LinuxContainer
     }
   };
   const killAll = (): Promise<void> => killGroup(ground, paths.cgroup, mainEnded);
-  const named = (status: ExitStatus): ExitStatus => (readUse(cgroups, paths.cgroup).outOfMemoryKills > 0 ? { ...status, outOfMemory: true } : status);
+  const named = (status: ExitStatus): ExitStatus => (outOfMemoryKills(ground, spec.handle) > 0 ? { ...status, outOfMemory: true } : status);
 
   const watch = (started: Keeper): ContainerProcess => {
     keeper = started;
@@ -112,11 +113,10 @@ export function createLinuxContainer(input: LinuxContainerInput): LinuxContainer
       await writeFile(config, JSON.stringify(mainConfig(input, { argv, env })), { mode: 0o600 });
       // What was unpacked is the executor's still; nobody inside can interfere yet.
       await run("chown", ["-hR", `${hostUser.uid}:${hostUser.gid}`, paths.home]);
-      const options = ["--root", names.runtimeDir, "--log", join(paths.bundle, "runtime.log")];
       const started = await startKeeper(
         runDir,
         {
-          argv: [runtime, ...options, "run", "--keep", "--pid-file", join(paths.bundle, "pid"), "--bundle", paths.bundle, spec.handle],
+          argv: mainArguments(ground, spec.handle),
           env: [`PATH=${searchPath.join(":")}`, `${markVariable}=${owner}/${spec.handle}`],
         },
         { cwd: "/", fileDescriptors: Math.max(4_096, spec.fileDescriptors), shell: input.outerShell },
@@ -137,13 +137,17 @@ export function createLinuxContainer(input: LinuxContainerInput): LinuxContainer
     },
     resume(found) {
       leader = found;
-      return watch(attachKeeper(runDir, found.pid));
+      const running = watch(attachKeeper(runDir, found.pid));
+      // The executor may have died between writing it down and saying so; said twice it means nothing.
+      keeper?.go();
+      void forget(join(paths.bundle, "config.json"));
+      return running;
     },
     attach: () => main,
     async exec(process_) {
       present();
       if (!main || mainEnded()) throw new DeaError("DEA_CONTAINER", `nothing runs in container ${spec.handle}`);
-      for (const deadline = clock.now() + 10_000; firstPid() === undefined && !mainEnded() && clock.now() < deadline; ) await sleep(clock, 10);
+      for (const deadline = elapsed(clock) + 10_000; firstPid() === undefined && !mainEnded() && elapsed(clock) < deadline; ) await sleep(clock, 10);
       return startExec(ground, spec, process_);
     },
     async streamIn(path, tar, options = {}) {
@@ -157,7 +161,7 @@ export function createLinuxContainer(input: LinuxContainerInput): LinuxContainer
     async info() {
       present();
       const state = !main ? "created" : mainEnded() ? "stopped" : "running";
-      const events = readUse(cgroups, paths.cgroup).outOfMemoryKills > 0 ? ["out of memory"] : [];
+      const events = outOfMemoryKills(ground, spec.handle) > 0 ? ["out of memory"] : [];
       const ports = [{ host: spec.hostPort, container: appPort }];
       return { handle: spec.handle, state, containerAddress: slot.address, hostAddress: slot.hostAddress, ports, labels: await readLabels(dir), events };
     },
@@ -169,18 +173,18 @@ export function createLinuxContainer(input: LinuxContainerInput): LinuxContainer
     async usage(): Promise<Usage> {
       present();
       const { bytes, inodes } = await diskUse(paths.disk).catch(() => ({ bytes: 0, inodes: 0 }));
-      const { memoryBytes, cpuMs, outOfMemoryKills } = readUse(cgroups, paths.cgroup);
+      const { memoryBytes, cpuMs } = readUse(cgroups, paths.cgroup);
       const network = await linkTraffic(slot.link);
       const processes = appPids().length;
-      return { memoryBytes, cpuMs, outOfMemoryKills, diskBytes: Math.min(bytes, spec.diskBytes), diskComplete: true, inodes, processes, ...(network ? { network } : {}) };
+      return { memoryBytes, cpuMs, outOfMemoryKills: outOfMemoryKills(ground, spec.handle), diskBytes: Math.min(bytes, spec.diskBytes), diskComplete: true, inodes, processes, ...(network ? { network } : {}) };
     },
     async stop({ graceMs, signal }) {
-      const deadline = clock.now() + graceMs;
-      while (clock.now() < deadline && !signal?.aborted && !mainEnded()) {
+      const deadline = elapsed(clock) + graceMs;
+      while (elapsed(clock) < deadline && !signal?.aborted && !mainEnded()) {
         const here = appPids();
         if (here.length > 0) {
           signalTo(here, "SIGTERM");
-          await Promise.race([keeper?.exited, sleep(clock, deadline - clock.now(), signal)]);
+          await Promise.race([keeper?.exited, sleep(clock, deadline - elapsed(clock), signal)]);
           break;
         }
         await sleep(clock, 5, signal);
@@ -201,7 +205,7 @@ export function createLinuxContainer(input: LinuxContainerInput): LinuxContainer
 
   /** The runtime has read it by the time the first process exists; it holds the app's environment, and so its secrets. */
   async function forget(config: string): Promise<void> {
-    for (const deadline = clock.now() + 30_000; firstPid() === undefined && !mainEnded() && clock.now() < deadline; ) await sleep(clock, 50);
+    for (const deadline = elapsed(clock) + 30_000; firstPid() === undefined && !mainEnded() && elapsed(clock) < deadline; ) await sleep(clock, 50);
     await rm(config, { force: true }).catch(() => {});
   }
 }

@@ -1,18 +1,10 @@
+import { join } from "node:path";
 import type { ContainerSpec, ProcessSpec } from "../container/container.ts";
 import { ociConfig, sharesFor } from "./config.ts";
+import { firstProcess, handFile } from "./first-process.ts";
 import type { Ground } from "./ground.ts";
 import { containerPaths, type Slot } from "./names.ts";
 import { searchPath } from "./programs.ts";
-
-/*
- * The first process of a container. It starts the app and waits: it takes in orphans, and it is what a signal to the
- * first process would have to end, so the app gets signals with their usual meaning. Same tricks as the keeper's.
- */
-const initScript = `trap : HUP INT QUIT TERM USR1 USR2 ALRM
-exec 5>&1 6>&2 >/dev/null 2>/dev/null
-(exec "$@" >&5 2>&6 5>&- 6>&-)
-exit $?
-`;
 
 /** What decides a container's configuration. */
 export interface MainInput {
@@ -32,7 +24,7 @@ export function mainConfig({ ground, spec, slot, hostPaths, innerShell, swap }: 
   const paths = containerPaths(ground.names, spec.handle);
   return ociConfig({
     slot, hostPaths, swap, env,
-    argv: [...innerShell, "-c", initScript, "opencf-init", ...argv],
+    argv: [...innerShell, "-c", firstProcess(!ground.runtime.keeps), "opencf-init", ...argv],
     hostname: spec.handle.slice(0, 63),
     rootDir: paths.root,
     homeDir: paths.home,
@@ -45,4 +37,13 @@ export function mainConfig({ ground, spec, slot, hostPaths, innerShell, swap }: 
     hostPath: searchPath.join(":"),
     fileDescriptors: spec.fileDescriptors,
   });
+}
+
+/** Program and arguments that run the container made of {@link mainConfig} and wait for its end. */
+export function mainArguments({ names, runtime }: Ground, handle: string): string[] {
+  const { bundle, killsFile } = containerPaths(names, handle);
+  const run = (option: string): string[] => [
+    ...runtime.command, "--root", names.runtimeDir, "--log", join(bundle, "runtime.log"), "run", option, "--pid-file", join(bundle, "pid"), "--bundle", bundle, handle,
+  ];
+  return runtime.keeps ? run("--keep") : ["/bin/sh", "-c", handFile, killsFile, ...run("--preserve-fds=1")];
 }

@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { textOf } from "../errors.ts";
 import { type Cgroups, countsSwap, findCgroups } from "./cgroup.ts";
 import { type DiskKind, makeDisk } from "./disk.ts";
-import { findProgram, run } from "./programs.ts";
+import { findProgram, run, says } from "./programs.ts";
+import { findRuntime, type Runtime } from "./runtime.ts";
 
 export interface HostFinding {
   name: string;
@@ -17,12 +18,6 @@ export interface HostFinding {
   detail: string;
   /** How to get it, where it is missing. */
   remedy?: string;
-}
-
-export interface Runtime {
-  name: string;
-  path: string;
-  version: string;
 }
 
 /** Who has a thing needs no advice how to get it. */
@@ -37,22 +32,6 @@ export interface LinuxHost {
   swap: boolean;
   bandwidth: boolean;
   disk: DiskKind | undefined;
-}
-
-const says = async (program: string, args: readonly string[]): Promise<string | undefined> => run(program, args, { timeoutMs: 10_000 }).catch(() => undefined);
-
-/** The first runtime that works and can leave a dead container for us to look at: only its cgroup tells that memory ran out. */
-async function findRuntime(wanted: readonly string[]): Promise<{ runtime?: Runtime; seen: string[] }> {
-  const seen: string[] = [];
-  for (const name of wanted) {
-    const path = name.includes("/") ? name : findProgram(name);
-    const version = path === undefined ? undefined : (await says(path, ["--version"]))?.split("\n")[0];
-    if (path === undefined || version === undefined) continue;
-    const help = `${await says(path, ["run", "--help"])}`;
-    if (help.includes("--keep")) return { runtime: { name: path.slice(path.lastIndexOf("/") + 1), path, version }, seen };
-    seen.push(`${version} has no "run --keep"`);
-  }
-  return { seen };
 }
 
 /** Makes a small disk of this kind and takes it away again. */
@@ -88,7 +67,6 @@ export interface ProbeOptions {
 export async function probeLinux({ runtimes = ["runc", "crun"], disks = ["loop", "tmpfs"] }: ProbeOptions = {}): Promise<LinuxHost> {
   const linux = process.platform === "linux";
   const root = process.getuid?.() === 0;
-  const { runtime, seen } = linux ? await findRuntime(runtimes) : { runtime: undefined, seen: [] };
   const mountinfo = await readFile("/proc/self/mountinfo", "utf8").catch(() => "");
   const cgroups = findCgroups(mountinfo, (dir) => {
     try {
@@ -97,6 +75,7 @@ export async function probeLinux({ runtimes = ["runc", "crun"], disks = ["loop",
       return "";
     }
   });
+  const { runtime, seen } = linux ? await findRuntime(runtimes, cgroups) : { runtime: undefined, seen: [] };
   const overlay = (await readFile("/proc/filesystems", "utf8").catch(() => "")).includes("overlay");
   const namespaces = linux && (await unshares());
   const nsenter = findProgram("nsenter");

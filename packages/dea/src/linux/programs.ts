@@ -50,3 +50,6 @@ export function run(program: string, args: readonly string[], { input, timeoutMs
     });
   });
 }
+
+/** What a program answers, or undefined when it does not. */
+export const says = async (program: string, args: readonly string[]): Promise<string | undefined> => run(program, args, { timeoutMs: 10_000 }).catch(() => undefined);
