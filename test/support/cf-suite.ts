@@ -334,6 +334,25 @@ export function cfSuite(program: string): void {
         expect(await ok("org-quotas")).toMatch(/default/);
         for (const command of ["space-quotas", "security-groups", "isolation-segments", "running-environment-variable-group", "staging-environment-variable-group"]) await ok(command);
       });
+      test("isolation segments: created, given to an org, to its default, to a space, and taken back", async () => {
+        expect(await ok("create-isolation-segment", "gold")).toMatch(/OK/);
+        expect(await ok("create-isolation-segment", "Gold")).toMatch(/Isolation segment 'Gold' already exists/);
+        expect(await fails("set-space-isolation-segment", "dev", "gold")).toMatch(/Ensure it has been entitled to the organization/);
+        expect(await ok("enable-org-isolation", "acme", "gold")).toMatch(/OK/);
+        expect(await ok("isolation-segments")).toMatch(/^gold\s+acme$/m);
+        expect(await ok("set-org-default-isolation-segment", "acme", "gold")).toMatch(/OK/);
+        expect(await ok("org", "acme")).toMatch(/isolation segments:\s+gold \(default\)/);
+        expect(await ok("space", "dev")).toMatch(/isolation segment:\s+gold/);
+        expect(await ok("reset-org-default-isolation-segment", "acme")).toMatch(/OK/);
+        expect(await ok("set-space-isolation-segment", "dev", "gold")).toMatch(/Restart applications in this space/);
+        expect(await ok("space", "dev")).toMatch(/isolation segment:\s+gold/);
+        expect(await fails("disable-org-isolation", "acme", "gold")).toMatch(/assigned to any Spaces. Currently assigned to: \['dev'\]/);
+        expect(await ok("reset-space-isolation-segment", "dev")).toMatch(/OK/);
+        expect(await fails("delete-isolation-segment", "gold", "-f")).toMatch(/Revoke the Organization entitlements/);
+        expect(await ok("disable-org-isolation", "acme", "gold")).toMatch(/OK/);
+        expect(await ok("delete-isolation-segment", "gold", "-f")).toMatch(/OK/);
+        expect(await ok("isolation-segments")).not.toMatch(/gold/);
+      }, 120_000);
       test("delete-space, delete-org take everything along", async () => {
         expect(await ok("delete-space", "dev", "-f")).toMatch(/OK/);
         await until("no app answers", async () => nobody.includes((await page("front")).status));

@@ -11,13 +11,15 @@ import { quotaRoutes } from "./organizations/quotas.ts";
 import { roleRoutes } from "./organizations/roles.ts";
 import { rootRoutes } from "./api/root.ts";
 import { routeRoutes } from "./routes/routes.ts";
+import { segmentEntitlementRoutes } from "./organizations/segment-entitlements.ts";
+import { segmentRoutes } from "./organizations/segments.ts";
 import { spaceQuotaRoutes } from "./organizations/space-quotas.ts";
 import { spaceRoutes } from "./organizations/spaces.ts";
 import { userRoutes } from "./organizations/users.ts";
 
 /** The controller's own resources, without apps and services. */
 export const foundationModules: readonly RouteModule[] = [
-  rootRoutes, jobRoutes, organizationRoutes, spaceRoutes, roleRoutes, userRoutes, domainRoutes, routeRoutes, destinationRoutes, quotaRoutes, spaceQuotaRoutes,
+  rootRoutes, jobRoutes, organizationRoutes, spaceRoutes, roleRoutes, userRoutes, domainRoutes, routeRoutes, destinationRoutes, quotaRoutes, spaceQuotaRoutes, segmentRoutes, segmentEntitlementRoutes,
   featureFlagRoutes, environmentGroupRoutes, stackRoutes, buildpackRoutes, eventRoutes, absentRoutes,
 ];
 

@@ -1,10 +1,6 @@
 import { placeOfSpace } from "./access.ts";
 import type { RouteModule } from "./context.ts";
 import { notAuthorized, notFound, notImplemented } from "./errors.ts";
-import { links, stableGuid, time } from "./present.ts";
-
-/** The segment every Cloud Foundry has. */
-const sharedSegment = { guid: stableGuid("isolation_segment", "shared"), name: "shared" };
 
 /**
  * What other Cloud Foundries have and this one does not: reading finds nothing, so that clients go on;
@@ -21,38 +17,12 @@ export const absentRoutes: RouteModule = (api, { db }) => {
       return [];
     });
 
-  const started = time(new Date());
-  const segment = (base: string): object => ({
-    ...sharedSegment, created_at: started, updated_at: started, metadata: { labels: {}, annotations: {} },
-    links: links(base, { self: `/v3/isolation_segments/${sharedSegment.guid}`, organizations: `/v3/isolation_segments/${sharedSegment.guid}/organizations` }),
-  });
-  api.listOf("/v3/isolation_segments", none, ({ query, urls }) => {
-    // Nothing is entitled to an organization, and only the shared segment has a name.
-    const { names, guids, organization_guids: organizations } = query;
-    const fits = organizations === undefined && (names === undefined || names.split(",").includes(sharedSegment.name)) && (guids === undefined || guids.split(",").includes(sharedSegment.guid));
-    return fits ? [segment(urls.api)] : [];
-  });
-  api.get("/v3/isolation_segments/:guid", ({ guid, urls }) => {
-    if (guid !== sharedSegment.guid) throw notFound("Isolation segment");
-    return segment(urls.api);
-  });
-  api.listOf("/v3/isolation_segments/:guid/organizations", none, ({ guid }) => {
-    if (guid !== sharedSegment.guid) throw notFound("Isolation segment");
-    return [];
-  });
-  for (const relation of ["organizations", "spaces"])
-    api.get(`/v3/isolation_segments/:guid/relationships/${relation}`, ({ guid }) => {
-      if (guid !== sharedSegment.guid) throw notFound("Isolation segment");
-      return { data: [] };
-    });
-
   const refuse = (what: string, write: "admin" | "anyone") => ({ access }: { access: { isAdmin: boolean } }): never => {
     if (write === "admin" && !access.isAdmin) throw notAuthorized();
     throw notImplemented(what);
   };
   const refused: readonly [paths: readonly string[], what: string, who: "admin" | "anyone"][] = [
     [["/v3/security_groups", "/v3/security_groups/:guid", "/v3/security_groups/:guid/relationships/running_spaces", "/v3/security_groups/:guid/relationships/staging_spaces"], "Security groups", "admin"],
-    [["/v3/isolation_segments", "/v3/isolation_segments/:guid", "/v3/isolation_segments/:guid/relationships/organizations"], "Isolation segments", "admin"],
     [["/v3/route_policies"], "Route policies", "anyone"],
   ];
   for (const [paths, what, who] of refused) {

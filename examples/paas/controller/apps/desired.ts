@@ -1,6 +1,7 @@
 import type { Kysely } from "kysely";
 import type { AppServices } from "./app-services.ts";
 import { runningEnvironment } from "../environment/env.ts";
+import { sharedSegmentGuid } from "../organizations/segment-rules.ts";
 import type { DesiredProcess, DesiredSource } from "../runtime/runtime.ts";
 import type { ControllerTables } from "../data/schema.ts";
 import { vcapApplication, vcapServices } from "../environment/vcap.ts";
@@ -24,6 +25,7 @@ export function createDesiredSource({ database, services, apiUrl }: DesiredSourc
         .innerJoin("apps", "apps.guid", "processes.app_guid")
         .innerJoin("spaces", "spaces.guid", "apps.space_guid")
         .innerJoin("organizations", "organizations.guid", "spaces.organization_guid")
+        .leftJoin("isolation_segments", (join) => join.on((on) => on("isolation_segments.guid", "=", on.fn.coalesce("spaces.isolation_segment_guid", "organizations.default_isolation_segment_guid"))))
         // What runs is what was started: a later change of the app comes with its next start, also for an instance that crashes.
         .leftJoin("revisions", "revisions.guid", "processes.revision_guid")
         .innerJoin("droplets", (join) => join.on((on) => on("droplets.guid", "=", on.fn.coalesce("processes.droplet_guid", "revisions.droplet_guid", "apps.current_droplet_guid"))))
@@ -32,6 +34,7 @@ export function createDesiredSource({ database, services, apiUrl }: DesiredSourc
           "apps.name as app_name", "apps.environment_variables", "apps.lifecycle_type", "apps.space_guid", "apps.stack as app_stack",
           "revisions.environment_variables as revision_environment", "revisions.commands as revision_commands", "revisions.sidecars as revision_sidecars", "apps.updated_at as app_updated_at", "spaces.name as space_name", "spaces.organization_guid", "organizations.name as organization_name",
           "droplets.guid as desired_droplet_guid", "droplets.sha1", "droplets.sha256", "droplets.stack as droplet_stack", "droplets.process_types",
+          "isolation_segments.guid as segment_guid", "isolation_segments.name as segment_name",
         ])
         .where("apps.state", "=", "STARTED")
         .where("droplets.state", "=", "STAGED")
@@ -65,6 +68,8 @@ export function createDesiredSource({ database, services, apiUrl }: DesiredSourc
           dropletSha256: row.sha256,
           dropletSha1: row.sha1,
           stack: row.droplet_stack ?? row.app_stack ?? "",
+          // The segment `shared` is the executors of none: a space may ask for it where its organization has another default.
+          ...(row.segment_name !== null && row.segment_guid !== sharedSegmentGuid && { isolationSegment: row.segment_name }),
           name: row.app_name,
           uris: routes,
           env: runningEnvironment(group, row.revision_environment ?? row.environment_variables),

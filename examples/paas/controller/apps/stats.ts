@@ -29,7 +29,7 @@ export function presentStats(process: ProcessRow, found: readonly InstanceStats[
       disk_quota: whole(instance.diskQuotaBytes ?? process.disk_in_mb * mebibyte),
       log_rate_limit: process.log_rate_limit_in_bytes_per_second,
       fds_quota: whole(instance.fdsQuota ?? 16_384),
-      isolation_segment: null,
+      isolation_segment: instance.isolationSegment ?? null,
       details: instance.details ?? null,
       usage: usage
         ? { time: usage.time, cpu: usage.cpu, cpu_entitlement: usage.cpu, mem: whole(usage.mem), disk: whole(usage.disk), log_rate: whole(usage.logRate) }

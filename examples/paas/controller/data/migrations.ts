@@ -321,8 +321,22 @@ CREATE TABLE revisions (${labelled},
 CREATE UNIQUE INDEX revisions_version ON revisions (app_guid, version);
 `;
 
+const segments = `
+CREATE TABLE isolation_segments (${labelled},
+  name text NOT NULL);
+CREATE UNIQUE INDEX isolation_segments_name ON isolation_segments (lower(name));
+INSERT INTO isolation_segments (guid, name) VALUES ('933b4c58-120b-499a-b85d-4b6fc9e2903b', 'shared');
+
+CREATE TABLE isolation_segment_entitlements (
+  isolation_segment_guid text NOT NULL REFERENCES isolation_segments (guid),
+  organization_guid text NOT NULL REFERENCES organizations (guid) ON DELETE CASCADE,
+  PRIMARY KEY (isolation_segment_guid, organization_guid));
+CREATE INDEX isolation_segment_entitlements_organization ON isolation_segment_entitlements (organization_guid);
+`;
+
 /** Versions of the controller's part of the database. Append only: what was released is never changed. */
 export const controllerMigrations: readonly Migration[] = [
   { version: 1, name: "initial tables", sql: initial },
   { version: 2, name: "revisions of apps", sql: revisions },
+  { version: 3, name: "isolation segments", sql: segments },
 ];

@@ -33,6 +33,17 @@ export interface SpacesTable extends Labelled {
   isolation_segment_guid: Nullable<string>;
 }
 
+/** Executors of their own. The segment `shared` stands for those that belong to none. */
+export interface IsolationSegmentsTable extends Labelled {
+  name: string;
+}
+
+/** Which organizations may use which segment. */
+export interface IsolationSegmentEntitlementsTable {
+  isolation_segment_guid: string;
+  organization_guid: string;
+}
+
 export type OrganizationRole = "organization_user" | "organization_auditor" | "organization_manager" | "organization_billing_manager";
 export type SpaceRole = "space_auditor" | "space_developer" | "space_manager" | "space_supporter";
 export type RoleType = OrganizationRole | SpaceRole;
@@ -221,6 +232,8 @@ export interface ControllerTables {
   space_quotas: SpaceQuotasTable;
   stacks: StacksTable;
   buildpacks: BuildpacksTable;
+  isolation_segments: IsolationSegmentsTable;
+  isolation_segment_entitlements: IsolationSegmentEntitlementsTable;
 }
 
 /** A row as it is read: `RowOf<"apps">`. */

@@ -4,12 +4,13 @@ import { transaction, uniqueViolation, type Database } from "../../database.ts";
 import { demand, type Permission } from "../api/access.ts";
 import { recordAudit, redacted } from "../api/audit.ts";
 import type { Context, RouteModule } from "../api/context.ts";
-import { CfError, notAuthorized, notFound, taken, unprocessable } from "../api/errors.ts";
+import { CfError, notAuthorized, notFound, taken } from "../api/errors.ts";
 import { accepted, created, type Call } from "../api/http.ts";
 import { links, mergedMetadata, metadataOf, standard, toOneData } from "../api/present.ts";
 import { nameIn } from "../api/query.ts";
 import type { ControllerTables, RowOf } from "../data/schema.ts";
 import { defaultQuotaGuid } from "../seed.ts";
+import { assignSegment } from "./segment-rules.ts";
 import { deleteSpace } from "./spaces-delete.ts";
 import { usageOf } from "../data/usage.ts";
 import { ensureUser } from "./users.ts";
@@ -111,9 +112,10 @@ export const organizationRoutes: RouteModule = (api, context) => {
 
   api.patch("/v3/organizations/:guid/relationships/default_isolation_segment", { body: toOneOrNull }, async (call) => {
     const row = await findOrganization(db, call, call.guid, "organization.update");
-    if (call.body.data)
-      throw unprocessable(`Unable to assign isolation segment with guid '${call.body.data.guid}'. Ensure it has been entitled to the organization that this space belongs to.`);
-    return { data: null, links: links(call.urls.api, { self: `/v3/organizations/${row.guid}/relationships/default_isolation_segment` }) };
+    const segmentGuid = call.body.data?.guid ?? null;
+    await assignSegment(db, { organizationGuid: row.guid, segmentGuid, owner: "this organization" }, (trx) =>
+      trx.updateTable("organizations").set({ default_isolation_segment_guid: segmentGuid, updated_at: new Date() }).where("guid", "=", row.guid).execute());
+    return { ...toOneData(segmentGuid), links: links(call.urls.api, { self: `/v3/organizations/${row.guid}/relationships/default_isolation_segment` }) };
   });
 
   api.get("/v3/organizations/:guid/usage_summary", async (call) => {

@@ -10,6 +10,7 @@ import { presentOrganization } from "./orgs.ts";
 import { links, mergedMetadata, metadataOf, standard, toOneData } from "../api/present.ts";
 import { anyOf, nameIn } from "../api/query.ts";
 import type { ControllerTables, RowOf } from "../data/schema.ts";
+import { assignSegment } from "./segment-rules.ts";
 import { deleteSpace } from "./spaces-delete.ts";
 import { usageOf } from "../data/usage.ts";
 import { metadata, name, shape, toOne, toOneOrNull, Type } from "../api/validate.ts";
@@ -151,10 +152,11 @@ export const spaceRoutes: RouteModule = (api, context) => {
   });
 
   api.patch("/v3/spaces/:guid/relationships/isolation_segment", { body: toOneOrNull }, async (call) => {
-    await findSpace(db, call, call.guid, "space.administer");
-    if (call.body.data)
-      throw unprocessable(`Unable to assign isolation segment with guid '${call.body.data.guid}'. Ensure it has been entitled to the organization that this space belongs to.`);
-    return { data: null, ...segmentLinks(call) };
+    const { space } = await findSpace(db, call, call.guid, "space.administer");
+    const segmentGuid = call.body.data?.guid ?? null;
+    await assignSegment(db, { organizationGuid: space.organization_guid, segmentGuid, owner: "the organization that this space belongs to" }, (trx) =>
+      trx.updateTable("spaces").set({ isolation_segment_guid: segmentGuid, updated_at: new Date() }).where("guid", "=", space.guid).execute());
+    return { ...toOneData(segmentGuid), ...segmentLinks(call) };
   });
 
   api.get("/v3/spaces/:guid/usage_summary", async (call) => {

@@ -219,7 +219,11 @@ export function createRuntime({ bus, desired: source, dropletUrl, onCrash, log, 
       const found = running === 0 ? []
         : await bus.gather(deaFindDroplet, { droplet: guid, include_stats: true, states: ["RUNNING"] }, { waitMs: 1_000, max: running, ...(signal && { signal }) }).catch(() => []);
       const byInstance = new Map(found.map((each) => [each.instance, each]));
-      return instances.map((each) => statsOf(each, byInstance.get(each.instanceGuid), now()));
+      const segments = new Map(pool.hosts().flatMap(({ id, pool: segment }) => (segment === undefined ? [] : [[id, segment]])));
+      return instances.map((each) => {
+        const isolationSegment = segments.get(each.deaId);
+        return { ...statsOf(each, byInstance.get(each.instanceGuid), now()), ...(isolationSegment !== undefined && { isolationSegment }) };
+      });
     },
     stopInstance(guid, index) {
       const here = actual.of(guid).filter((each) => each.index === index && alive.has(each.state));

@@ -62,6 +62,8 @@ export interface InstanceStats extends ActualInstance {
   readonly memoryQuotaBytes?: number;
   readonly diskQuotaBytes?: number;
   readonly fdsQuota?: number;
+  /** Of the executor where it runs. */
+  readonly isolationSegment?: string;
   /** `cpu` is a fraction of one core; the rest bytes and bytes per second. */
   readonly usage?: { readonly time: string; readonly cpu: number; readonly mem: number; readonly disk: number; readonly logRate: number };
 }

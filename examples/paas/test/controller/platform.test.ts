@@ -113,11 +113,7 @@ describe("what is not there", () => {
       const reply = await admin.get(path);
       expect([path, reply.status, reply.body.resources, reply.body.pagination?.next]).toEqual([path, 200, [], null]);
     }
-    expect(names(await admin.get("/v3/isolation_segments"))).toEqual(["shared"]);
-    expect((await admin.get("/v3/isolation_segments?organization_guids=x")).body.resources).toEqual([]);
-    const [segment] = (await admin.get("/v3/isolation_segments?names=shared")).body.resources;
-    expect((await admin.get(`/v3/isolation_segments/${segment.guid}/organizations`)).body.resources).toEqual([]);
-    for (const path of ["/v3/isolation_segments", "/v3/security_groups", "/v3/service_brokers", "/networking/v1/external/policies"]) expect([path, (await admin.post(path, {})).body.errors[0].title]).toEqual([path, "CF-NotImplemented"]);
+    for (const path of ["/v3/security_groups", "/v3/service_brokers", "/networking/v1/external/policies"]) expect([path, (await admin.post(path, {})).body.errors[0].title]).toEqual([path, "CF-NotImplemented"]);
     expect((await platform.anonymous.get("/v3/service_plans")).status).toBe(200);
     expect((await platform.anonymous.get("/v3/service_instances")).status).toBe(401);
   });
