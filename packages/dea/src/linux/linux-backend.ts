@@ -1,5 +1,4 @@
-import { constants } from "node:fs";
-import { access, chown, mkdir, readFile, rm, statfs } from "node:fs/promises";
+import { mkdir, readFile, rm, statfs } from "node:fs/promises";
 import { totalmem } from "node:os";
 import { join } from "node:path";
 import type { Backend, BackendPlace, ContainerRecord, ContainerSpec } from "../container/container.ts";
@@ -10,22 +9,23 @@ import { markVariable } from "../container/mark.ts";
 import { isAlive } from "../container/process-table.ts";
 import { DeaError, textOf } from "../errors.ts";
 import { type Clock, systemClock } from "../ports.ts";
+import { buildContainer } from "./build.ts";
 import { removeGroup } from "./cgroup.ts";
-import { type DiskKind, furnishDisk, makeDisk, mountRoot } from "./disk.ts";
+import type { DiskKind } from "./disk.ts";
 import { reapEphemeral, rememberEphemeral } from "./ephemeral.ts";
 import { nameServers, resolvFile } from "./etc-files.ts";
 import { dismantle, endHelpers, type Ground, handlesOf } from "./ground.ts";
 import { type HostView, makeHostView } from "./host-view.ts";
 import { linuxCapabilities } from "./linux-capabilities.ts";
 import { appPort, createLinuxContainer, type LinuxContainer } from "./linux-container.ts";
-import { cgroupRoot, containerPaths, type OwnerNames, ownerNames, type Slot, slotOf, slotsIn } from "./names.ts";
-import { makeNetwork, openNetwork, removeTable } from "./network.ts";
+import { cgroupRoot, type OwnerNames, ownerNames, type Slot, slotOf, slotsIn } from "./names.ts";
+import { openNetwork, removeTable } from "./network.ts";
 import { outOfMemoryKills } from "./kills.ts";
 import { probeLinux } from "./probe.ts";
 import { run } from "./programs.ts";
 import { callRuntime } from "./runtime.ts";
 import { readSlots, takeSlot } from "./slots.ts";
-import { writeEtc } from "./write-etc.ts";
+import { plainShell, shellIn, stackSearchPath } from "./stack-root.ts";
 
 export interface LinuxBackendOptions {
   /** Folders with root file systems, by the name of their stack. A spec without a stack sees the host's programs. */
@@ -59,6 +59,7 @@ export async function linuxBackend(options: LinuxBackendOptions = {}): Promise<B
   for (const server of options.dns ?? []) addressRange(server);
   const capabilities = linuxCapabilities(host);
   const outerShell = keeperShell();
+  const hostShell = await shellIn("/");
   let at: { place: BackendPlace; ground: Ground; view: HostView; dnsText: string } | undefined;
 
   const opened = (): NonNullable<typeof at> => {
@@ -77,34 +78,18 @@ export async function linuxBackend(options: LinuxBackendOptions = {}): Promise<B
 
   const containerOf = async (spec: ContainerSpec, slot: Slot): Promise<LinuxContainer> => {
     const { lowerDir, hostPaths } = lowerOf(spec.stack);
-    const view = hostPaths.length > 0;
-    const bash = await access(view ? "/bin/bash" : join(lowerDir, "bin/bash"), constants.X_OK).then(() => true, () => false);
     const { ground, place } = opened();
+    const shell = spec.stack === undefined ? undefined : await shellIn(lowerDir);
     return createLinuxContainer({
-      ground, spec, slot, hostPaths, outerShell, owner: place.owner, swap: host.swap, dns: dnsFor(slot), innerShell: bash ? ["/bin/bash", "-p"] : ["/bin/sh"],
+      ground, spec, slot, hostPaths, outerShell, owner: place.owner, swap: host.swap, dns: dnsFor(slot), innerShell: plainShell(shell ?? hostShell),
+      ...(shell === undefined ? {} : { inside: { shell, searchPath: stackSearchPath } }),
     });
   };
 
-  const build = async (spec: ContainerSpec, slot: Slot): Promise<void> => {
-    const { ground: { names, dir } } = opened();
-    const paths = containerPaths(names, spec.handle);
-    const { lowerDir } = lowerOf(spec.stack);
-    await mkdir(paths.bundle, { recursive: true, mode: 0o700 });
-    // Root inside must pass through here on its way to its root; nobody else may.
-    await chown(paths.dir, slot.firstId, slot.firstId);
-    const storage = async (): Promise<void> => {
-      const image = join(dir, spec.handle, "disk.img");
-      await makeDisk({ kind: disk, imageFile: image, mountPoint: paths.disk, label: names.mountLabel, bytes: spec.diskBytes, inodes: spec.inodes ?? 200_000 });
-      await furnishDisk(paths.disk, slot.firstId);
-      await writeEtc(join(paths.disk, "upper"), { spec, slot, lowerDir, resolvConf: resolvFile(options.dns ? "" : opened().dnsText, dnsFor(slot)) });
-      await mountRoot({ lowerDir, disk: paths.disk, root: paths.root, label: names.mountLabel });
-    };
-    const rules = spec.egress === undefined ? undefined : parseEgress(spec.egress);
-    const outcomes = await Promise.allSettled([
-      storage(),
-      makeNetwork(names.table, { slot, hostPort: spec.hostPort, containerPort: appPort, rules, pool, dns: dnsFor(slot), bandwidth: spec.bandwidth }),
-    ]);
-    for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+  const build = (spec: ContainerSpec, slot: Slot): Promise<void> => {
+    const { ground, dnsText } = opened();
+    const servers = dnsFor(slot);
+    return buildContainer(ground, { spec, slot, disk, dns: servers, lowerDir: lowerOf(spec.stack).lowerDir, resolvConf: resolvFile(options.dns ? "" : dnsText, servers) });
   };
 
   const slotFor = async (tag: string, handle: string): Promise<Slot | undefined> => {
@@ -123,6 +108,7 @@ export async function linuxBackend(options: LinuxBackendOptions = {}): Promise<B
   return {
     name: "linux",
     capabilities,
+    stacks: Object.keys(stacks),
     async open(place) {
       const names = ownerNames(place.owner);
       await mkdir(place.dir, { recursive: true, mode: 0o711 });

@@ -30,6 +30,8 @@ export interface LinuxContainerInput extends MainInput {
   /** Program and options of the shell outside. */
   outerShell: readonly string[];
   dns: readonly string[];
+  /** Of a root that is not the host's. */
+  inside?: NonNullable<Container["inside"]>;
 }
 
 export interface LinuxContainer extends Container {
@@ -103,6 +105,7 @@ export function createLinuxContainer(input: LinuxContainerInput): LinuxContainer
     homeDir: paths.home,
     homeInside: appUser.home,
     containerPort: appPort,
+    ...(input.inside ? { inside: input.inside } : {}),
     record(): ContainerRecord {
       if (!leader) throw new DeaError("DEA_CONTAINER", `container ${spec.handle} runs nothing yet`);
       return { pid: leader.pid, startTicks: leader.startTicks, slot: slot.number };
