@@ -8,6 +8,8 @@ import { createCountedCommands } from "./bus/counted-commands.ts";
 import { advertisement, countByApp, exited, found, heartbeat, type HostRuntime, type Identity, matchesFilter, registration, status, version } from "./bus/fields.ts";
 import { createLogRelay } from "./bus/log-relay.ts";
 import { specOfMessage, type StartMessage } from "./bus/start-message.ts";
+import { demandLimits, promisedLimits } from "./bus/requires.ts";
+import type { LimitName } from "./container/capabilities.ts";
 import type { Dea } from "./dea.ts";
 import { DeaError, textOf } from "./errors.ts";
 import type { Instance } from "./instance/instance.ts";
@@ -25,6 +27,8 @@ export interface JoinOptions {
   isolationSegment?: string;
   /** Runtimes that stand on this host. An app that asks for another one is refused; without this nobody is asked. */
   runtimes?: readonly HostRuntime[];
+  /** Limits that are advertised as enforced. Default all that the backend keeps; one that it does not keep is refused with DEA_UNSUPPORTED. */
+  enforces?: readonly LimitName[];
   /** Address told in announcements. Default: the executor's. */
   host?: string;
   /** Default 10 000 ms. */
@@ -59,7 +63,8 @@ export async function joinBus(dea: Dea, bus: Bus, options: JoinOptions = {}): Pr
   const { id = dea.id, zone = "default", stacks = ["cflinuxfs4"], host = dea.host, clock = systemClock, log = silentLogger } = options;
   const { heartbeatIntervalMs = 10_000, advertiseIntervalMs = 5_000, registerIntervalMs = 20_000, logFlushIntervalMs = 100 } = options;
   const { isolationSegment, runtimes } = options;
-  const self: Identity = { id, host, zone, stacks, ...(isolationSegment !== undefined && { isolationSegment }), ...(runtimes && { runtimes }) };
+  const enforces = promisedLimits(dea.backend.capabilities, options.enforces);
+  const self: Identity = { id, host, zone, stacks, enforces, ...(isolationSegment !== undefined && { isolationSegment }), ...(runtimes && { runtimes }) };
   const open = new AbortController();
   const parts: Disposable[] = [];
   const ledger = createCommandLedger<Ack>(clock);
@@ -114,6 +119,7 @@ export async function joinBus(dea: Dea, bus: Bus, options: JoinOptions = {}): Pr
 
   const startInstance = async (body: StartMessage): Promise<Ack> => {
     try {
+      demandLimits(body.requires, enforces);
       const { egress, ...spec } = specOfMessage(body, stacks, runtimes);
       const kept = dea.backend.capabilities.enforces.egress;
       // Every app of a Cloud Foundry comes with rules: where nothing keeps them, that is said and no reason to run nothing.

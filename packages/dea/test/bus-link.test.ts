@@ -10,7 +10,7 @@ import {
 } from "@opencf/bus/messages";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { joinBus, type JoinOptions } from "../src/bus-link.ts";
-import { createDea, type DeaOptions, MiB } from "../src/index.ts";
+import { createDea, type DeaOptions, enforcedLimits, MiB } from "../src/index.ts";
 import { temporaryFolder, webServer, writeDroplet } from "./fixtures/droplet.ts";
 import { until } from "./fixtures/until.ts";
 
@@ -73,7 +73,7 @@ test("joins: announces itself, advertises, beats", async () => {
   expect(one.said.deaStart).toEqual([{ id: one.dea.id, ip: "127.0.0.1", version: expect.any(String) }]);
   expect(one.said.deaAdvertise[0]).toEqual({
     id: one.dea.id, stacks: ["cflinuxfs4"], available_memory: 1024, available_disk: 8192, app_id_to_count: {}, placement_properties: { zone: "z7" },
-    total_memory: 1024, total_disk: 8192, available_instances: 1000, counted_commands: [],
+    total_memory: 1024, total_disk: 8192, available_instances: 1000, counted_commands: [], enforces: enforcedLimits(one.dea.backend.capabilities),
   });
   expect(one.said.deaHeartbeat[0]).toEqual({ dea: one.dea.id, droplets: [] });
 });

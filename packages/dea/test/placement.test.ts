@@ -19,6 +19,8 @@ describe("what does not fit, with its numbers (dea.md 11: filters)", () => {
     ["no-stack", [host("1", { stacks: ["other"] }), host("2", { stacks: [] })], {}, { stack: "cflinuxfs4", considered: 2 }, "no host has the stack cflinuxfs4 (of 2 hosts)"],
     ["no-runtime", [host("1", { runtimes: [{ name: "node", version: "18.1.0" }] }), host("2", { stacks: [] })], { runtimes: [{ name: "node", version: "20" }, { name: "java" }] },
       { considered: 1, runtimes: [{ name: "node", version: "20" }, { name: "java" }] }, "no host has node 20 and java (of 1 host)"],
+    ["no-limits", [host("1", { enforces: ["memory"] }), host("2", { stacks: [] }), host("3")], { requires: ["memory", "egress"] },
+      { considered: 2, requires: ["memory", "egress"] }, "no host enforces memory and egress (of 2 hosts)"],
     ["no-memory", [host("1", { memory: { freeBytes: 255 * MiB } }), host("2", { memory: { freeBytes: -GiB } })], {}, { askedBytes: 256 * MiB, mostBytes: 255 * MiB, considered: 2 },
       "memory: 256 MB asked, at most 255 MB free on one of 2 hosts"],
     ["no-memory", [host("1", { memory: { freeBytes: -GiB } })], {}, { mostBytes: -GiB }, "memory: 256 MB asked, at most 0 MB free on one of 1 host"],
@@ -39,6 +41,7 @@ describe("what is chosen", () => {
   test.each<[string, PlacementHost[], Partial<PlacementRequest>, string]>([
     ["memory to the last byte fits", [host("1", { memory: { freeBytes: 256 * MiB } })], {}, "1"],
     ["unknown disk is enough (dea.md 11)", [{ id: "1", stacks: ["cflinuxfs4"], memory: { freeBytes: GiB } }], {}, "1"],
+    ["what is required is enforced, though it is fuller", [host("1", { enforces: ["memory"] }), host("2", { enforces: ["egress", "memory", "disk"], memory: { freeBytes: 300 * MiB } })], { requires: ["memory", "egress"] }, "2"],
     ["overcommit makes room", [host("1", { memory: { totalBytes: 200 * MiB, reservedBytes: 0, overcommit: 1.5 } })], {}, "1"],
     ["fewest instances of the app, though it is fuller", [host("1", { instances: { a: 1 } }), host("2", { memory: { freeBytes: 300 * MiB } })], {}, "2"],
     ["the emptier zone, though its host is fuller", [host("1", { zone: "x", instances: { a: 1 } }), host("2", { zone: "x" }), host("3", { zone: "y", memory: { freeBytes: 300 * MiB } })], {}, "3"],

@@ -14,6 +14,8 @@ export interface Identity {
   stacks: readonly string[];
   isolationSegment?: string;
   runtimes?: readonly HostRuntime[];
+  /** Limits that hold here. */
+  enforces: readonly string[];
 }
 
 /** A runtime that stands on the host for apps to share. */
@@ -65,7 +67,7 @@ export function countByApp(instances: readonly Instance[]): Record<string, numbe
 const wholeMb = (bytes: number): number => Math.floor(bytes / MiB);
 
 /** `counted` are the newest start commands whose instances are in these numbers. */
-export function advertisement({ id, zone, stacks, isolationSegment, runtimes = [] }: Identity, dea: Dea, counted: string[]): Body<typeof deaAdvertise> {
+export function advertisement({ id, zone, stacks, isolationSegment, runtimes = [], enforces }: Identity, dea: Dea, counted: string[]): Body<typeof deaAdvertise> {
   const { memory, disk, instances } = dea.capacity();
   const full = instances.present >= instances.limit;
   return {
@@ -79,6 +81,7 @@ export function advertisement({ id, zone, stacks, isolationSegment, runtimes = [
     app_id_to_count: countByApp(dea.instances()),
     placement_properties: { zone, ...(isolationSegment !== undefined && { isolation_segment: isolationSegment }) },
     counted_commands: counted,
+    enforces: [...enforces],
     ...(runtimes.length > 0 && { runtimes: [...new Set(runtimes.map(({ name }) => name))], runtime_details: runtimes.map((each) => ({ ...each })) }),
   };
 }

@@ -32,17 +32,19 @@ export function hostOf(body: Body<typeof deaAdvertise>): HostNews {
     ...(disk !== undefined && { disk: room(disk, body.total_disk) }),
     ...(body.available_instances !== undefined && { freeInstances: body.available_instances }),
     ...(counted && { counted }),
+    ...(body.enforces && { enforces: body.enforces }),
   };
 }
 
 /** What a start message asks of a host: the request for a placer's `deliver`. The message does not know the isolation segment. */
-export function requestOf({ droplet, stack, limits, runtime }: StartMessage, { isolationSegment }: { isolationSegment?: string | undefined } = {}): PlacementRequest {
+export function requestOf({ droplet, stack, limits, runtime, requires }: StartMessage, { isolationSegment }: { isolationSegment?: string | undefined } = {}): PlacementRequest {
   return {
     app: droplet,
     memoryBytes: limits.mem * MiB,
     diskBytes: limits.disk * MiB,
     ...(stack !== undefined && { stack }),
     ...(runtime && { runtimes: [runtimeWish(runtime)] }),
+    ...(requires && { requires }),
     ...(isolationSegment !== undefined && { pool: isolationSegment }),
   };
 }

@@ -10,16 +10,17 @@ export interface Wanted {
   readonly pool: string | undefined;
   readonly stack: string | undefined;
   readonly runtimes: readonly RuntimeWish[];
+  readonly requires: readonly string[];
   readonly memoryBytes: number;
   readonly diskBytes: number;
   readonly zonesFirst: boolean;
 }
 
 /** @throws DeaError DEA_INVALID_SPEC where a size cannot be meant */
-export function wantedOf({ app, pool, stack, runtimes = [], memoryBytes, diskBytes = 0, spreadFirst = "zone" }: PlacementRequest): Wanted {
+export function wantedOf({ app, pool, stack, runtimes = [], requires = [], memoryBytes, diskBytes = 0, spreadFirst = "zone" }: PlacementRequest): Wanted {
   for (const [field, value] of [["memoryBytes", memoryBytes], ["diskBytes", diskBytes]] as const)
     if (!Number.isFinite(value) || value < 0) throw new DeaError("DEA_INVALID_SPEC", `${field} is ${value}: give a number of bytes`);
-  return { app, pool, stack, runtimes, memoryBytes, diskBytes, zonesFirst: spreadFirst === "zone" };
+  return { app, pool, stack, runtimes, requires, memoryBytes, diskBytes, zonesFirst: spreadFirst === "zone" };
 }
 
 /**
@@ -40,9 +41,10 @@ export function choose({ groups, zones }: Groups, wanted: Wanted, leftOut: Reado
   return undefined;
 }
 
-/** Whether the hosts of a group have the stack and the runtimes. */
-export const suits = ({ stacks, runtimes }: Group, { stack, runtimes: wishes }: Wanted): boolean =>
-  hasStack(stacks, stack) && wishes.every((wish) => runtimes.some((offer) => runtimeAnswers(offer, wish)));
+/** Whether the hosts of a group have the stack and the runtimes, and enforce what is required. */
+export const suits = (group: Group, { stack, runtimes, requires }: Wanted): boolean =>
+  hasStack(group.stacks, stack) && hasRuntimes(group, runtimes) && requires.every((limit) => group.enforces.has(limit));
+export const hasRuntimes = ({ runtimes }: Group, wishes: readonly RuntimeWish[]): boolean => wishes.every((wish) => runtimes.some((offer) => runtimeAnswers(offer, wish)));
 export const hasStack = (stacks: ReadonlySet<string>, stack: string | undefined): boolean => stack === undefined || stacks.has(stack);
 
 interface Search {

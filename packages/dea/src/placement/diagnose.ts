@@ -1,5 +1,5 @@
 import type { Candidate } from "./candidate.ts";
-import { hasStack, suits, type Wanted } from "./choose.ts";
+import { hasRuntimes, hasStack, suits, type Wanted } from "./choose.ts";
 import type { Groups } from "./group.ts";
 import type { PlacementRefusal } from "./refusal.ts";
 import type { RuntimeWish } from "./shapes.ts";
@@ -18,7 +18,7 @@ function lack(what: string, candidates: readonly Candidate[], askedBytes: number
 
 /** Why nothing was chosen: the first condition that no host of the pool met, with its numbers. `hosts` counts those of all pools. */
 export function diagnose(pool: Groups | undefined, wanted: Wanted, hosts: number): PlacementRefusal {
-  const { stack, runtimes, memoryBytes, diskBytes } = wanted;
+  const { stack, runtimes, requires, memoryBytes, diskBytes } = wanted;
   const all = [...(pool?.groups.values() ?? [])];
   if (hosts === 0) return { code: "no-hosts", text: "no host has announced itself", hosts, considered: 0 };
   if (all.length === 0)
@@ -28,10 +28,15 @@ export function diagnose(pool: Groups | undefined, wanted: Wanted, hosts: number
     const considered = count(all);
     return { code: "no-stack", text: `no host has the stack ${stack} (of ${hostsOf(considered)})`, hosts, considered, stack };
   }
-  const suiting = stacked.filter((group) => suits(group, wanted));
-  if (suiting.length === 0) {
+  const running = stacked.filter((group) => hasRuntimes(group, runtimes));
+  if (running.length === 0) {
     const considered = count(stacked);
     return { code: "no-runtime", text: `no host has ${runtimes.map(named).join(" and ")} (of ${hostsOf(considered)})`, hosts, considered, runtimes };
+  }
+  const suiting = running.filter((group) => suits(group, wanted));
+  if (suiting.length === 0) {
+    const considered = count(running);
+    return { code: "no-limits", text: `no host enforces ${requires.join(" and ")} (of ${hostsOf(considered)})`, hosts, considered, requires };
   }
   const candidates = suiting.flatMap((group) => group.candidates);
   const roomy = candidates.filter(({ freeMemory }) => freeMemory >= memoryBytes);

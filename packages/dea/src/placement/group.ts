@@ -16,6 +16,7 @@ export interface Group {
   readonly zone: Zone;
   readonly stacks: ReadonlySet<string>;
   readonly runtimes: readonly RuntimeOffer[];
+  readonly enforces: ReadonlySet<string>;
   readonly candidates: Candidate[];
 }
 
@@ -28,14 +29,14 @@ export interface Groups {
 export const noGroups = (): Groups => ({ groups: new Map(), zones: new Map() });
 
 /** The group where a host belongs, made where it is missing. */
-export function groupFor({ groups, zones }: Groups, { zone: name = defaultZone, stacks = [], runtimes = [] }: PlacementHost): Group {
-  const key = JSON.stringify([name, stacks, runtimes]);
+export function groupFor({ groups, zones }: Groups, { zone: name = defaultZone, stacks = [], runtimes = [], enforces = [] }: PlacementHost): Group {
+  const key = JSON.stringify([name, stacks, runtimes, enforces]);
   const known = groups.get(key);
   if (known) return known;
   let zone = zones.get(name);
   if (!zone) zones.set(name, (zone = { name, groups: 0, count: 0 }));
   zone.groups += 1;
-  const group: Group = { key, zone, stacks: new Set(stacks), runtimes, candidates: [] };
+  const group: Group = { key, zone, stacks: new Set(stacks), runtimes, enforces: new Set(enforces), candidates: [] };
   groups.set(key, group);
   return group;
 }

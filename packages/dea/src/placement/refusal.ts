@@ -11,7 +11,7 @@ interface Common {
   readonly text: string;
   /** Hosts in the snapshot. */
   readonly hosts: number;
-  /** Hosts that met every condition before the one that failed: pool, stack, runtimes, memory, disk, in this order. */
+  /** Hosts that met every condition before the one that failed: pool, stack, runtimes, required limits, memory, disk, in this order. */
   readonly considered: number;
 }
 
@@ -21,6 +21,7 @@ export type PlacementRefusal = Common & (
   | { readonly code: "no-pool"; readonly pool: string | undefined }
   | { readonly code: "no-stack"; readonly stack: string }
   | { readonly code: "no-runtime"; readonly runtimes: readonly RuntimeWish[] }
+  | { readonly code: "no-limits"; readonly requires: readonly string[] }
   | { readonly code: "no-memory" | "no-disk"; readonly askedBytes: number; readonly mostBytes: number }
   /** Hosts with room, all of them at their limit of instances. */
   | { readonly code: "no-instances" }

@@ -34,6 +34,8 @@ export interface PlacementHost {
   readonly stacks?: readonly string[];
   /** Default none. */
   readonly runtimes?: readonly RuntimeOffer[];
+  /** Limits that hold there against an app that tries to break them, such as `memory`, `egress`. Default none. */
+  readonly enforces?: readonly string[];
   readonly memory: Room;
   /** Absent: not told, counts as enough. */
   readonly disk?: Room;
@@ -56,6 +58,8 @@ export interface PlacementRequest {
   readonly pool?: string;
   /** All of them must be there. Default none. */
   readonly runtimes?: readonly RuntimeWish[];
+  /** Limits that must hold: all of them must be in the host's `enforces`. Default none. */
+  readonly requires?: readonly string[];
   /**
    * What comes first where both cannot be had, because a zone has fewer hosts than the others: equal zones, or no host with two
    * instances of the app. Default `zone`.

@@ -42,6 +42,8 @@ export const StartMessage = Type.Object({
   log_source: Type.Optional(LogSource),
   /** A repeated command with an id already seen is answered again, not carried out again. */
   command_id: Type.Optional(Type.String()),
+  /** Limits that must hold against an app that tries to break them, as executors name them in `enforces`. */
+  requires: Type.Optional(Strings),
   prod: Flag,
   /** The name of a mode in v1. */
   debug: Type.Optional(Type.Union([Type.Boolean(), Type.String(), Type.Null()])),
@@ -189,4 +191,6 @@ export const Advertise = Type.Object({
   total_disk: Type.Optional(Type.Number()),
   available_instances: Type.Optional(Type.Integer()),
   counted_commands: Type.Optional(Strings),
+  /** Limits that hold here against an app that tries to break them, such as `memory`, `disk`, `egress`. */
+  enforces: Type.Optional(Strings),
 });
