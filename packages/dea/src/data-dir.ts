@@ -3,6 +3,8 @@ import { mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { claim } from "./claim.ts";
 import { DeaError } from "./errors.ts";
+import { idInJournal } from "./journal/read-journal.ts";
+import { journalPath } from "./journal/journal.ts";
 
 export interface DataDir extends Disposable {
   path: string;
@@ -38,11 +40,15 @@ export async function openDataDir(given: string): Promise<DataDir> {
   }
 }
 
+const idShape = /^[0-9a-f-]{36}$/;
+
 async function readId(path: string): Promise<string> {
   const file = join(path, "id");
   const known = (await readFile(file, "utf8").catch(() => "")).trim();
-  if (/^[0-9a-f-]{36}$/.test(known)) return known;
-  const id = randomUUID();
+  if (idShape.test(known)) return known;
+  // The journal knows it too: under another name the executor would not find what it left running.
+  const told = await idInJournal(journalPath(path));
+  const id = told !== undefined && idShape.test(told) ? told : randomUUID();
   const part = await open(`${file}.part`, "w", 0o600);
   try {
     await part.writeFile(`${id}\n`);

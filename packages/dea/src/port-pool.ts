@@ -1,7 +1,7 @@
 import { createServer } from "node:net";
 import { claim } from "./claim.ts";
 import { DeaError } from "./errors.ts";
-import { type Clock, systemClock } from "./ports.ts";
+import { type Clock, elapsed, systemClock } from "./ports.ts";
 
 export interface PortPoolOptions {
   /** First port handed out. Default 61001: Linux hands out ephemeral ports up to 60999. */
@@ -42,7 +42,7 @@ export function createPortPool(options: PortPoolOptions = {}): PortPool {
         if (!open) return;
         open = false;
         taken.delete(port);
-        restingUntil.set(port, clock.now() + restMs);
+        restingUntil.set(port, elapsed(clock) + restMs);
         held?.[Symbol.dispose]();
       },
     };
@@ -70,7 +70,7 @@ export function createPortPool(options: PortPoolOptions = {}): PortPool {
       }
       for (let step = 0; step < size; step++) {
         const candidate = first + (cursor++ % size);
-        if ((restingUntil.get(candidate) ?? 0) > clock.now()) continue;
+        if ((restingUntil.get(candidate) ?? 0) > elapsed(clock)) continue;
         const port = await tryPort(candidate);
         if (port) return port;
       }

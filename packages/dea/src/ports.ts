@@ -9,6 +9,8 @@ export interface Logger {
 /** Wall time in milliseconds, and a one-shot timer. */
 export interface Clock {
   now(): number;
+  /** Milliseconds since some moment, never set forward or back: deadlines are measured by it. Default: `now`. */
+  elapsed?(): number;
   after(ms: number, run: () => void): Disposable;
 }
 
@@ -19,11 +21,15 @@ export const silentLogger: Logger = { info() {}, warn() {}, error() {} };
 
 export const systemClock: Clock = {
   now: () => Date.now(),
+  elapsed: () => performance.now(),
   after(ms, run) {
     const timer = setTimeout(run, ms);
     return { [Symbol.dispose]: () => clearTimeout(timer) };
   },
 };
+
+/** Time for deadlines: an operator who sets the machine's clock moves none of them. */
+export const elapsed = (clock: Clock): number => clock.elapsed?.() ?? clock.now();
 
 /** Waits `ms`, or until the signal aborts; never rejects. */
 export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {

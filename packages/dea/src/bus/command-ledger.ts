@@ -1,4 +1,4 @@
-import type { Clock } from "../ports.ts";
+import { type Clock, elapsed } from "../ports.ts";
 
 export interface CommandLedger<R> {
   /** The answer given before to this command, or undefined. */
@@ -12,10 +12,10 @@ export function createCommandLedger<R>(clock: Clock, { keepMs = 600_000, max = 1
   return {
     known(id) {
       const entry = entries.get(id);
-      return entry && entry.until > clock.now() ? entry.answer : undefined;
+      return entry && entry.until > elapsed(clock) ? entry.answer : undefined;
     },
     remember(id, answer) {
-      const now = clock.now();
+      const now = elapsed(clock);
       // A Map keeps the order of insertion: the oldest are first.
       for (const [old, { until }] of entries) {
         if (until > now && entries.size < max) break;

@@ -1,4 +1,4 @@
-import type { Clock } from "../ports.ts";
+import { type Clock, elapsed } from "../ports.ts";
 
 /** Start commands whose instances the executor's numbers hold: advertised, so that nobody counts them a second time. */
 export interface CountedCommands {
@@ -13,14 +13,14 @@ export function createCountedCommands(clock: Clock, { keepMs = 30_000, max = 64 
   return {
     note(command) {
       if (command === undefined || noted.has(command)) return;
-      noted.set(command, clock.now());
+      noted.set(command, elapsed(clock));
       for (const first of noted.keys()) {
         if (noted.size <= max) break;
         noted.delete(first);
       }
     },
     list() {
-      const oldest = clock.now() - keepMs;
+      const oldest = elapsed(clock) - keepMs;
       for (const [command, at] of noted) if (at < oldest) noted.delete(command);
       return [...noted.keys()];
     },

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, readlink, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { DeaError, systemCode } from "../errors.ts";
 import { runRoot } from "./names.ts";
@@ -23,7 +23,7 @@ export async function readSlots(): Promise<SlotEntry[]> {
   const names = await readdir(dir).catch(() => []);
   const entries = await Promise.all(names.map(async (name): Promise<SlotEntry | undefined> => {
     try {
-      const value = JSON.parse(await readFile(join(dir, name), "utf8")) as Partial<SlotEntry>;
+      const value = JSON.parse(await entryText(join(dir, name))) as Partial<SlotEntry>;
       const { tag, handle, hostPort, containerPort } = value;
       const whole = typeof tag === "string" && typeof handle === "string" && typeof hostPort === "number" && typeof containerPort === "number";
       return whole && /^\d+$/.test(name) ? { number: Number(name), tag, handle, hostPort, containerPort } : undefined;
@@ -34,6 +34,9 @@ export async function readSlots(): Promise<SlotEntry[]> {
   return entries.filter((entry) => entry !== undefined);
 }
 
+/** The target of a link; a file, where an older executor wrote one. */
+const entryText = (path: string): Promise<string> => readlink(path).catch(() => readFile(path, "utf8"));
+
 /** Takes the lowest free number for a container. Throws DEA_NO_CAPACITY when all `count` are taken. */
 export async function takeSlot(count: number, entry: Omit<SlotEntry, "number">): Promise<number> {
   const dir = slotsDir();
@@ -42,7 +45,8 @@ export async function takeSlot(count: number, entry: Omit<SlotEntry, "number">):
   for (let number = 0; number < count; number++) {
     if (taken.has(number)) continue;
     try {
-      await writeFile(join(dir, String(number)), JSON.stringify(entry), { flag: "wx", mode: 0o600 });
+      // A link to nowhere: taking the number and saying for whom is one step, so no death can come in between.
+      await symlink(JSON.stringify(entry), join(dir, String(number)));
       return number;
     } catch (error) {
       if (systemCode(error) !== "EEXIST") throw new DeaError("DEA_CONTAINER", "cannot write down a container's number", { cause: error });
