@@ -20,6 +20,6 @@ export const taskFind = message("opencf.task.find", TaskFilter, {
   from: ["controller", "tool"], to: ["executor"], era: "opencf", lane: "bulk", reply: TaskFacts,
 });
 export const taskExited = message("opencf.task.exited", TaskFacts, {
-  about: "A task has ended. Said once; whoever was away asks with `opencf.task.find`.",
+  about: "A task has ended. Said at least once; whoever was away asks with `opencf.task.find`.",
   from: ["executor"], to: ["controller"], era: "opencf", onDisconnect: buffer(10_000, 300_000),
 });

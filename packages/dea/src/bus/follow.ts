@@ -1,5 +1,5 @@
 import { type Body, type Bus, BusError } from "@opencf/bus";
-import { deaAdvertise, deaLocate, deaShutdown, deaStartInstance } from "@opencf/bus/messages";
+import { deaAdvertise, deaLocate, deaShutdown, deaStartInstance, deaTask } from "@opencf/bus/messages";
 import { textOf } from "../errors.ts";
 import { MiB } from "../instance/spec.ts";
 import type { Answer, Send } from "../placement/deliver.ts";
@@ -8,6 +8,7 @@ import { runtimeWish } from "../placement/runtime.ts";
 import type { PlacementRequest, RuntimeOffer } from "../placement/shapes.ts";
 import { type Logger, silentLogger } from "../ports.ts";
 import type { StartMessage } from "./start-message.ts";
+import type { TaskMessage } from "./task-message.ts";
 
 const bytes = (mb: number): number => Math.floor(mb * MiB);
 
@@ -36,8 +37,8 @@ export function hostOf(body: Body<typeof deaAdvertise>): HostNews {
   };
 }
 
-/** What a start message asks of a host: the request for a placer's `deliver`. The message does not know the isolation segment. */
-export function requestOf({ droplet, stack, limits, runtime, requires }: StartMessage, { isolationSegment }: { isolationSegment?: string | undefined } = {}): PlacementRequest {
+/** What a start message, or a task, asks of a host: the request for a placer's `deliver`. The message does not know the isolation segment. */
+export function requestOf({ droplet, stack, limits, runtime, requires }: Pick<StartMessage, "droplet" | "stack" | "limits" | "runtime" | "requires">, { isolationSegment }: { isolationSegment?: string | undefined } = {}): PlacementRequest {
   return {
     app: droplet,
     memoryBytes: limits.mem * MiB,
@@ -84,13 +85,23 @@ const failures: Readonly<Record<string, Answer>> = {
 /** What a refusal says about it, by the code of the executor's error. */
 const refusals: Readonly<Record<string, Answer>> = { DEA_NO_CAPACITY: "full", DEA_CLOSED: "gone" };
 
-/** Sends `dea.{id}.start` for a placer's `deliver`. The command goes by the promise's id. `timeoutMs`: default 3 000. */
-export const sendStart = (bus: Bus, command: StartMessage, { timeoutMs = 3_000 }: { timeoutMs?: number } = {}): Send => async (host, id) => {
+/** What `dea.{id}.start` and `dea.{id}.task` answer. */
+type Ack = { accepted: boolean; reason?: string; code?: string };
+
+const sending = (ask: (host: string, id: string) => Promise<Ack>): Send => async (host, id) => {
   try {
-    const { accepted, code = "", reason = "refused" } = await bus.request(deaStartInstance, { ...command, command_id: id }, { params: { id: host }, timeoutMs });
+    const { accepted, code = "", reason = "refused" } = await ask(host, id);
     return accepted ? "accepted" : { answer: refusals[code] ?? "refused", reason };
   } catch (error) {
     if (!(error instanceof BusError)) throw error;
     return { answer: failures[error.code] ?? "refused", reason: error.message };
   }
 };
+
+/** Sends `dea.{id}.start` for a placer's `deliver`. The command goes by the promise's id. `timeoutMs`: default 3 000. */
+export const sendStart = (bus: Bus, command: StartMessage, { timeoutMs = 3_000 }: { timeoutMs?: number } = {}): Send =>
+  sending((host, id) => bus.request(deaStartInstance, { ...command, command_id: id }, { params: { id: host }, timeoutMs }));
+
+/** Sends `dea.{id}.task` for a placer's `deliver`, as {@link sendStart} does. The task keeps its `task_id`. `timeoutMs`: default 3 000. */
+export const sendTask = (bus: Bus, task: TaskMessage, { timeoutMs = 3_000 }: { timeoutMs?: number } = {}): Send =>
+  sending((host, id) => bus.request(deaTask, { ...task, command_id: id }, { params: { id: host }, timeoutMs }));

@@ -86,18 +86,19 @@ export function systemEnvironment(input: EnvironmentInput): (readonly [string, s
     ["HOME", `${home}/app`],
     ["TMPDIR", `${home}/tmp`],
     ["DEPS_DIR", `${home}/deps`],
-    ["VCAP_APP_HOST", "0.0.0.0"],
-    ["VCAP_APP_PORT", String(containerPort)],
-    ["PORT", String(containerPort)],
+    // Who has no port serves nobody.
+    ...(hostPort === 0 ? [] : [["VCAP_APP_HOST", "0.0.0.0"], ["VCAP_APP_PORT", String(containerPort)], ["PORT", String(containerPort)]] as const),
     ["CF_INSTANCE_GUID", instanceId],
     ["CF_INSTANCE_INDEX", String(spec.index)],
     ["INSTANCE_GUID", instanceId],
     ["INSTANCE_INDEX", String(spec.index)],
     ["CF_INSTANCE_IP", host],
     ["CF_INSTANCE_INTERNAL_IP", host],
-    ["CF_INSTANCE_PORT", String(hostPort)],
-    ["CF_INSTANCE_ADDR", `${host}:${hostPort}`],
-    ["CF_INSTANCE_PORTS", JSON.stringify([{ external: hostPort, internal: containerPort }])],
+    ...(hostPort === 0 ? [] : [
+      ["CF_INSTANCE_PORT", String(hostPort)],
+      ["CF_INSTANCE_ADDR", `${host}:${hostPort}`],
+      ["CF_INSTANCE_PORTS", JSON.stringify([{ external: hostPort, internal: containerPort }])],
+    ] as const),
   ];
 }
 

@@ -59,12 +59,12 @@ add chain inet ${table} host_${number}
 add element inet ${table} links { "${link}" }
 add element inet ${table} ways { "${link}" : jump way_${number} }
 add element inet ${table} hosts { "${link}" : jump host_${number} }
-add element inet ${table} ports { ${hostPort} : ${address} . ${containerPort} }
+${hostPort === 0 ? "" : `add element inet ${table} ports { ${hostPort} : ${address} . ${containerPort} }`}
 `;
 
 /** Removes a container's rules, whatever is there of them: what is added first can always be taken away. */
 export const removalRuleset = (table: string, at: FirewallSlot): string => `${slotRuleset(table, at)}
-delete element inet ${table} ports { ${at.hostPort} }
+${at.hostPort === 0 ? "" : `delete element inet ${table} ports { ${at.hostPort} }`}
 delete element inet ${table} hosts { "${at.slot.link}" }
 delete element inet ${table} ways { "${at.slot.link}" }
 delete element inet ${table} links { "${at.slot.link}" }
