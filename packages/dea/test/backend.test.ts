@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { test } from "vitest";
 import { processBackend, type ProcessBackendOptions } from "../src/index.ts";
 import { backendConformance } from "@opencf/dea/conformance";
+import { hostView } from "../src/container/sandbox/view.ts";
+import { probeSandboxes } from "../src/container/sandbox/probe.ts";
 
 const make = (options: ProcessBackendOptions) => async () => {
   const dir = await mkdtemp(join(tmpdir(), "opencf-dea-backend-"));
@@ -15,9 +17,14 @@ const make = (options: ProcessBackendOptions) => async () => {
   };
 };
 
-backendConformance("process", { test, make: make({}) });
+backendConformance("process", { test, make: make({ isolate: "none" }) });
 backendConformance("process, kept by sh", {
   test,
-  make: make({ shell: ["/bin/sh"] }),
+  make: make({ shell: ["/bin/sh"], isolate: "none" }),
   cannot: { "gives arguments and environment to the kernel as they are": "a plain sh may drop variables whose names are no identifiers" },
 });
+
+for (const { kind, ok, detail } of probeSandboxes(hostView({ path: process.env["PATH"] ?? "" }), { all: true })) {
+  if (ok) backendConformance(`process in ${kind}`, { test, make: make({ isolate: kind }) });
+  else test.skip(`process in ${kind}: ${detail}`, () => {});
+}

@@ -1,7 +1,7 @@
 import { access, constants } from "node:fs/promises";
 import { totalmem } from "node:os";
 import { enforcedLimits } from "../container/capabilities.ts";
-import { processCapabilities } from "../container/process-backend.ts";
+import { processBackend } from "../container/process-backend.ts";
 import { linuxCapabilities } from "../linux/linux-capabilities.ts";
 import { type HostFinding, probeLinux, withoutNeedlessRemedy } from "../linux/probe.ts";
 import { findProgram } from "../linux/programs.ts";
@@ -32,6 +32,7 @@ export async function doctor(json: boolean): Promise<number> {
   const findings = await examine();
   const able = findings.every(({ ok, needed }) => ok || !needed);
   const host = await probeLinux();
+  const processCapabilities = processBackend().capabilities;
   const isolating = able && host.able;
   if (json) {
     const backends = {

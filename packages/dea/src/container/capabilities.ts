@@ -26,6 +26,10 @@ export interface Capabilities {
   enforces: Readonly<Record<LimitName, boolean>>;
   /** Sentences for people: what this backend does not isolate. */
   warnings: readonly string[];
+  /** What stands around an app, where the backend has a choice: `none`, `bubblewrap`, `user-namespace`. */
+  isolation?: string;
+  /** The warnings in one line, with the reason where more would be possible elsewhere. For logs at start. */
+  summary?: string;
 }
 
 /** Table of limits from the names of those that are kept. */

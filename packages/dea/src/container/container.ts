@@ -5,7 +5,7 @@ import type { EgressRule } from "./egress.ts";
 export interface ContainerSpec {
   /** Chosen by the caller, unique, `[a-z0-9-]+`; creating it twice is an error, destroying it twice is not. */
   handle: string;
-  /** Port on the host under which the app is reached. */
+  /** Port on the host under which the app is reached; 0 for none. */
   hostPort: number;
   memoryBytes: number;
   diskBytes: number;
@@ -115,6 +115,8 @@ export interface Container {
   readonly homeDir: string;
   /** The same folder as the app sees it. */
   readonly homeInside: string;
+  /** Shell and search path of its root file system, where that is not the host's. */
+  readonly inside?: { readonly shell: string; readonly searchPath: string };
   /** Port the app must listen on. */
   readonly containerPort: number;
   /** Throws DEA_CONTAINER when the record would describe nothing: before `run`. */
@@ -166,6 +168,8 @@ export interface BackendPlace {
    * so a backend that can should then end it and remove the folder.
    */
   ephemeral?: string;
+  /** Folders of the executor that no app may see, where the backend can hide them. */
+  hide?: readonly string[];
 }
 
 /** What the backend could hold if nobody else were on the machine. */
@@ -185,6 +189,8 @@ export interface ListEntry {
 export interface Backend extends AsyncDisposable {
   readonly name: string;
   readonly capabilities: Capabilities;
+  /** Names a spec's `stack` may have. Default none. */
+  readonly stacks?: readonly string[];
   /** Called once before anything else. */
   open(place: BackendPlace): Promise<void>;
   /** Settles when the backend can work now. Throws DEA_CONTAINER, DEA_UNSUPPORTED. */

@@ -3,6 +3,7 @@ import { readFileSync, readlinkSync } from "node:fs";
 import { PassThrough, type Readable } from "node:stream";
 import { constants as os } from "node:os";
 import { DeaError, textOf } from "../errors.ts";
+import { environmentOf } from "./environment-of.ts";
 import type { ExecProcess, ExitStatus, TerminalSize } from "./container.ts";
 
 export interface ExecChildOptions {
@@ -15,9 +16,11 @@ export interface ExecChildOptions {
   /** How a number of 128 and more is to be read. Default as it is: the child was no shell. */
   status?: (code: number) => ExitStatus;
   /** Sends a signal to the process itself, when the child is only its agent. Default: to the child. */
-  signal?: (name: NodeJS.Signals) => Promise<void>;
+  signal?: (name: NodeJS.Signals, child: number) => Promise<void>;
   /** The terminal whose size counts, when the child makes another one and does not pass on the size of its own. */
-  innerTerminal?: () => Promise<string | undefined>;
+  innerTerminal?: (child: number) => Promise<string | undefined>;
+  /** What to start instead, so that this is started elsewhere. */
+  instead?: (program: { argv: readonly string[]; env: readonly string[] }) => { argv: readonly string[]; env: readonly string[] };
 }
 
 /** script(1) gives a program a terminal and passes bytes; the arguments reach it through the environment-free "$@". */
@@ -28,8 +31,13 @@ const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 export async function startExecChild(options: ExecChildOptions): Promise<ExecProcess> {
   const { id, argv, env, cwd, terminal, status = (code) => ({ code }) } = options;
   const inner = terminal ? ["/bin/sh", "-c", terminalScript, "opencf-exec", String(terminal.columns), String(terminal.rows), ...argv] : argv;
-  const [program = "", ...args] = terminal ? ["script", "-qefc", `exec ${inner.map(quote).join(" ")}`, "/dev/null"] : inner;
-  const environment: Record<string, string> = terminal ? { TERM: "xterm", ...env, SHELL: "/bin/sh" } : { ...env };
+  const wanted = {
+    argv: terminal ? ["script", "-qefc", `exec ${inner.map(quote).join(" ")}`, "/dev/null"] : inner,
+    env: Object.entries(terminal ? { TERM: "xterm", ...env, SHELL: "/bin/sh" } : env).map(([name, value]) => `${name}=${value}`),
+  };
+  const started = options.instead?.(wanted) ?? wanted;
+  const [program = "", ...args] = started.argv;
+  const environment = environmentOf(started.env);
   const child = spawn(program, args, { cwd, env: environment, stdio: ["pipe", "pipe", "pipe"], detached: true });
   for (const stream of [child.stdin, child.stdout, child.stderr]) stream.on("error", () => {});
   const exited = new Promise<ExitStatus>((resolve) => {
@@ -51,7 +59,7 @@ export async function startExecChild(options: ExecChildOptions): Promise<ExecPro
     exited,
     async signal(name) {
       if (ended) return;
-      if (options.signal) return options.signal(name);
+      if (options.signal) return options.signal(name, pid);
       try {
         process.kill(-pid, name);
       } catch {
@@ -60,7 +68,7 @@ export async function startExecChild(options: ExecChildOptions): Promise<ExecPro
     },
     async resize({ columns, rows }) {
       if (!terminal || ended) return;
-      for (const tty of [terminalOf(pid), await options.innerTerminal?.()]) {
+      for (const tty of [terminalOf(pid), await options.innerTerminal?.(pid)]) {
         if (tty === undefined) continue;
         await new Promise<void>((resolve) => {
           const setter = spawn("stty", ["-F", tty, "cols", String(columns), "rows", String(rows)], { stdio: "ignore" });

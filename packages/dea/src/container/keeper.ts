@@ -6,6 +6,8 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { DeaError, textOf } from "../errors.ts";
 import type { ExitStatus, ProcessSpec } from "./container.ts";
+import { environmentOf } from "./environment-of.ts";
+import type { ProcessLimits } from "./limits.ts";
 
 /*
  * Between the executor and the app stands a shell of a few lines, the keeper. It is the app's parent, so it
@@ -18,6 +20,7 @@ import type { ExitStatus, ProcessSpec } from "./container.ts";
  * Nothing of the app runs before the executor has written down who the keeper is and says "go";
  * the keeper goes only when told "bye", so its pid stays valid as the name of the process group.
  * Signals to the group reach it too: it traps them (not ignores: that would be inherited) and waits on.
+ * When the kernel runs out of memory it shall take an app before the executor.
  * Its own standard output and error go nowhere: a shell remarks on children that are killed. (The parentheses are
  * for dash, which redirects in the parent and would make that remark in the app's error output.)
  */
@@ -27,9 +30,11 @@ while [ "$word" != go ]; do read -r word <&4; [ "$word" = bye ] && exit 0; done
 status_file=$1
 ulimit -c 0 2>/dev/null
 ulimit -n "$2" 2>/dev/null
-shift 2
+[ -n "$3" ] && ulimit -f "$3" 2>/dev/null
+[ -n "$4" ] && ulimit -d "$4" 2>/dev/null
+shift 4
 exec 5>&1 6>&2 >/dev/null 2>/dev/null
-(exec "$@" >&5 2>&6 3>&- 4>&- 5>&- 6>&-)
+(echo 500 >/proc/self/oom_score_adj; exec "$@" >&5 2>&6 3>&- 4>&- 5>&- 6>&-)
 status=$?
 printf '%s\\n' "$status" >"$status_file"
 printf 'exit %s\\n' "$status" >&3
@@ -149,23 +154,24 @@ export function attachKeeper(dir: string, pid: number): Keeper {
   };
 }
 
-export interface KeeperPlace {
+export interface KeeperPlace extends ProcessLimits {
   cwd: string;
-  /** Limit of open files. */
-  fileDescriptors: number;
   /** Program and options of the shell. */
   shell: readonly string[];
 }
 
 /** Starts a keeper in its own session and process group; the app waits for `go`. Throws DEA_CONTAINER. */
 export async function startKeeper(dir: string, spec: ProcessSpec, place: KeeperPlace): Promise<Keeper> {
-  const { cwd, fileDescriptors, shell } = place;
+  const { cwd, fileDescriptors, fileBytes, dataBytes, shell } = place;
   const opened: number[] = [];
   try {
     await run("mkfifo", ["-m", "600", ...pipes.map((name) => join(dir, name))]);
     opened.push(openSync("/dev/null", constants.O_RDONLY), ...pipes.map((name) => openSync(join(dir, name), writers)));
     const [program = "/bin/sh", ...options] = shell;
-    const args = [...options, "-c", script, "opencf-keeper", join(dir, "status"), String(fileDescriptors), ...spec.argv];
+    // bash counts the size of files in 1024 bytes unless it is told to be like sh, which counts in 512.
+    const isBash = program.endsWith("/bash");
+    const limits = [String(fileDescriptors), fileBytes === undefined ? "" : String(Math.ceil(fileBytes / (isBash ? 1024 : 512))), dataBytes === undefined ? "" : String(Math.ceil(dataBytes / 1024))];
+    const args = [...options, "-c", isBash ? `set +o posix\n${script}` : script, "opencf-keeper", join(dir, "status"), ...limits, ...spec.argv];
     const child = spawn(program, args, { cwd, env: environmentOf(spec.env), stdio: opened, detached: true });
     const pid = await new Promise<number>((resolve, reject) => {
       child.once("error", reject);
@@ -179,14 +185,4 @@ export async function startKeeper(dir: string, spec: ProcessSpec, place: KeeperP
   } finally {
     for (const fd of opened) closeSync(fd);
   }
-}
-
-/** `NAME=value` texts as an object; later ones win. */
-export function environmentOf(pairs: readonly string[]): Record<string, string> {
-  const environment: Record<string, string> = Object.create(null) as Record<string, string>;
-  for (const pair of pairs) {
-    const equals = pair.indexOf("=");
-    if (equals > 0) environment[pair.slice(0, equals)] = pair.slice(equals + 1);
-  }
-  return environment;
 }

@@ -2,41 +2,35 @@ import { mkdir, readdir, realpath, rm, statfs } from "node:fs/promises";
 import { totalmem } from "node:os";
 import { join } from "node:path";
 import { DeaError } from "../errors.ts";
-import { type Clock, sleep, systemClock } from "../ports.ts";
-import { type Capabilities, enforcing } from "./capabilities.ts";
+import { type Clock, elapsed, sleep, systemClock } from "../ports.ts";
 import type { Backend, BackendPlace, ContainerRecord, ContainerSpec } from "./container.ts";
 import { keeperShell, readStatusFile } from "./keeper.ts";
 import { listLabelled, writeLabels } from "./labels.ts";
+import { chooseIsolation, type Isolation, type IsolationChoice, recordedSandbox } from "./isolation.ts";
 import { guardOrphans } from "./orphan-guard.ts";
-import { createProcessContainer, type Leader, type ProcessContainer, type Surroundings } from "./process-container.ts";
+import { createProcessContainer, type ProcessContainer, type Surroundings } from "./process-container.ts";
+import type { Leader } from "./process-family.ts";
 import { isAlive, type MarkedProcess } from "./process-table.ts";
 import { createProcessWatch } from "./process-watch.ts";
+import type { Sandbox } from "./sandbox/sandbox.ts";
+import { type HostView, hostView } from "./sandbox/view.ts";
 
 export interface ProcessBackendOptions {
   clock?: Clock;
   /** Shell that stands between the executor and each app. Default: `bash -p` where it is, else `sh`. */
   shell?: readonly string[];
+  /**
+   * What stands around each app. `auto` (the default) takes the first that works on this machine: bubblewrap, then a user
+   * namespace made by unshare(1), then nothing. The others insist, and throw DEA_UNSUPPORTED where theirs does not work.
+   */
+  isolate?: Isolation;
+  /** More of the host that apps in a sandbox see, read-only: folders and files. */
+  show?: readonly string[];
+  /** What they never see, wherever it lies; the executor's own folder is never seen anyway. */
+  hide?: readonly string[];
+  /** Search path whose programs they see. Default: the executor's. */
+  searchPath?: string;
 }
-
-/** What plain processes cannot do, said aloud. */
-export const processCapabilities: Capabilities = {
-  memory: "polled",
-  disk: "polled",
-  cpu: "none",
-  filesystem: false,
-  network: false,
-  processes: false,
-  user: false,
-  // A limit of open files is kept by the kernel; the others are watched at best.
-  enforces: enforcing(["fileDescriptors"]),
-  warnings: [
-    "Apps run as the executor's own user and can read and change whatever it can: run only code you trust.",
-    "Apps see the host's files, network and processes, and each other's.",
-    "Memory and disk limits are kept by looking every second or so; an app can exceed them for a moment.",
-    "CPU time is shared as the kernel sees fit; there is no share per app.",
-    "A program that leaves its session, clears its environment, outlives its parents and lets go of its output is not found again.",
-  ],
-};
 
 /** Limits somebody asks for on purpose: to run without them would be a false promise. */
 const refused = ["cpuCores", "bandwidth", "egress", "stack"] as const;
@@ -44,7 +38,8 @@ const refused = ["cpuCores", "bandwidth", "egress", "stack"] as const;
 const maxContainers = 4_000;
 
 /**
- * Runs each instance as a plain process group in its own folder. Linux only (it reads /proc).
+ * Runs each instance as a process group in its own folder, in a sandbox where this machine lets an ordinary user make one
+ * (`isolate`). `capabilities` says what holds; asking for them tries the sandboxes, once. Linux only (it reads /proc).
  * Throws DEA_UNSUPPORTED elsewhere.
  */
 export function processBackend(options: ProcessBackendOptions = {}): Backend {
@@ -54,22 +49,31 @@ export function processBackend(options: ProcessBackendOptions = {}): Backend {
   }
   let place: BackendPlace | undefined;
   let guard: Disposable | undefined;
-  const around: Surroundings = { clock, shell, ...createProcessWatch(() => place?.dir) };
+  const hidden = (): string[] => [...(options.hide ?? []), ...(place ? [place.dir, ...(place.hide ?? [])] : [])];
+  const view = (): HostView => hostView({ path: options.searchPath ?? process.env["PATH"] ?? "/usr/bin:/bin", hide: hidden(), ...(options.show ? { show: options.show } : {}) });
+  // Tried when somebody asks for the first time, and never again: what this executor does shall not change while it lives.
+  let chosen: IsolationChoice | undefined;
+  const choice = (): IsolationChoice => (chosen ??= chooseIsolation(options.isolate ?? "auto", view));
+  let seen: HostView | undefined;
+  const around: Surroundings = { clock, shell, view: () => (seen ??= view()), ...createProcessWatch(() => place?.dir) };
 
   const opened = (): BackendPlace => {
     if (!place) throw new DeaError("DEA_CONTAINER", "the backend was not opened");
     return place;
   };
-  const make = (spec: ContainerSpec): ProcessContainer => {
+  const make = (spec: ContainerSpec, sandbox: Sandbox | undefined): ProcessContainer => {
     const { dir, owner } = opened();
     if (!/^[a-z0-9-]{1,64}$/.test(spec.handle)) throw new DeaError("DEA_CONTAINER", `not a handle: ${JSON.stringify(spec.handle)}`);
-    return createProcessContainer(join(dir, spec.handle), owner, spec, around);
+    return createProcessContainer(join(dir, spec.handle), owner, spec, around, sandbox);
   };
 
   return {
     name: "process",
-    capabilities: processCapabilities,
+    get capabilities() {
+      return choice().capabilities;
+    },
     async open(where) {
+      choice();
       await mkdir(where.dir, { recursive: true, mode: 0o711 });
       // As the kernel names it: open files are compared with it.
       place = { ...where, dir: await realpath(where.dir) };
@@ -87,7 +91,7 @@ export function processBackend(options: ProcessBackendOptions = {}): Backend {
       for (const name of refused) {
         if (spec[name] !== undefined) throw new DeaError("DEA_UNSUPPORTED", `the process backend cannot keep ${name}`);
       }
-      const container = make(spec);
+      const container = make(spec, choice().sandbox);
       const dir = join(opened().dir, spec.handle);
       try {
         await mkdir(dir, { mode: 0o700 });
@@ -98,7 +102,8 @@ export function processBackend(options: ProcessBackendOptions = {}): Backend {
       return container;
     },
     async adopt(spec, record) {
-      const container = make(spec);
+      // As it was made, whatever this executor would make.
+      const container = make(spec, recordedSandbox(record));
       const leader = leaderOf(record);
       // The mark proves what pid and start time suggest; after a reboot both could repeat.
       const mark = `${opened().owner}/${spec.handle}`;
@@ -120,8 +125,8 @@ export function processBackend(options: ProcessBackendOptions = {}): Backend {
           removed.add(mark.slice(owner.length + 1));
           return true;
         });
-      const deadline = clock.now() + 10_000;
-      for (let left = await strangers(); left.length > 0 && clock.now() < deadline; left = await strangers()) {
+      const deadline = elapsed(clock) + 10_000;
+      for (let left = await strangers(); left.length > 0 && elapsed(clock) < deadline; left = await strangers()) {
         for (const { pid, startTicks } of left) {
           try {
             if (isAlive(pid, startTicks)) process.kill(pid, "SIGKILL");
@@ -131,11 +136,13 @@ export function processBackend(options: ProcessBackendOptions = {}): Backend {
         }
         await sleep(clock, 5);
       }
+      const survivors = new Map((await strangers()).map(({ pid, mark = "" }) => [mark.slice(owner.length + 1), pid]));
       for (const name of await readdir(dir)) {
-        if (keep.has(name)) continue;
+        if (keep.has(name) || survivors.has(name)) continue;
         removed.add(name);
         await rm(join(dir, name), { recursive: true, force: true, maxRetries: 3 });
       }
+      if (survivors.size > 0) throw new DeaError("DEA_CONTAINER", `processes survive KILL: ${[...survivors.values()].join(", ")}`, { retryable: true });
       return [...removed];
     },
     async [Symbol.asyncDispose]() {

@@ -1,16 +1,23 @@
 import { randomUUID } from "node:crypto";
-import { rm } from "node:fs/promises";
+import { lstat, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DeaError } from "../errors.ts";
-import { type Clock, sleep } from "../ports.ts";
+import { type Clock, elapsed, sleep } from "../ports.ts";
 import type { Container, ContainerProcess, ContainerRecord, ContainerSpec, Usage } from "./container.ts";
-import { type DiskUsage, diskUsage } from "./disk-usage.ts";
+import { enteringSandbox } from "./enter-sandbox.ts";
 import { startExecChild } from "./exec-child.ts";
 import { packHome, unpackIntoHome } from "./home-files.ts";
-import { attachKeeper, environmentOf, type Keeper, startKeeper } from "./keeper.ts";
+import { environmentOf } from "./environment-of.ts";
+import { attachKeeper, type Keeper, startKeeper } from "./keeper.ts";
 import { readLabels } from "./labels.ts";
+import { processLimits } from "./limits.ts";
 import { markVariable } from "./mark.ts";
-import { familyOf, isAlive, type MarkedProcess, type ProcessEntry, readProcess, readProportionalBytes } from "./process-table.ts";
+import { type Family, findFamily, type Leader, signalEach } from "./process-family.ts";
+import { isAlive, type MarkedProcess, readProcess } from "./process-table.ts";
+import { createProcessMeter } from "./process-usage.ts";
+import type { Enclosure } from "./sandbox/enclosure.ts";
+import type { Inner, Sandbox } from "./sandbox/sandbox.ts";
+import { homeInside as homeInSandbox, type HostView } from "./sandbox/view.ts";
 
 /** What all containers of a backend share: looking at every process costs the same for one as for a hundred. */
 export interface Surroundings {
@@ -21,13 +28,10 @@ export interface Surroundings {
   recent(): readonly MarkedProcess[];
   /** A list made after this call. */
   fresh(): Promise<readonly MarkedProcess[]>;
+  /** What a new sandbox shows of the host. */
+  view(): HostView;
   /** Unmarked processes that hold one of these files for writing, in the list made last; none older than `sinceTicks`. */
   writers(files: readonly string[], sinceTicks: number): readonly MarkedProcess[];
-}
-
-export interface Leader {
-  pid: number;
-  startTicks: number;
 }
 
 /** How long KILL may take to show: longer, and the process hangs in the kernel. */
@@ -40,55 +44,45 @@ export interface ProcessContainer extends Container {
   resume(leader: Leader): ContainerProcess;
 }
 
-/** One folder, one process group: what the `process` backend calls a container. */
-export function createProcessContainer(dir: string, owner: string, spec: ContainerSpec, around: Surroundings): ProcessContainer {
+/** Processes and threads of a container, where the kernel counts them. */
+const defaultMaxProcesses = 1_024;
+
+/** One folder, one process group, in a sandbox or not: what the `process` backend calls a container. */
+export function createProcessContainer(dir: string, owner: string, spec: ContainerSpec, around: Surroundings, sandbox?: Sandbox): ProcessContainer {
   const { clock } = around;
   const mark = `${owner}/${spec.handle}`;
   const homeDir = join(dir, "home");
+  const homeInside = sandbox ? homeInSandbox : homeDir;
   const runDir = join(dir, "run");
+  const tableFile = join(runDir, "mounts");
+  const { maxProcesses = defaultMaxProcesses } = spec;
   const outputs = [join(runDir, "out"), join(runDir, "err")];
   let leader: Leader | undefined;
   let keeper: Keeper | undefined;
   /** The keeper has told how the main process ended. */
   let ended = false;
-  let cpuOfTheDeadMs = 0;
-  const cpuSeen = new Map<string, number>();
-  let disk: DiskUsage | undefined;
-  let diskUntil = 0;
+  const meter = createProcessMeter(homeDir, spec.memoryBytes);
   let destroyed = false;
+  let up = false;
   let main: ContainerProcess | undefined;
 
-  // Without a leader too: what an earlier executor started carries our mark.
-  const familyIn = (list: readonly MarkedProcess[]): ProcessEntry[] => familyOf(mark, list, leader);
-  const appFamilyIn = (list: readonly MarkedProcess[]): ProcessEntry[] => familyIn(list).filter((entry) => entry.pid !== leader?.pid);
-
-  const signalAll = (signal: NodeJS.Signals, entries: readonly ProcessEntry[]): void => {
-    for (const { pid, startTicks } of entries) {
-      // Looked up again right before the signal: a pid may have found a new owner since the list was made.
-      if (!isAlive(pid, startTicks)) continue;
-      try {
-        process.kill(pid, signal);
-      } catch {
-        // It ended in between.
-      }
-    }
-  };
+  const familyIn = (list: readonly MarkedProcess[]): Family => findFamily(mark, list, leader, { sandboxed: sandbox !== undefined, up: (up ||= sandbox?.isUp(tableFile) ?? true) });
 
   /** False while the keeper may still be about to fork the app: an empty family is then no proof. */
   const mainEnded = (): boolean => ended || !keeper || !leader || !isAlive(leader.pid, leader.startTicks);
 
   const killApp = async (): Promise<void> => {
-    const deadline = clock.now() + killWaitMs;
+    const deadline = elapsed(clock) + killWaitMs;
     for (;;) {
       const last = mainEnded();
-      const left = appFamilyIn(await around.fresh());
+      const left = [...familyIn(await around.fresh()).all];
       // Who left the family but still holds its output. Looked for at the end only: it costs more.
       if (left.length === 0 && last) left.push(...around.writers(outputs, leader?.startTicks ?? 0));
       if (left.length === 0 && last) return;
-      if (clock.now() > deadline) {
+      if (elapsed(clock) > deadline) {
         throw new DeaError("DEA_CONTAINER", `processes survive KILL: ${left.map(({ pid }) => pid).join(", ")}`, { retryable: true });
       }
-      signalAll("SIGKILL", left);
+      signalEach("SIGKILL", left);
       await sleep(clock, 5);
     }
   };
@@ -113,7 +107,10 @@ export function createProcessContainer(dir: string, owner: string, spec: Contain
       stdout: started.stdout,
       stderr: started.stderr,
       exited,
-      signal: async (name) => signalAll(name, (await around.fresh()).filter(({ parent }) => parent === started.pid && !ended)),
+      async signal(name) {
+        const { main: entry } = familyIn(await around.fresh());
+        if (entry && !ended) signalEach(name, [entry]);
+      },
     };
     return main;
   };
@@ -122,53 +119,34 @@ export function createProcessContainer(dir: string, owner: string, spec: Contain
     if (destroyed) throw new DeaError("DEA_CONTAINER", `container ${spec.handle} is destroyed`);
   };
 
-  const measureMemory = (entries: readonly ProcessEntry[]): number => {
-    const resident = entries.reduce((sum, entry) => sum + entry.residentBytes, 0);
-    // Resident sizes count shared pages once per process. The exact count costs more, so only a family near its limit pays.
-    if (entries.length < 2 || resident < spec.memoryBytes * 0.8) return resident;
-    return entries.reduce((sum, entry) => sum + (readProportionalBytes(entry.pid) ?? entry.residentBytes), 0);
-  };
-
-  const measureCpu = (entries: readonly ProcessEntry[]): number => {
-    const living = new Map(entries.map((entry) => [`${entry.pid}/${entry.startTicks}`, entry.cpuMs]));
-    for (const [key, ms] of cpuSeen) {
-      if (living.has(key)) continue;
-      cpuOfTheDeadMs += ms;
-      cpuSeen.delete(key);
-    }
-    let total = cpuOfTheDeadMs;
-    for (const [key, ms] of living) {
-      cpuSeen.set(key, ms);
-      total += ms;
-    }
-    return total;
-  };
-
-  /** Walking a large folder is work: the longer it takes, the more rarely it is done. */
-  const measureDisk = async (): Promise<DiskUsage> => {
-    if (disk && performance.now() < diskUntil) return disk;
-    const startedAt = performance.now();
-    disk = await diskUsage(homeDir);
-    const now = performance.now();
-    diskUntil = now + Math.max(1_000, (now - startedAt) * 20);
-    return disk;
+  /** What starts the app: in a sandbox, the programs that build it first. */
+  const enclose = async (inner: Inner): Promise<{ argv: readonly string[]; env: readonly string[] }> => {
+    if (!sandbox) return inner;
+    const enclosure: Enclosure = { view: around.view(), homeDir, temporaryDir: join(homeDir, "tmp"), rootDir: join(dir, "root") };
+    for (const folder of [enclosure.temporaryDir, enclosure.rootDir]) await mkdir(folder).catch(() => {});
+    // A link in its place would be followed by who mounts it.
+    if (!(await lstat(enclosure.temporaryDir)).isDirectory()) throw new DeaError("DEA_CONTAINER", "tmp in the home is not a folder");
+    const outer = sandbox.wrap(enclosure, inner, tableFile);
+    for (const { path, text } of outer.files) await writeFile(path, text, { mode: 0o600 });
+    return outer;
   };
 
   return {
     handle: spec.handle,
     homeDir,
-    homeInside: homeDir,
+    homeInside,
     containerPort: spec.hostPort,
     record(): ContainerRecord {
       if (!leader) throw new DeaError("DEA_CONTAINER", `container ${spec.handle} runs nothing yet`);
-      return { pid: leader.pid, startTicks: leader.startTicks };
+      return { pid: leader.pid, startTicks: leader.startTicks, ...(sandbox ? { isolation: sandbox.kind } : {}) };
     },
     async run({ argv, env }, beforeStart) {
       if (leader || destroyed) throw new DeaError("DEA_CONTAINER", `container ${spec.handle} was used already`);
+      const outer = await enclose({ argv, env, cwd: homeInside, maxProcesses });
       const started = await startKeeper(
         runDir,
-        { argv, env: [...env, `${markVariable}=${mark}`] },
-        { cwd: homeDir, fileDescriptors: spec.fileDescriptors, shell: around.shell },
+        { argv: outer.argv, env: [...outer.env, `${markVariable}=${mark}`] },
+        { cwd: homeDir, shell: around.shell, ...processLimits(spec) },
       );
       const entry = readProcess(started.pid);
       if (!entry) throw new DeaError("DEA_CONTAINER", `the process of container ${spec.handle} is gone already`);
@@ -185,15 +163,22 @@ export function createProcessContainer(dir: string, owner: string, spec: Contain
     },
     resume(found) {
       leader = found;
-      return watch(attachKeeper(runDir, found.pid));
+      const running = watch(attachKeeper(runDir, found.pid));
+      // The executor may have died between writing it down and saying so; said twice it means nothing.
+      keeper?.go();
+      return running;
     },
     attach: () => main,
-    async exec({ argv, env, user = "vcap", cwd = homeDir, terminal }) {
+    async exec({ argv, env, user = "vcap", cwd = homeInside, terminal }) {
       present();
       if (!main || mainEnded()) throw new DeaError("DEA_CONTAINER", `nothing runs in container ${spec.handle}`);
       if (user !== "vcap") throw new DeaError("DEA_UNSUPPORTED", "the process backend has one user only");
       const environment = environmentOf([...env, `${markVariable}=${mark}`]);
-      return startExecChild({ id: randomUUID(), argv, env: environment, cwd, ...(terminal ? { terminal } : {}) });
+      const options = { id: randomUUID(), argv, env: environment, ...(terminal ? { terminal } : {}) };
+      if (!sandbox) return startExecChild({ ...options, cwd });
+      const { first } = familyIn(await around.fresh());
+      if (!first) throw new DeaError("DEA_CONTAINER", `the sandbox of container ${spec.handle} is not up yet, or no longer`, { retryable: true });
+      return startExecChild({ ...options, cwd: "/", ...enteringSandbox(sandbox, first.pid, cwd, maxProcesses) });
     },
     async streamIn(path, tar, options = {}) {
       present();
@@ -213,24 +198,24 @@ export function createProcessContainer(dir: string, owner: string, spec: Contain
     },
     async usage(): Promise<Usage> {
       present();
-      const entries = appFamilyIn(around.recent());
-      const used = await measureDisk();
+      const { app: entries } = familyIn(around.recent());
+      const used = await meter.disk();
       return {
-        memoryBytes: measureMemory(entries),
-        cpuMs: measureCpu(entries),
+        memoryBytes: meter.memory(entries),
+        cpuMs: meter.cpu(entries),
         diskBytes: used.bytes,
         diskComplete: used.complete,
         processes: entries.length,
       };
     },
     async stop({ graceMs, signal }) {
-      const deadline = clock.now() + graceMs;
-      while (clock.now() < deadline && !signal?.aborted && !mainEnded()) {
-        const here = appFamilyIn(await around.fresh());
+      const deadline = elapsed(clock) + graceMs;
+      while (elapsed(clock) < deadline && !signal?.aborted && !mainEnded()) {
+        const { app: here } = familyIn(await around.fresh());
         if (here.length > 0) {
           // Once, and to those who are there now: what an app starts to clean up must be left to finish.
-          signalAll("SIGTERM", here);
-          await Promise.race([keeper?.exited, sleep(clock, deadline - clock.now(), signal)]);
+          signalEach("SIGTERM", here);
+          await Promise.race([keeper?.exited, sleep(clock, deadline - elapsed(clock), signal)]);
           break;
         }
         await sleep(clock, 5, signal);
@@ -241,7 +226,8 @@ export function createProcessContainer(dir: string, owner: string, spec: Contain
       destroyed = true;
       await killApp();
       keeper?.bye();
-      signalAll("SIGKILL", familyIn(await around.fresh()));
+      const { all } = familyIn(await around.fresh());
+      signalEach("SIGKILL", [...all, ...(leader ? [leader] : [])]);
       await rm(dir, { recursive: true, force: true, maxRetries: 3 });
     },
     release() {
