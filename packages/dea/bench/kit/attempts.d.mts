@@ -1,0 +1,1 @@
+export declare const attempts: readonly { what: string; as: "vcap" | "root"; script: string }[];
