@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 import { DeaError, textOf } from "../errors.ts";
+import { helperMark } from "./orphan-helpers.ts";
 
 /** Most of a program's output that is kept. */
 const maxOutputBytes = 1024 ** 2;
@@ -34,7 +35,7 @@ export function run(program: string, args: readonly string[], { input, timeoutMs
     const fail = (why: string, cause?: unknown): void => reject(new DeaError("DEA_CONTAINER", `${program} ${args.slice(0, 4).join(" ")}: ${why}`, { cause }));
     const child = spawn(program, args, {
       stdio: [input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
-      env: { PATH: searchPath.join(delimiter), LC_ALL: "C" },
+      env: { PATH: searchPath.join(delimiter), LC_ALL: "C", ...helperMark() },
     });
     const output = { out: "", err: "" };
     child.stdout?.setEncoding("utf8").on("data", (text: string) => output.out.length < maxOutputBytes && (output.out += text));
