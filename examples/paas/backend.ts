@@ -53,7 +53,7 @@ export async function leaveOther(dataDir: string, { name }: Choice, log: Logger)
   // A folder without a note is a new one, or of a version that knew processes only.
   const older: BackendName | undefined = existsSync(join(dataDir, "instances")) ? "process" : undefined;
   const before = (await readFile(noteFile(dataDir), "utf8").catch(() => undefined))?.trim() ?? older;
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  await mkdir(dataDir, { recursive: true, mode: 0o711 });
   if (before !== undefined && before !== name) {
     try {
       const dea = await createDea({ backend: before === "linux" ? await makeLinux() : processBackend(), dataDir, onResume: "stop" });

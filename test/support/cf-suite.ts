@@ -11,7 +11,7 @@ import { tempFolder } from "./temp.ts";
 import { until } from "./until.ts";
 
 /** Drives the platform with the real command line of Cloud Foundry, as a user does; skipped where it is not installed. */
-export function cfSuite(program: string): void {
+export function cfSuite(program: string, { args = [] }: { args?: readonly string[] } = {}): void {
   const found = findProgram(program);
   describe.skipIf(!found)(`${program}${found ? "" : ": not on PATH; https://github.com/cloudfoundry/cli has it"}`, () => {
     let folder: Awaited<ReturnType<typeof tempFolder>>;
@@ -20,7 +20,7 @@ export function cfSuite(program: string): void {
 
     beforeAll(async () => {
       folder = await tempFolder(program);
-      platform = await startPlatform({ dataDir: join(folder.path, "data"), args: ["--no-demo", "--admin-password", "s3cret-of-the-test"] });
+      platform = await startPlatform({ dataDir: join(folder.path, "data"), args: ["--no-demo", "--admin-password", "s3cret-of-the-test", ...args] });
       appDir = await writeTree(join(folder.path, "greeter"), nodeApp("hello from cf push"));
     }, 120_000);
     afterAll(async () => {
