@@ -5,9 +5,11 @@ import {
 } from "@opencf/bus/messages";
 import { createCommandLedger } from "./bus/command-ledger.ts";
 import { createCountedCommands } from "./bus/counted-commands.ts";
-import { advertisement, countByApp, exited, found, heartbeat, type HostRuntime, type Identity, matchesFilter, registration, status, version } from "./bus/fields.ts";
+import { advertisement, countByApp, exited, found, heartbeat, type HostRuntime, type Identity, matchesFilter, status, version } from "./bus/fields.ts";
 import { createLogRelay } from "./bus/log-relay.ts";
-import { specOfMessage, type StartMessage } from "./bus/start-message.ts";
+import { createRoutes } from "./bus/routes.ts";
+import { egressOf, specOfMessage, type StartMessage } from "./bus/start-message.ts";
+import { linkTasks } from "./bus/task-link.ts";
 import { demandLimits, promisedLimits } from "./bus/requires.ts";
 import type { LimitName } from "./container/capabilities.ts";
 import type { Dea } from "./dea.ts";
@@ -52,7 +54,7 @@ export interface Membership extends AsyncDisposable {
   leave(options?: { instances?: "stop" | "keep" }): Promise<void>;
 }
 
-export { followExecutors, requestOf, sendStart } from "./bus/follow.ts";
+export { followExecutors, requestOf, sendStart, sendTask } from "./bus/follow.ts";
 export type { HostRuntime } from "./bus/fields.ts";
 
 type AnyMessage = Parameters<Bus["publish"]>[0];
@@ -69,8 +71,6 @@ export async function joinBus(dea: Dea, bus: Bus, options: JoinOptions = {}): Pr
   const parts: Disposable[] = [];
   const ledger = createCommandLedger<Ack>(clock);
   const counted = createCountedCommands(clock);
-  /** What the router was told, so that exactly that can be withdrawn. */
-  const registered = new Map<Instance, Body<typeof routerRegister>>();
   let saidGoodbye = false;
   let leaving: Promise<void> | undefined;
 
@@ -104,23 +104,13 @@ export async function joinBus(dea: Dea, bus: Bus, options: JoinOptions = {}): Pr
     });
   };
 
-  const register = (instance: Instance): void => {
-    if (!facts[instance.state].routed || instance.spec.uris.length === 0) return;
-    const body = registration(self, instance);
-    registered.set(instance, body);
-    say(routerRegister, body);
-  };
-  const registerAll = (): void => dea.instances().forEach(register);
-  const unregister = (instance: Instance): void => {
-    const body = registered.get(instance);
-    registered.delete(instance);
-    if (body) say(routerUnregister, body);
-  };
+  const routes = createRoutes({ self, register: (body) => say(routerRegister, body), unregister: (body) => say(routerUnregister, body) });
+  const registerAll = (): void => dea.instances().forEach(routes.tell);
 
   const startInstance = async (body: StartMessage): Promise<Ack> => {
     try {
       demandLimits(body.requires, enforces);
-      const { egress, ...spec } = specOfMessage(body, stacks, runtimes);
+      const { egress, ...spec } = specOfMessage(body, stacks, runtimes, dea.backend.stacks);
       const kept = dea.backend.capabilities.enforces.egress;
       // Every app of a Cloud Foundry comes with rules: where nothing keeps them, that is said and no reason to run nothing.
       if (egress && !kept) log.warn("command.start.egress", { app: spec.appId, backend: dea.backend.name });
@@ -145,17 +135,16 @@ export async function joinBus(dea: Dea, bus: Bus, options: JoinOptions = {}): Pr
     return answer;
   };
 
-  const update = ({ droplet, uris, version: generation }: Body<typeof deaUpdate>): void => {
+  const update = ({ droplet, uris, version: generation, egress_network_rules: rules }: Body<typeof deaUpdate>): void => {
+    const kept = dea.backend.capabilities.enforces.egress;
+    if (rules && !kept) log.warn("command.update.egress", { droplet: String(droplet), backend: dea.backend.name });
     for (const instance of dea.instances()) {
       if (instance.spec.processGuid !== String(droplet) || facts[instance.state].final) continue;
-      const old = registered.get(instance);
-      const gone = old?.uris.filter((uri) => !uris.includes(uri)) ?? [];
-      const renewed = generation !== undefined && generation !== instance.spec.version;
-      dea.update(instance, { uris, ...(renewed ? { version: generation } : {}) });
-      if (old && gone.length > 0) say(routerUnregister, { ...old, uris: gone });
-      if (uris.length === 0) registered.delete(instance);
-      register(instance);
-      if (renewed) beat();
+      try {
+        dea.update(instance, { uris, ...(generation === undefined ? {} : { version: generation }), ...(rules && kept ? { egress: egressOf(rules) } : {}) });
+      } catch (error) {
+        log.warn("command.update.rejected", { droplet: String(droplet), instance: instance.id, reason: textOf(error) });
+      }
     }
   };
 
@@ -182,6 +171,7 @@ export async function joinBus(dea: Dea, bus: Bus, options: JoinOptions = {}): Pr
       const used = await Promise.all(dea.instances().map(async (instance) => (await statsOf(instance))?.memoryBytes ?? 0));
       respond(status(self, dea, used.reduce((sum, bytes) => sum + bytes, 0)));
     }, subscriptions),
+    linkTasks(dea, bus, { id, stacks, ...(runtimes && { runtimes }), counted: (command) => counted.note(command), changed: advertiseSoon, log }),
     bus.subscribe(deaLocate, advertise, subscriptions),
     bus.subscribe(healthStart, beat, subscriptions),
     bus.subscribe(routerStart, registerAll, subscriptions),
@@ -195,11 +185,16 @@ export async function joinBus(dea: Dea, bus: Bus, options: JoinOptions = {}): Pr
     dea.on((change) => {
       const { instance } = change;
       if (change.type === "log") return relay.add(instance, change.line);
+      if (change.type === "routable" || change.type === "update") {
+        routes.tell(instance);
+        // What was told of it as one of the old generation is no longer true.
+        if (change.type === "routable" ? instance.spec.readinessCheck.type !== "process" : change.before.version !== instance.spec.version) beat();
+        return;
+      }
       if (change.type === "exit") say(dropletExited, exited(self, instance, !dea.accepting));
       if (change.type === "state") {
         if (change.to === "STARTING") counted.note(instance.spec.commandId);
-        if (facts[change.to].routed) register(instance);
-        else unregister(instance);
+        routes.tell(instance);
         if (change.to === "RUNNING" || change.to === "EVACUATING" || change.to === "CRASHED") beat();
       }
       advertiseSoon();

@@ -3,22 +3,32 @@ import { mkdtemp, rm, statfs } from "node:fs/promises";
 import { tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { type Capacity, checkCapacity, measureCapacity } from "./capacity.ts";
-import type { Capabilities } from "./container/capabilities.ts";
+import { type Capabilities, isolationEvent } from "./container/capabilities.ts";
 import type { Backend } from "./container/container.ts";
+import { createCrashReaper } from "./crash-reaper.ts";
 import { type EgressRule, parseEgress } from "./container/egress.ts";
 import { processBackend } from "./container/process-backend.ts";
 import { openDataDir } from "./data-dir.ts";
 import { openDropletStore } from "./droplet/store.ts";
 import { DeaError, textOf } from "./errors.ts";
+import { evacuateAll, told } from "./evacuate.ts";
+import { crashDefaults } from "./instance/crash-rules.ts";
 import { createInstance } from "./instance/create-instance.ts";
 import type { Instance, InstanceChange, InstanceUpdate, ManagedInstance, Surroundings } from "./instance/instance.ts";
+import { openKeptFiles } from "./instance/kept-files.ts";
 import { launchShell } from "./instance/launch.ts";
+import { deadlinesOf, type Phase } from "./instance/phases.ts";
+import { checkPlace } from "./instance/place-spec.ts";
 import { type InstanceSpec, instanceSpec, type StartSpec } from "./instance/spec.ts";
 import { facts } from "./instance/state.ts";
+import { type Journal, openJournal } from "./journal/journal.ts";
 import { createPortPool } from "./port-pool.ts";
-import { type Clock, every, type Fetch, type Logger, silentLogger, sleep, systemClock } from "./ports.ts";
+import { type Clock, every, type Fetch, type Logger, silentLogger, systemClock } from "./ports.ts";
+import { recover, type Resumed } from "./recovery.ts";
 import { createSemaphore } from "./semaphore.ts";
-import { type InstanceRecord, openSnapshot } from "./snapshot.ts";
+import type { TaskResult } from "./task/result.ts";
+import type { TaskSpec } from "./task/spec.ts";
+import { createTaskDesk, type RunTaskOptions, type Tasks } from "./task/tasks.ts";
 
 export interface DeaOptions {
   /** Where instances run. Default: `processBackend()`. */
@@ -41,35 +51,42 @@ export interface DeaOptions {
   concurrentStarts?: number;
   /** Time between looks at memory and disk. Default 1 000 ms. */
   samplingMs?: number;
+  /** Time between two samples of an instance that `metrics()` answers; not below `samplingMs`. Default 5 000 ms. */
+  metricsMs?: number;
   /** What to do with instances an earlier executor left running. Default `adopt`. */
   onResume?: "adopt" | "stop";
   /** What disposing does with instances: `stop` them, or `keep` them for the next executor. Default `stop`. */
   onClose?: "stop" | "keep";
+  /** Deadline of each phase of start and stop, where the table of {@link phases} shall not hold. */
+  deadlinesMs?: Partial<Record<Phase, number>>;
+  /** Time between TERM and KILL by process type, for starts that name none. Default: `deadlinesMs.term`, 10 000 ms. */
+  graceMsByType?: Readonly<Record<string, number>>;
   /** How long a crashed instance is remembered. Default 3 600 000 ms. */
   crashLifetimeMs?: number;
+  /** Crashes per app whose logs stay readable, the newest. Default 1. */
+  crashFilesPerApp?: number;
+  /** Used share of the disk, in bytes or inodes, above which files of crashed instances and droplets nobody uses go. Default 0.8. */
+  diskPressureRatio?: number;
   /** Folder of downloaded droplets; executors may share it. Default `dataDir/droplets`. */
   dropletCacheDir?: string;
   /** Space for downloaded droplets. Default 4 GiB. */
   dropletCacheBytes?: number;
+  /**
+   * Encrypts what the executor writes down of its instances (AES-256-GCM); at least 16 bytes. With it environments and
+   * services are written down too, so that a start that was cut short by the executor's death is carried out by the next
+   * one. Default: none, nothing secret is written, and such a start ends as `interrupted`.
+   */
+  journalKey?: string | Uint8Array;
   fetch?: Fetch;
   clock?: Clock;
   log?: Logger;
-}
-
-/** What a restart found. */
-export interface Resumed {
-  adopted: readonly Instance[];
-  /** Ended while no executor was there. */
-  exited: readonly Instance[];
-  /** Handles of containers nobody knew: killed and removed. */
-  removed: readonly string[];
 }
 
 export interface Dea extends AsyncDisposable {
   /** Stays the same over restarts with the same `dataDir`. */
   readonly id: string;
   readonly host: string;
-  readonly backend: { readonly name: string; readonly capabilities: Capabilities };
+  readonly backend: { readonly name: string; readonly capabilities: Capabilities; readonly stacks: readonly string[] };
   readonly resumed: Resumed;
   /** What disposing does with instances. */
   readonly onClose: "stop" | "keep";
@@ -77,6 +94,14 @@ export interface Dea extends AsyncDisposable {
   readonly accepting: boolean;
   /** Accepts an instance and begins to start it. Throws DEA_INVALID_SPEC, DEA_NO_CAPACITY, DEA_CLOSED. */
   start(spec: StartSpec): Promise<Instance>;
+  /** Commands that run once. They take room as instances do, and are in no list of instances. */
+  readonly tasks: Tasks;
+  /**
+   * Runs a command once in a droplet and answers how it ended: no port, never started again, nothing left behind.
+   * A task that fails is a result; refused ones throw: DEA_INVALID_SPEC, DEA_UNSUPPORTED, DEA_NO_CAPACITY, DEA_CLOSED.
+   * Tasks outlive a restart of the executor as instances do: the next one finds them in `tasks`.
+   */
+  runTask(spec: TaskSpec & RunTaskOptions): Promise<TaskResult>;
   /** All instances, crashed ones included, oldest first. */
   instances(): Instance[];
   capacity(): Capacity;
@@ -92,24 +117,32 @@ export interface Dea extends AsyncDisposable {
   close(options?: { instances?: "stop" | "keep" }): Promise<void>;
 }
 
-/** At most this many crashed instances are remembered. */
-const maxCrashes = 1_000;
+/** Times between two looks for files of crashed instances, and for droplets, that may go (dea_ng's). */
+const crashCleaningMs = 10_000;
+const dropletReapingMs = 60_000;
 
 /**
  * Starts an executor. With a `dataDir` that was used before it takes over what runs there.
- * Throws DEA_DATA_DIR_BUSY, DEA_UNSUPPORTED, DEA_CONTAINER.
+ * Throws DEA_DATA_DIR_BUSY, DEA_JOURNAL, DEA_UNSUPPORTED, DEA_CONTAINER.
  */
 export async function createDea(options: DeaOptions = {}): Promise<Dea> {
-  const { backend = processBackend(), host = "127.0.0.1", maxInstances = 1_000, concurrentStarts = 4, samplingMs = 1_000 } = options;
+  const { backend = processBackend(), host = "127.0.0.1", maxInstances = 1_000, concurrentStarts = 4, samplingMs = 1_000, metricsMs = 5_000 } = options;
   const { onResume = "adopt", onClose = "stop", crashLifetimeMs = 3_600_000, clock = systemClock, log = silentLogger } = options;
+  const deadlines = deadlinesOf(options.deadlinesMs);
+  const specDefaults = { graceMs: deadlines.term, healthTimeoutMs: deadlines.health, graceMsByType: options.graceMsByType ?? {} };
+  const { diskPressureRatio = crashDefaults.diskRatio, crashFilesPerApp = crashDefaults.filesPerApp } = options;
+  const rules = { ...crashDefaults, lifetimeMs: crashLifetimeMs, filesPerApp: crashFilesPerApp, diskRatio: diskPressureRatio };
   const temporary = options.dataDir === undefined ? await mkdtemp(join(tmpdir(), "opencf-dea-")) : undefined;
   const dir = await openDataDir(options.dataDir ?? temporary ?? ".");
   const instances = new Map<string, ManagedInstance>();
   const listeners = new Set<(change: InstanceChange) => void>();
   let accepting = true;
   let closing: Promise<void> | undefined;
+  let journal: Journal | undefined;
 
   const changed = (change: InstanceChange): void => {
+    // What carries a task is nobody's app: of it only lines are told.
+    if (change.instance.spec.task && change.type !== "log") return tasks.moved(change.instance);
     for (const listener of listeners) {
       try {
         listener(change);
@@ -118,22 +151,31 @@ export async function createDea(options: DeaOptions = {}): Promise<Dea> {
       }
     }
   };
-  // BORN is left out: nothing of it exists yet that would outlive us.
-  const recorded = (instance: ManagedInstance): boolean => instance.state !== "BORN" && instance.state !== "STOPPED";
-  const snapshot = openSnapshot(dir.path, () => [...instances.values()].filter(recorded).map((instance) => instance.record()), log);
+  const tasks = createTaskDesk({ admit: (spec) => admit(spec), keepMs: crashLifetimeMs, clock, log });
+  let admit: (spec: InstanceSpec) => ManagedInstance = () => {
+    throw new DeaError("DEA_CLOSED", "the executor is not up yet", { retryable: true });
+  };
 
   try {
     const free = await statfs(dir.path);
     const limits = { memoryBytes: options.memoryBytes ?? totalmem(), diskBytes: options.diskBytes ?? free.bavail * free.bsize, maxInstances };
     const store = await openDropletStore({
       dir: options.dropletCacheDir ?? dir.droplets,
+      diskRatio: diskPressureRatio,
       clock,
       log,
       ...(options.dropletCacheBytes === undefined ? {} : { cacheBytes: options.dropletCacheBytes }),
       ...(options.fetch ? { fetch: options.fetch } : {}),
     });
-    await backend.open({ dir: dir.instances, owner: dir.id, ...(temporary === undefined ? {} : { ephemeral: temporary }) });
+    const written = (journal = await openJournal({ dir: dir.path, id: dir.id, key: options.journalKey, log }));
+    const { isolation, summary } = backend.capabilities;
+    if (summary !== undefined) log[isolation === "none" ? "warn" : "info"](isolationEvent, { backend: backend.name, isolation, text: summary });
+    await backend.open({ dir: dir.instances, owner: dir.id, hide: [dir.path, ...(options.dropletCacheDir === undefined ? [] : [options.dropletCacheDir])], ...(temporary === undefined ? {} : { ephemeral: temporary }) });
+    const keptFiles = openKeptFiles(join(dir.path, "crashes"));
     const around: Surroundings = {
+      deadlines,
+      keptFiles,
+      metricsMs,
       backend,
       store,
       ports: createPortPool({ ...options.portRange, restMs: options.portRestMs ?? 60_000, clock }),
@@ -144,88 +186,87 @@ export async function createDea(options: DeaOptions = {}): Promise<Dea> {
       shell: await launchShell(),
       searchPath: process.env["PATH"] ?? "/usr/local/bin:/usr/bin:/bin",
       changed,
-      persist: () => snapshot.save(),
+      keepsSecrets: written.encrypted,
+      persist: (instance) => (instance.state === "STOPPED" && !instance.present ? written.drop(instance.id) : written.put(instance.record())),
     };
 
-    const resume = async (): Promise<Resumed> => {
-      const records = await snapshot.load();
-      // What left no record is killed first: it may hold ports and memory.
-      const removed = await backend.sweep(new Set(records.map(({ id }) => id)));
-      for (const handle of removed) log.warn("resume.removed", { instance: handle });
-      const endedBefore = new Set<string>();
-      for (const record of records) {
-        const instance = createInstance(around, record.id, record.privateId, resumedSpec(record));
-        instances.set(record.id, instance);
-        if (facts[record.state].final) endedBefore.add(record.id);
-        await instance.resume(record);
-      }
-      const all = [...instances.values()];
-      // Long enough for the word of an app that ended while we were away to arrive.
-      await Promise.race([Promise.allSettled(all.map((instance) => instance.exited)), sleep(clock, all.length > 0 ? 100 : 0)]);
-      await snapshot.save();
-      const exited = all.filter((instance) => instance.exit && !endedBefore.has(instance.id));
-      const adopted = all.filter((instance) => !instance.exit);
-      if (onResume === "stop") await Promise.all(adopted.map((instance) => instance.stop()));
-      if (all.length > 0) log.info("dea.resumed", { adopted: adopted.length, exited: exited.length, removed: removed.length });
-      return { adopted: onResume === "stop" ? [] : adopted, exited, removed };
+    const remove = (id: string): void => {
+      instances.delete(id);
+      void written.drop(id).catch((error: unknown) => log.error("journal.write", { instance: id, error: textOf(error) }));
     };
-
-    const forgetOldCrashes = (): void => {
-      const newest = new Set<string>();
-      let kept = 0;
-      for (const instance of [...instances.values()].reverse()) {
-        if (instance.present || !facts[instance.state].final) continue;
-        const seat = `${instance.spec.appId}/${instance.spec.version}/${instance.spec.processType}/${instance.spec.index}`;
-        const old = clock.now() - instance.stateSince > crashLifetimeMs;
-        if (instance.state === "STOPPED" || old || newest.has(seat) || ++kept > maxCrashes) instances.delete(instance.id);
-        newest.add(seat);
-      }
-    };
+    const reaper = createCrashReaper({ instances, remove, keptFiles, dir: dir.path, rules, clock, log });
 
     const shut = async (what: "stop" | "keep"): Promise<void> => {
       accepting = false;
-      if (what === "stop") await Promise.all([...instances.values()].map((instance) => instance.stop()));
-      sampling[Symbol.dispose]();
-      await snapshot.save().catch((error: unknown) => log.error("snapshot.save", { error: textOf(error) }));
+      if (what === "stop") await Promise.allSettled([...instances.values()].map((instance) => instance.stop()));
+      const left = what === "stop" ? [...instances.values()].filter(({ present }) => present) : [];
+      if (left.length > 0) log.error("dea.close.left", { instances: left.map(told) });
+      for (const timer of timers) timer[Symbol.dispose]();
+      recovery[Symbol.dispose]();
       for (const instance of instances.values()) instance.release();
+      if (written.behind) await written.compact().catch((error: unknown) => log.error("journal.behind", { error: textOf(error) }));
+      await written[Symbol.asyncDispose]();
       await store[Symbol.asyncDispose]();
       await backend[Symbol.asyncDispose]();
       dir[Symbol.dispose]();
-      if (temporary && what === "stop") await rm(temporary, { recursive: true, force: true, maxRetries: 3 });
+      if (temporary && what === "stop" && left.length === 0) await rm(temporary, { recursive: true, force: true, maxRetries: 3 });
     };
 
-    const resumed = await resume();
-    const sampling = every(clock, samplingMs, async () => {
-      forgetOldCrashes();
+    const recovery = await recover({ backend, found: written.found, instances, make: (record, spec) => createInstance(around, record.id, record.privateId, spec), onResume, clock, log });
+    const timers = [
+      every(clock, crashCleaningMs, reaper.clean, (error) => log.warn("crash.clean", { error: textOf(error) })),
+      every(clock, dropletReapingMs, store.reap, (error) => log.warn("droplet.cache.reap", { error: textOf(error) })),
+    ];
+    timers.push(every(clock, samplingMs, async () => {
+      reaper.forget();
+      if (written.behind) await written.compact().catch(() => {});
       for (const instance of instances.values()) {
         await instance.enforce().catch((error: unknown) => log.warn("instance.enforce", { instance: instance.id, error: textOf(error) }));
       }
-    }, (error) => log.error("dea.sampling", { error: textOf(error) }));
+    }, (error) => log.error("dea.sampling", { error: textOf(error) })));
 
     const checkEgress = (rules: readonly EgressRule[] | undefined): void => {
       parseEgress(rules ?? []);
       if (rules && !backend.capabilities.enforces.egress) throw new DeaError("DEA_UNSUPPORTED", `the ${backend.name} backend cannot limit what an app reaches`);
     };
 
+    const take = (spec: InstanceSpec): ManagedInstance => {
+      if (!accepting) throw new DeaError("DEA_CLOSED", "the executor accepts no more instances", { retryable: true });
+      checkEgress(spec.egress);
+      checkPlace(spec.place, backend);
+      checkCapacity(measureCapacity(limits, instances.values()), spec);
+      const id = randomBytes(16).toString("hex");
+      const instance = createInstance(around, id, randomBytes(32).toString("hex"), spec);
+      instances.set(id, instance);
+      return instance;
+    };
+    const begin = async (instance: ManagedInstance): Promise<void> => {
+      await around.persist(instance).catch((error: unknown) => log.error("journal.write", { instance: instance.id, error: textOf(error) }));
+      void instance.launch();
+    };
+    admit = (spec) => {
+      const instance = take(spec);
+      void begin(instance);
+      return instance;
+    };
+    for (const instance of instances.values()) if (instance.spec.task) tasks.adopt(instance);
+    const apps = <T extends Instance>(list: Iterable<T>): T[] => [...list].filter(({ spec }) => !spec.task);
+
     const dea: Dea = {
       id: dir.id,
       host,
-      backend: { name: backend.name, capabilities: backend.capabilities },
-      resumed,
+      backend: { name: backend.name, capabilities: backend.capabilities, stacks: backend.stacks ?? [] },
+      resumed: { ...recovery.resumed, adopted: apps(recovery.resumed.adopted), exited: apps(recovery.resumed.exited) },
       onClose,
       get accepting() { return accepting; },
       async start(given) {
-        if (!accepting) throw new DeaError("DEA_CLOSED", "the executor accepts no more instances", { retryable: true });
-        const spec = instanceSpec(given);
-        checkEgress(spec.egress);
-        checkCapacity(measureCapacity(limits, instances.values()), spec);
-        const id = randomBytes(16).toString("hex");
-        const instance = createInstance(around, id, randomBytes(32).toString("hex"), spec);
-        instances.set(id, instance);
-        void instance.launch();
+        const instance = take(instanceSpec(given, specDefaults));
+        await begin(instance);
         return instance;
       },
-      instances: () => [...instances.values()],
+      tasks,
+      runTask: (spec) => tasks.run(spec),
+      instances: () => apps(instances.values()),
       capacity: () => measureCapacity(limits, instances.values()),
       update(instance, change) {
         checkEgress(change.egress);
@@ -235,23 +276,17 @@ export async function createDea(options: DeaOptions = {}): Promise<Dea> {
         const known = instances.get(instance.id);
         if (!known || !facts[known.state].final) return false;
         // Until nothing of it is left its room is taken, so until then it is counted.
-        if (known.present) void known.exited.then(() => instances.delete(known.id));
-        else instances.delete(known.id);
+        if (known.present) void known.gone.then(() => remove(known.id));
+        else remove(known.id);
         return true;
       },
       on(listener) {
         listeners.add(listener);
         return { [Symbol.dispose]: () => void listeners.delete(listener) };
       },
-      async evacuate({ timeoutMs = 600_000, signal } = {}) {
+      evacuate({ timeoutMs = 600_000, signal } = {}) {
         accepting = false;
-        const deadline = clock.now() + timeoutMs;
-        const left = (): ManagedInstance[] => [...instances.values()].filter((instance) => instance.present);
-        for (;;) {
-          for (const instance of left()) instance.evacuate();
-          if (left().length === 0 || clock.now() >= deadline || signal?.aborted) return { left: left() };
-          await Promise.race([Promise.allSettled(left().map((instance) => instance.exited)), sleep(clock, Math.min(5_000, deadline - clock.now()), signal)]);
-        }
+        return evacuateAll({ instances, timeoutMs, signal, clock, log });
       },
       close({ instances: what = onClose } = {}) {
         return (closing ??= shut(what));
@@ -260,12 +295,9 @@ export async function createDea(options: DeaOptions = {}): Promise<Dea> {
     };
     return dea;
   } catch (error) {
+    await journal?.[Symbol.asyncDispose]();
     dir[Symbol.dispose]();
     if (temporary) await rm(temporary, { recursive: true, force: true });
     throw error;
   }
 }
-
-/** The secrets a record leaves out matter only before the start. */
-const resumedSpec = (record: InstanceRecord): InstanceSpec =>
-  ({ ...record.spec, env: [], services: {}, application: {}, droplet: { path: "" }, command: undefined });

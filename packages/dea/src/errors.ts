@@ -11,12 +11,15 @@ export const codes = [
   "DEA_DROPLET_TOO_LARGE",
   "DEA_START_FAILED",
   "DEA_HEALTH_TIMEOUT",
+  "DEA_TIMEOUT",
   "DEA_EXITED",
   "DEA_STOPPED",
   "DEA_ILLEGAL_TRANSITION",
   "DEA_CONTAINER",
   "DEA_UNSUPPORTED",
+  "DEA_INTERRUPTED",
   "DEA_DATA_DIR_BUSY",
+  "DEA_JOURNAL",
   "DEA_CLOSED",
 ] as const;
 
@@ -28,6 +31,8 @@ export interface DeaErrorOptions {
   retryable?: boolean;
   /** Last lines the app printed, oldest first. */
   lines?: readonly string[];
+  /** Of DEA_TIMEOUT: the phase of the start that took too long. */
+  phase?: string;
 }
 
 /** The only error class this package throws. */
@@ -37,13 +42,16 @@ export class DeaError extends Error {
   readonly retryable: boolean;
   /** Last lines the app printed before it failed, oldest first; empty when there is no app to speak of. */
   readonly lines: readonly string[];
+  /** Of DEA_TIMEOUT: the phase that took too long, such as `download`. */
+  readonly phase: string | undefined;
 
   constructor(code: DeaErrorCode, message: string, options: DeaErrorOptions = {}) {
-    const { cause, retryable = false, lines = [] } = options;
+    const { cause, retryable = false, lines = [], phase } = options;
     super(message, cause === undefined ? undefined : { cause });
     this.code = code;
     this.retryable = retryable;
     this.lines = lines;
+    this.phase = phase;
   }
 }
 

@@ -68,7 +68,7 @@ describe("how instances end", () => {
 
   test.each([
     ["no command", () => droplet({}), "DEA_NO_COMMAND", "no-command", "missing start command"],
-    ["no such file", async () => "/no/such/droplet.tgz", "DEA_DROPLET_UNAVAILABLE", "droplet", /^failed to start: cannot read/],
+    ["no such file", async () => "/no/such/droplet.tgz", "DEA_DROPLET_UNAVAILABLE", "droplet-missing", /^failed to start: cannot read/],
     ["an unsafe droplet", () => writeTar(join(folder.path, `evil${counter++}.tgz`), [{ name: "../evil", body: "" }]), "DEA_DROPLET_UNSAFE", "droplet", /leads out/],
     ["staging_info.yml is a link to a file of the host", () => writeTar(join(folder.path, `link${counter++}.tgz`), [{ name: "staging_info.yml", type: "symlink", linkname: "/etc/passwd" }]), "DEA_START_FAILED", "start-failed", /not a plain file/],
     ["staging_info.yml is broken", () => writeTar(join(folder.path, `bad${counter++}.tgz`), [{ name: "staging_info.yml", body: "a: [" }]), "DEA_START_FAILED", "start-failed", /cannot be parsed/],
@@ -214,8 +214,8 @@ describe("the start", () => {
     const instance = await run("exec sleep 1000");
     await instance.ready;
     await instance.stop();
-    const seen = changes.flatMap((change) => (change.instance !== instance || change.type === "log" ? [] : [change.type === "state" ? change.to : change.exit.reason]));
-    expect(seen).toEqual(["STARTING", "RUNNING", "STOPPING", "STOPPED", "stopped"]);
+    const seen = changes.flatMap((change): unknown[] => (change.instance !== instance ? [] : change.type === "state" ? [change.to] : change.type === "exit" ? [change.exit.reason] : change.type === "routable" ? [change.routable] : []));
+    expect(seen).toEqual(["STARTING", "RUNNING", true, "STOPPING", "STOPPED", "stopped"]);
   });
 });
 

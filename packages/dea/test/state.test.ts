@@ -65,6 +65,6 @@ describe("the life cycle", () => {
       if (next(state, event)) expect(advance(state, event)).toBe(next(state, event));
       else expect(() => advance(state, event)).toThrow(DeaError);
     }));
-    expect(() => advance("CRASHED", "ready")).toThrow(/"ready".*CRASHED/);
+    expect(() => advance("CRASHED", "ready")).toThrow(/Cannot transition from "CRASHED" by "ready"/);
   });
 });

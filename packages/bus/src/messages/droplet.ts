@@ -1,7 +1,7 @@
 import { Type } from "@sinclair/typebox";
 import { buffer, latestPerKey } from "../policy.ts";
 import { message } from "../schema.ts";
-import { Counts, Nothing, Strings, Text } from "./shapes/common.ts";
+import { Counts, EgressRule, Nothing, Strings, Text } from "./shapes/common.ts";
 import {
   Advertise, Exited, filterFields, FoundInstance, Heartbeat, Hello, InstanceFilter, Limits, olderExited, olderExitedWords, olderFilter, olderFilterWords, olderHeartbeat, olderHeartbeatWords,
   olderStart, olderStartWords, StartMessage, Stats, Status,
@@ -31,8 +31,10 @@ export const deaStop = message("dea.stop", InstanceFilter, {
   about: "Stop the instances that the filter names. Every executor hears it and looks for its own.",
   from: ["controller"], to: ["executor"], era: "v1-v2c", onDisconnect: buffer(1_000, 60_000), upgrade: olderFilter, older: olderFilterWords,
 });
-export const deaUpdate = message("dea.update", Type.Object({ droplet: Type.String(), uris: Strings, version: Type.Optional(Type.String()) }), {
-  about: "The routes of an app are now these; a new `version` makes its instances one of a new generation.",
+export const deaUpdate = message("dea.update", Type.Object({
+  droplet: Type.String(), uris: Strings, version: Type.Optional(Type.String()), egress_network_rules: Type.Optional(Type.Array(EgressRule)),
+}), {
+  about: "The routes of an app are now these; a new `version` makes its instances ones of a new generation, new rules hold at once, also for open connections.",
   from: ["controller"], to: ["executor"], era: "v1-v2c", onDisconnect: latestPerKey("droplet"),
   upgrade: textual("droplet", "version"), older: `${dropletWords}; v1 sent a whole start message`,
 });

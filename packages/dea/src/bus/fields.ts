@@ -1,7 +1,9 @@
 import type { Body, Reply } from "@opencf/bus";
 import type { deaAdvertise, deaFindDroplet, deaHeartbeat, deaStatus, deaStop, dropletExited, routerRegister } from "@opencf/bus/messages";
 import type { Dea } from "../dea.ts";
+import { reasonText } from "../instance/exit.ts";
 import type { Instance } from "../instance/instance.ts";
+import type { Address } from "../instance/probe.ts";
 import { MiB } from "../instance/spec.ts";
 import { facts } from "../instance/state.ts";
 import type { InstanceStats } from "../instance/stats.ts";
@@ -38,6 +40,12 @@ export function matchesFilter(filter: Body<typeof deaStop>, instance: Instance):
   return !filter.states?.length || filter.states.some((state) => state.toUpperCase() === instance.state);
 }
 
+/** Where it answers; nothing while it waits to be started on a host that is being emptied. */
+const addressOf = (instance: Instance): Partial<Address> => (instance.stateTimes.STARTING === undefined && instance.state === "EVACUATING" ? {} : instance.address);
+
+/** Said only of those with a readiness check: of the others the state says it. */
+const routability = ({ spec, routable, state }: Instance): { routable?: boolean } => (spec.readinessCheck.type !== "process" && facts[state].routed ? { routable } : {});
+
 export function heartbeat({ id }: Identity, instances: readonly Instance[]): Body<typeof deaHeartbeat> {
   return {
     dea: id,
@@ -51,7 +59,8 @@ export function heartbeat({ id }: Identity, instances: readonly Instance[]): Bod
         state: instance.state,
         state_timestamp: instance.stateSince / 1000,
         ...(instance.spec.partition === undefined ? {} : { cc_partition: instance.spec.partition }),
-        ...(facts[instance.state].routed ? instance.address : {}),
+        ...(facts[instance.state].routed ? addressOf(instance) : {}),
+        ...routability(instance),
         ...(instance.exit ? { details: instance.exit.description } : {}),
       })),
   };
@@ -126,9 +135,10 @@ export function exited({ id }: Identity, instance: Instance, leaving: boolean): 
     reason: !stopped ? "CRASHED" : leaving ? "DEA_SHUTDOWN" : "STOPPED",
     ...(spec.partition === undefined ? {} : { cc_partition: spec.partition }),
     exit_status: exit?.status ?? -1,
-    exit_description: exit ? (stopped ? exit.description : `${exit.description} (${exit.reason})`) : "cannot be determined",
+    exit_description: exit ? (stopped ? exit.description : `${exit.description} (${reasonText(exit.reason)})`) : "cannot be determined",
     ...(stopped ? {} : { crash_timestamp: Math.floor((exit?.at ?? instance.stateSince) / 1000) }),
     dea: id,
+    ...(exit ? { exit_reason: exit.reason, exit_kind: exit.kind } : {}),
     log_tail: [...(exit?.logTail ?? [])],
   };
 }
@@ -143,6 +153,8 @@ export function found({ id }: Identity, instance: Instance, stats: InstanceStats
     index: spec.index,
     state: instance.state,
     state_timestamp: instance.stateSince / 1000,
+    ...(instance.queuePosition === undefined ? {} : { queue_position: instance.queuePosition }),
+    ...routability(instance),
     ...(stats && {
       stats: {
         name: spec.name,

@@ -1,9 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { access, mkdir, readdir, rename, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
+import { diskRatio } from "../disk-pressure.ts";
 import { DeaError, textOf } from "../errors.ts";
 import { type Clock, type Fetch, type Logger, silentLogger, systemClock } from "../ports.ts";
 import { defaultFetch, download } from "./download.ts";
+import { type CachedDroplet, type EvictionReason, evictions, underPressure } from "./eviction.ts";
 import { cacheKey, checkDigests, digestFile, type DropletSource, sourceName } from "./source.ts";
 import { unpack, type Unpacked } from "./unpack.ts";
 
@@ -18,22 +20,38 @@ export interface DropletStoreOptions {
   inactivityTimeoutMs?: number;
   /** Download attempts for failures that may pass. Default 3. */
   attempts?: number;
+  /** Time after its last use at which a droplet leaves the cache. Default 86 400 000 ms. */
+  unusedMs?: number;
+  /** Used share of the disk above which droplets that nobody is using leave, the least recently used first. Default 0.8. */
+  diskRatio?: number;
+  /** Used share of the disk that holds the cache, 0 to 1. For tests and for disks that `statfs` does not describe. */
+  measureDisk?: (dir: string) => Promise<number>;
   fetch?: Fetch;
   clock?: Clock;
   log?: Logger;
 }
 
+/** A droplet that is here, verified, and stays until it is disposed of. */
+export interface HeldDroplet extends AsyncDisposable {
+  readonly path: string;
+}
+
 export interface DropletStore extends AsyncDisposable {
+  /** Fetches and verifies a droplet, or finds it in the cache. Throws DEA_DROPLET_UNAVAILABLE, _MISMATCH, _TOO_LARGE. */
+  hold(source: DropletSource, signal: AbortSignal): Promise<HeldDroplet>;
   /** Unpacks a droplet into `folder`. Throws DEA_DROPLET_UNAVAILABLE, _MISMATCH, _UNSAFE, _TOO_LARGE. */
   unpackTo(source: DropletSource, folder: string, options: { maxBytes: number; signal: AbortSignal }): Promise<Unpacked>;
-  /** Deletes what exceeds the cache's space and is not in use. Runs by itself after each download. */
+  /**
+   * Deletes of what is not in use: what nobody used for long, what exceeds the cache's space, and what the disk has no
+   * room for. Runs by itself after each use; whoever owns the store calls it from time to time.
+   */
   reap(): Promise<void>;
 }
 
 /** Fetches each droplet once, verifies it, keeps it while there is room. */
 export async function openDropletStore(options: DropletStoreOptions): Promise<DropletStore> {
   const { dir, cacheBytes = 4 * 1024 ** 3, maxDropletBytes = 2 * 1024 ** 3, inactivityTimeoutMs = 30_000, attempts = 3 } = options;
-  const { clock = systemClock, log = silentLogger } = options;
+  const { unusedMs = 86_400_000, diskRatio: mostUsed = 0.8, measureDisk = diskRatio, clock = systemClock, log = silentLogger } = options;
   const own = options.fetch ? undefined : defaultFetch(inactivityTimeoutMs);
   const fetch = options.fetch ?? own ?? globalThis.fetch;
   const closed = new AbortController();
@@ -94,46 +112,67 @@ export async function openDropletStore(options: DropletStoreOptions): Promise<Dr
   };
 
   const reap = async (): Promise<void> => {
-    const files = [];
+    const cached: CachedDroplet[] = [];
     for (const name of await readdir(dir)) {
       if (name.startsWith("part-") || inUse.has(name) || running.has(name.replace(/\.tgz$/, ""))) continue;
       const found = await stat(join(dir, name)).catch(() => undefined);
-      if (found?.isFile()) files.push({ path: join(dir, name), bytes: found.size, usedAt: found.mtimeMs });
+      if (found?.isFile()) cached.push({ name, bytes: found.size, usedAt: found.mtimeMs });
     }
-    files.sort((a, b) => b.usedAt - a.usedAt);
-    let total = 0;
-    for (const { path, bytes } of files) {
-      total += bytes;
-      if (total <= cacheBytes) continue;
+    const remove = async (name: string, why: EvictionReason): Promise<void> => {
+      // Somebody may have come for it meanwhile.
+      if (inUse.has(name)) return;
+      const path = join(dir, name);
       await rm(path, { force: true });
       verified.delete(path);
-      log.info("droplet.cache.removed", { file: path, bytes });
+      log.info("droplet.cache.removed", { file: path, why });
+    };
+    const leaving = evictions(cached, { cacheBytes, unusedMs }, clock.now());
+    for (const { name, why } of leaving) await remove(name, why);
+    const gone = new Set(leaving.map(({ name }) => name));
+    for (const { name } of underPressure(cached.filter((each) => !gone.has(each.name)), clock.now())) {
+      if ((await measureDisk(dir)) <= mostUsed) return;
+      await remove(name, "pressure");
+    }
+  };
+
+  const holdFile = async (source: DropletSource, path: string, signal: AbortSignal): Promise<HeldDroplet> => {
+    await access(path).catch((error: unknown) => {
+      throw new DeaError("DEA_DROPLET_UNAVAILABLE", `cannot read ${path}: ${textOf(error)}`, { cause: error });
+    });
+    if (cacheKey(source)) checkDigests(source, await digestFile(path, signal));
+    return { path, [Symbol.asyncDispose]: () => Promise.resolve() };
+  };
+
+  const hold = async (source: DropletSource, signal: AbortSignal): Promise<HeldDroplet> => {
+    signal.throwIfAborted();
+    if (source.path !== undefined) return await holdFile(source, source.path, signal);
+    // Without a digest nothing can be shared: the file is used once.
+    const key = cacheKey(source) ?? `once-${randomUUID()}`;
+    const name = `${key}.tgz`;
+    let held = true;
+    inUse.set(name, (inUse.get(name) ?? 0) + 1);
+    const letGo = async (): Promise<void> => {
+      if (!held) return;
+      held = false;
+      const users = (inUse.get(name) ?? 1) - 1;
+      if (users > 0) inUse.set(name, users);
+      else inUse.delete(name);
+      if (key.startsWith("once-")) await rm(join(dir, name), { force: true });
+      await reap().catch((error: unknown) => log.warn("droplet.cache.reap", { error: textOf(error) }));
+    };
+    try {
+      return { path: await withSignal(fetchOnce(source, key), signal), [Symbol.asyncDispose]: letGo };
+    } catch (error) {
+      await letGo();
+      throw error;
     }
   };
 
   return {
+    hold,
     async unpackTo(source, folder, { maxBytes, signal }) {
-      signal.throwIfAborted();
-      if (source.path !== undefined) {
-        await access(source.path).catch((error: unknown) => {
-          throw new DeaError("DEA_DROPLET_UNAVAILABLE", `cannot read ${source.path}: ${textOf(error)}`, { cause: error });
-        });
-        if (cacheKey(source)) checkDigests(source, await digestFile(source.path, signal));
-        return await unpack(source.path, folder, { maxBytes, signal });
-      }
-      // Without a digest nothing can be shared: the file is used once.
-      const key = cacheKey(source) ?? `once-${randomUUID()}`;
-      const name = `${key}.tgz`;
-      inUse.set(name, (inUse.get(name) ?? 0) + 1);
-      try {
-        return await unpack(await withSignal(fetchOnce(source, key), signal), folder, { maxBytes, signal });
-      } finally {
-        const users = (inUse.get(name) ?? 1) - 1;
-        if (users > 0) inUse.set(name, users);
-        else inUse.delete(name);
-        if (key.startsWith("once-")) await rm(join(dir, name), { force: true });
-        await reap().catch((error: unknown) => log.warn("droplet.cache.reap", { error: textOf(error) }));
-      }
+      await using held = await hold(source, signal);
+      return await unpack(held.path, folder, { maxBytes, signal });
     },
     reap,
     async [Symbol.asyncDispose]() {

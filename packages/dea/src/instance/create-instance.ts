@@ -1,27 +1,33 @@
+import { existsSync } from "node:fs";
 import type { Container, ContainerProcess, ContainerSpec, ExitStatus } from "../container/container.ts";
 import { deferred } from "../deferred.ts";
 import { DeaError, textOf } from "../errors.ts";
+import type { InstanceRecord } from "../journal/record.ts";
 import type { Port } from "../port-pool.ts";
-import { sleep } from "../ports.ts";
-import type { InstanceRecord } from "../snapshot.ts";
-import { instanceEnvironment } from "./environment.ts";
-import { descriptionOf, exitCodeOf, type ExitReason, exitError, type InstanceExit, reasonOfError, reasonOfStatus } from "./exit.ts";
-import { waitUntilDown, waitUntilUp } from "./health.ts";
+import { elapsed } from "../ports.ts";
+import { attend } from "./attend.ts";
+import { clearAway, endProcesses } from "./clear-away.ts";
+import { endWords } from "./end-words.ts";
+import { type ExitReason, exitError, exitOf, type InstanceExit, reasonOfError, reasonOfStatus } from "./exit.ts";
+import { execIn, maxExecs } from "./exec.ts";
 import type { ManagedInstance, Surroundings } from "./instance.ts";
-import { launchArguments, prepareHome, startCommand } from "./launch.ts";
 import { createLogBuffer, type LogLine } from "./log-buffer.ts";
 import { pumpLogs } from "./log-pump.ts";
+import { createMetrics } from "./metrics.ts";
+import { settledWithin } from "./phases.ts";
+import type { Address } from "./probe.ts";
 import type { InstanceSpec } from "./spec.ts";
 import { advance, facts, type InstanceEvent, type InstanceState, next } from "./state.ts";
-import { createCpuMeter } from "./stats.ts";
+import { startSequence } from "./start-sequence.ts";
+import { createCpuMeter, statsOf } from "./stats.ts";
+import { stateFileTimeoutMs } from "./state-file.ts";
+import { standInLine } from "./wait-in-line.ts";
 
-/** Pause before an instance that survived KILL is killed again. */
-const stopRetryMs = 5_000;
 const tailLines = 50;
 
 /** Carries one instance through its states: the table says what may happen, this does it. */
 export function createInstance(around: Surroundings, id: string, privateId: string, spec: InstanceSpec): ManagedInstance {
-  const { backend, store, ports, admission, clock, log, host, changed } = around;
+  const { backend, ports, admission, clock, log, host, changed, deadlines, keptFiles } = around;
   let state: InstanceState = "BORN";
   let stateSince = clock.now();
   let startedAt = stateSince;
@@ -33,25 +39,40 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
   let exit: InstanceExit | undefined;
   let present = true;
   let released = false;
+  let isReady = false;
+  let filesKept = false;
+  let check = spec.healthCheck;
+  /** What the start still does after its deadline: what it brings is cleared away too. */
+  let pending: Promise<unknown> = Promise.resolve();
+  let cpuGranted: Promise<void> = Promise.resolve();
+  const stateTimes: Partial<Record<InstanceState, number>> = { BORN: stateSince };
   let launching: Promise<void> = Promise.resolve();
   let logs = createLogBuffer({ now: clock.now });
   let { uris, version, egress } = spec;
   const cpu = createCpuMeter();
+  const metrics = createMetrics(around.metricsMs);
+  let execs = 0;
   /** Aborts when it shall end or has ended: downloads, checks and waits stop. */
   const life = new AbortController();
+  /** Aborts when the executor leaves it alone. */
+  const held = new AbortController();
   const ready = deferred<void>();
   const exited = deferred<InstanceExit>();
+  const gone = deferred<void>();
   ready.promise.catch(() => {});
 
   const emit = (stream: LogLine["stream"], text: string): void => changed({ type: "log", instance, line: logs.append(stream, text) });
   const say = (text: string): void => emit("platform", text);
-  const save = (): void => void around.persist().catch((error: unknown) => log.error("snapshot.save", { error: textOf(error) }));
+  const line = standInLine(admission, clock, say);
+  /** Writes down what is true now. What cannot be written down is said, and no reason to do nothing. */
+  const save = (): Promise<void> => around.persist(instance).catch((error: unknown) => log.error("journal.write", { instance: id, error: textOf(error) }));
 
   const move = (event: InstanceEvent): void => {
     const from = state;
     state = advance(from, event);
     if (state === from) return;
     stateSince = clock.now();
+    stateTimes[state] = stateSince;
     if (state === "RUNNING") readyAt = stateSince;
     changed({ type: "state", instance, from, to: state });
   };
@@ -63,17 +84,8 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
     const stopped = state === "STOPPING" || event === "stop";
     const at = clock.now();
     const why: ExitReason = stopped ? "stopped" : reason;
-    exit = {
-      reason: why,
-      description: stopped || !(cause instanceof DeaError) ? descriptionOf(why) : `${descriptionOf(why)}: ${cause.message}`,
-      status: exitCodeOf(status),
-      at,
-      uptimeMs: readyAt === undefined ? 0 : at - readyAt,
-      logTail: logs.tail(tailLines),
-    };
-    // The texts of these two name the fault already.
-    if (why === "no-command" || why === "disk-quota") exit.description = descriptionOf(why);
-    say(stopped ? "Instance stopped" : `Instance crashed: ${exit.description} (${why})`);
+    exit = exitOf(why, { status, cause: stopped ? undefined : cause, at, upSince: readyAt, logTail: logs.tail(tailLines) });
+    say(endWords(spec, exit));
     move(event);
     changed({ type: "exit", instance, exit });
     ready.reject(exitError(exit, cause));
@@ -81,59 +93,80 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
   };
 
   const clear = async (ended: InstanceExit): Promise<void> => {
-    for (;;) {
-      try {
-        // A crash of the check or of a limit leaves the app running: it gets its grace, unless it eats memory or disk.
-        const graceMs = ended.reason === "oom" || ended.reason === "disk-quota" ? 0 : spec.graceMs;
-        if (process && !processGone) await container?.stop({ graceMs });
-        await container?.destroy();
-        break;
-      } catch (error) {
-        log.error("instance.clear", { instance: id, error: textOf(error) });
-        await sleep(clock, stopRetryMs);
-      }
-    }
-    await pumped;
+    // Before anything is taken away: whoever comes after us must not take it for a loss.
+    await save();
+    await clearAway({
+      remains: () => ({ container, process: processGone ? undefined : process }),
+      pending: () => pending,
+      // A crash of the check leaves the app running: it gets its grace. What eats memory or disk gets none.
+      graceMs: ended.reason === "oom" || ended.reason === "disk-quota" ? 0 : spec.graceMs,
+      deadlines,
+      clock,
+      signal: held.signal,
+      async beforeDestroy({ homeDir }) {
+        if (ended.reason === "stopped" || spec.task || !spec.keepCrashFiles) return;
+        await keptFiles.keep(id, homeDir).then(() => (filesKept = true), (error: unknown) => log.warn("instance.keep", { instance: id, error: textOf(error) }));
+      },
+      onLeft(what) {
+        ended.left = what;
+        log.error("instance.left", { instance: id, what });
+        exited.resolve(ended);
+      },
+    });
+    if (released) return;
+    await settledWithin(pumped, { ms: deadlines.kill, clock, signal: held.signal });
     port?.[Symbol.dispose]();
     present = false;
+    gone.resolve();
     logs.close();
-    save();
+    metrics.close();
+    void save();
     exited.resolve(ended);
   };
 
   let processGone = false;
   let pumped: Promise<void> = Promise.resolve();
+  let watched: Promise<void> = Promise.resolve();
 
   const watch = (started: ContainerProcess): void => {
     process = started;
     pumped = pumpLogs(started, emit);
-    void started.exited.then(async (status) => {
+    watched = started.exited.then(async (status) => {
       processGone = true;
       // Its last words belong to the report of its end.
-      await pumped;
+      await settledWithin(pumped, { ms: deadlines.kill, clock, signal: held.signal });
       if (!released && !facts[state].final) say(`Process ended: ${reasonOfStatus(status)}`);
       settle("exit", reasonOfStatus(status), status);
     });
   };
 
+  const reach = (): Address => ({ host, port: port?.number ?? 0 });
+
   /** Health, from the first instruction to the end. */
-  const attend = async (timeoutMs: number): Promise<void> => {
-    const check = { ...spec.healthCheck, timeoutMs };
-    if (readyAt === undefined) {
-      if (!(await waitUntilUp(check, instance.address, clock, life.signal))) {
-        if (!life.signal.aborted) settle("fail", check.type === "http" ? "http-timeout" : "port-timeout", {});
-        return;
-      }
-      move("ready");
-      readyAt ??= clock.now();
-      say("Instance became healthy");
-      ready.resolve();
-      save();
-    }
-    void waitUntilDown(check, instance.address, clock, life.signal).then((down) => {
-      if (down) settle("fail", "liveness", {});
+  const look = (timeoutMs: number): Promise<void> =>
+    attend({
+      check: { ...check, timeoutMs },
+      readiness: spec.readinessCheck,
+      address: reach(),
+      homeDir: container?.homeDir ?? "",
+      isUp: readyAt !== undefined,
+      granted: cpuGranted,
+      clock,
+      signal: life.signal,
+      onUp() {
+        move("ready");
+        readyAt ??= clock.now();
+        say("Instance became healthy");
+        ready.resolve();
+        void save();
+      },
+      onReadiness(now) {
+        isReady = now;
+        if (spec.readinessCheck.type !== "process") say(now ? "Instance became ready: requests come to it" : "Instance is not ready: its readiness check fails, and requests go elsewhere");
+        changed({ type: "routable", instance, routable: instance.routable });
+      },
+      onFailure: (reason) => settle("fail", reason, {}),
     });
-  };
 
   const containerSpec = (hostPort: number): ContainerSpec => ({
     handle: id,
@@ -141,33 +174,33 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
     memoryBytes: spec.memoryBytes,
     diskBytes: spec.diskBytes,
     fileDescriptors: spec.fileDescriptors,
+    ...spec.place,
     ...(egress === undefined ? {} : { egress }),
   });
 
-  /** Everything up to the app's first instruction. */
   const begin = async (): Promise<void> => {
-    using _place = await admission.enter(life.signal);
-    move("start");
-    say(`Creating container for instance ${id}`);
-    port = await ports.take(spec.port);
-    container = await backend.create(containerSpec(port.number));
-    await store.unpackTo(spec.droplet, container.homeDir, { maxBytes: spec.diskBytes, signal: life.signal });
-    await prepareHome(container.homeDir);
-    const command = await startCommand(container.homeDir, spec.command);
-    startedAt = clock.now();
-    const env = instanceEnvironment({
-      spec: { ...spec, uris, version },
-      instanceId: id,
-      home: container.homeInside,
-      host,
-      hostPort: port.number,
-      containerPort: container.containerPort,
-      startedAtMs: startedAt,
-      path: around.searchPath,
+    await startSequence({
+      around, id, line, containerSpec,
+      signal: life.signal,
+      spec: () => ({ ...spec, uris, version, egress }),
+      onTurn() {
+        move("start");
+        say(`Creating container for instance ${id}`);
+      },
+      async onPort(taken) {
+        port = taken;
+        await save();
+      },
+      onContainer: (made) => (container = made),
+      onPending: (work) => (pending = work),
+      onStateFile: (path) => (check = { ...check, type: "state-file", path, timeoutMs: Math.max(check.timeoutMs, stateFileTimeoutMs) }),
+      onStart: (at) => (startedAt = at),
+      beforeRun: () => around.persist(instance),
+      onProcess(started, granted) {
+        watch(started);
+        cpuGranted = granted;
+      },
     });
-    life.signal.throwIfAborted();
-    const argv = launchArguments(container.homeInside, around.shell, command);
-    watch(await container.run({ argv, env }, () => around.persist()));
     say("Starting health monitoring of container");
   };
 
@@ -176,19 +209,46 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
     privateId,
     get spec() {
       const { env: _env, services: _services, application: _application, droplet: _droplet, command: _command, ...rest } = spec;
-      return { ...rest, uris, version, egress };
+      return { ...rest, healthCheck: check, uris, version, egress };
     },
     get state() { return state; },
     get stateSince() { return stateSince; },
     get exit() { return exit; },
     get present() { return present; },
+    get stateTimes() { return { ...stateTimes }; },
+    get queuePosition() { return line.position; },
+    get routable() { return facts[state].routed && readyAt !== undefined && isReady; },
+    get filesDir() {
+      if (facts[state].final) return filesKept ? keptFiles.folderOf(id) : undefined;
+      return facts[state].filesReadable ? container?.homeDir : undefined;
+    },
+    dropFiles() {
+      filesKept = false;
+      void keptFiles.drop(id).catch((error: unknown) => log.warn("instance.drop", { instance: id, error: textOf(error) }));
+    },
     ready: ready.promise,
     exited: exited.promise,
+    gone: gone.promise,
     get address() {
       if (!port) throw new DeaError("DEA_NO_PORT", "the instance has no port yet");
       return { host, port: port.number };
     },
     logs: (options) => logs.read(options),
+    metrics: () => metrics.kept(),
+    followMetrics: (options) => metrics.follow(options),
+    async exec(options = {}) {
+      if (!container || !process || processGone || facts[state].final) throw new DeaError("DEA_STOPPED", `the instance is ${state}`);
+      if (execs >= maxExecs) throw new DeaError("DEA_CONTAINER", `${maxExecs} commands run in this instance already`, { retryable: true });
+      execs += 1;
+      try {
+        const started = await execIn({ container, shell: container.inside?.shell ?? around.shell, clock }, options);
+        void started.exited.then(() => (execs -= 1));
+        return started;
+      } catch (error) {
+        execs -= 1;
+        throw error;
+      }
+    },
     async launch() {
       launching = begin();
       try {
@@ -199,23 +259,40 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
         else settle("fail", reasonOfError(error), {}, error);
         return;
       }
-      if (!life.signal.aborted) await attend(spec.healthCheck.timeoutMs);
+      if (!life.signal.aborted) await look(check.timeoutMs);
     },
     async resume(record) {
       ({ state, stateSince, startedAt, readyAt, exit } = record);
+      check = record.spec.healthCheck;
+      filesKept = exit !== undefined && exit.reason !== "stopped" && existsSync(keptFiles.folderOf(id));
+      stateTimes[state] = stateSince;
       resumes = record.resumes + 1;
       logs = createLogBuffer({ now: clock.now, firstSequence: resumes * 2 ** 40 });
       if (facts[state].final) {
         present = false;
+        gone.resolve();
         logs.close();
+        metrics.close();
         life.abort();
         if (exit) exited.resolve(exit);
         ready.reject(new DeaError("DEA_EXITED", "the instance ended before the executor was restarted"));
         return;
       }
+      if (record.container === undefined) {
+        // Nothing of it was started. Whoever knows everything about it starts it now; whoever does not, says so.
+        if (state === "STOPPING") settle("exit", "stopped", {});
+        else if (record.secret === undefined || state === "EVACUATING") settle("fail", "interrupted", {}, interrupted());
+        else {
+          state = "BORN";
+          stateSince = clock.now();
+          say("The executor was restarted; starting again");
+          void instance.launch();
+        }
+        return;
+      }
       if (readyAt !== undefined) ready.resolve();
       port = record.port === undefined ? undefined : await ports.adopt(record.port);
-      const found = port && record.container ? await backend.adopt(containerSpec(port.number), record.container) : undefined;
+      const found = (port || spec.task) && record.container ? await backend.adopt(containerSpec(port?.number ?? 0), record.container) : undefined;
       container = found?.container;
       if (!found?.process) {
         settle("exit", reasonOfStatus(found?.status ?? {}), found?.status ?? {});
@@ -223,30 +300,22 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
       }
       watch(found.process);
       if (state === "STOPPING") void finishStop(spec.graceMs);
-      else void attend(Math.max(1_000, spec.healthCheck.timeoutMs - (clock.now() - startedAt)));
+      else void look(Math.max(1_000, check.timeoutMs - Math.max(0, clock.now() - startedAt)));
     },
     async enforce() {
       if (!container || !process || life.signal.aborted) return;
       const usage = await container.usage();
-      cpu.sample(usage, clock.now());
+      cpu.sample(usage, elapsed(clock));
+      if (metrics.due(elapsed(clock))) metrics.add(usage, { at: clock.now(), ageMs: Math.max(0, clock.now() - startedAt), memoryQuotaBytes: spec.memoryBytes, diskQuotaBytes: spec.diskBytes, log: logs.counts() }, elapsed(clock));
       if (life.signal.aborted) return;
       if (usage.memoryBytes > spec.memoryBytes || (usage.outOfMemoryKills ?? 0) > 0) settle("fail", "oom", {});
       else if (usage.diskBytes > spec.diskBytes || !usage.diskComplete) settle("fail", "disk-quota", {});
     },
     async stats() {
-      if (!container || !process || facts[state].final) throw new DeaError("DEA_STOPPED", `the instance is ${state}`);
+      if (facts[state].final) throw new DeaError("DEA_STOPPED", `the instance is ${state}`);
+      if (!container || !process) return statsOf(spec, undefined, { uptimeMs: 0, cpu: 0, queuePosition: line.position });
       const usage = await container.usage();
-      return {
-        uptimeMs: clock.now() - startedAt,
-        memoryBytes: usage.memoryBytes,
-        memoryQuotaBytes: spec.memoryBytes,
-        diskBytes: usage.diskBytes,
-        diskQuotaBytes: spec.diskBytes,
-        diskComplete: usage.diskComplete,
-        cpu: cpu.sample(usage, clock.now()),
-        processes: usage.processes,
-        fileDescriptorQuota: spec.fileDescriptors,
-      };
+      return statsOf(spec, usage, { uptimeMs: Math.max(0, clock.now() - startedAt), cpu: cpu.sample(usage, elapsed(clock)), queuePosition: undefined });
     },
     stop({ graceMs = spec.graceMs, signal } = {}) {
       if (state === "BORN") settle("stop", "stopped", {});
@@ -254,21 +323,24 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
         say("Stopping instance");
         move("stop");
         life.abort(new DeaError("DEA_STOPPED", "the instance was stopped"));
-        save();
         void finishStop(graceMs, signal);
       }
       return exited.promise;
     },
     evacuate() {
-      if (next(state, "evacuate")) move("evacuate");
+      if (!next(state, "evacuate")) return;
+      move("evacuate");
+      void save();
     },
     update(change) {
+      const before = { uris, version };
       ({ uris = uris, version = version } = change);
       if (change.egress !== undefined) {
         egress = change.egress;
         void container?.setEgress(egress).catch((error: unknown) => log.error("instance.egress", { instance: id, error: textOf(error) }));
       }
-      save();
+      void save();
+      changed({ type: "update", instance, before });
     },
     record: () => ({
       id,
@@ -282,31 +354,37 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
       container: process ? container?.record() : recordIfAny(container),
       spec: instance.spec,
       exit,
+      ...(around.keepsSecrets ? { secret: { env: spec.env, services: spec.services, application: spec.application, droplet: spec.droplet, command: spec.command } } : {}),
     }),
     release() {
       released = true;
+      held.abort();
       life.abort(new DeaError("DEA_CLOSED", "the executor was closed"));
       container?.release();
       logs.close();
+      metrics.close();
     },
   };
 
   const finishStop = async (graceMs: number, signal?: AbortSignal): Promise<void> => {
+    // Whoever comes after us goes on with the stop.
+    await save();
     await launching.catch(() => {});
     // No process: the start sequence was cut short and settles by itself.
-    while (process && !processGone && !released) {
-      try {
-        await container?.stop(signal ? { graceMs, signal } : { graceMs });
-        return;
-      } catch (error) {
-        log.error("instance.stop", { instance: id, error: textOf(error) });
-        await sleep(clock, stopRetryMs);
-      }
+    if (container && process && !processGone && !released) {
+      const graceSignal = signal ? { graceSignal: signal } : {};
+      await endProcesses(container, { graceMs, deadlines, clock, ...graceSignal }).catch((error: unknown) => log.error("instance.stop", { instance: id, error: textOf(error) }));
     }
+    // How it ended is known in a moment; an end that never comes is told without it.
+    await settledWithin(watched, { ms: deadlines.kill, clock, signal: held.signal });
+    settle("fail", "stopped", {});
   };
 
   return instance;
 }
+
+/** Why an instance ends that was accepted and not started when its executor died. */
+const interrupted = (): DeaError => new DeaError("DEA_INTERRUPTED", "the executor ended before the app was started", { retryable: true });
 
 function recordIfAny(container: Container | undefined): InstanceRecord["container"] {
   try {

@@ -1,22 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { type EgressRule, parseEgress } from "../container/egress.ts";
 import { type DropletSource, dropletSource } from "../droplet/source.ts";
-import { DeaError } from "../errors.ts";
+import { type HealthCheckSpec, healthCheckOf, type ReadinessCheckSpec, readinessCheckOf } from "./checks.ts";
+import { invalid, positive } from "./invalid.ts";
+import { type ContainerPlace, placeOf, type PlaceSpec } from "./place-spec.ts";
 
 export const MiB = 1024 ** 2;
 
-export interface HealthCheckSpec {
-  /** `port`: connects; `http`: GET answers 200; `process` and `none`: the process lives. Default `port`. */
-  type?: "port" | "http" | "process" | "none";
-  /** Path of the http check. Default `/`. */
-  path?: string;
-  /** Time from the first instruction until the check must have passed once. Default 60 000 ms. */
-  timeoutMs?: number;
-  /** Time between checks once it is up. Default 30 000 ms. */
-  intervalMs?: number;
-  /** Time one check may take. Default 1 000 ms. */
-  invocationTimeoutMs?: number;
-}
+export type { HealthCheckSpec, ReadinessCheckSpec } from "./checks.ts";
 
 /** Stamp put on every log line that leaves the executor. */
 export interface LogSource {
@@ -25,7 +16,7 @@ export interface LogSource {
 }
 
 /** What to run. Everything but `droplet` has a default. */
-export interface StartSpec {
+export interface StartSpec extends PlaceSpec {
   /** Path or http(s) URL of the droplet, or both with its digests. */
   droplet: string | DropletSource;
   /** Start command, run by a shell in `app/`. Default: the droplet's own (`staging_info.yml`). */
@@ -39,10 +30,13 @@ export interface StartSpec {
   /** User's variables. They win over the system's, as in Cloud Foundry. */
   env?: Readonly<Record<string, string>> | readonly string[];
   healthCheck?: HealthCheckSpec;
+  readinessCheck?: ReadinessCheckSpec;
   /** A particular host port. Default: the next free one. */
   port?: number;
-  /** Time between TERM and KILL. Default 10 000 ms. */
+  /** Time between TERM and KILL. Default: what the executor gives this process type, else 10 000 ms. */
   graceMs?: number;
+  /** False: nothing is kept of its files when it crashes. Default true. */
+  keepCrashFiles?: boolean;
   /** What it may reach, as a security group says it. Default: what the backend says. Needs `enforces.egress`. */
   egress?: readonly EgressRule[];
 
@@ -80,9 +74,14 @@ export interface InstanceSpec {
   fileDescriptors: number;
   env: readonly (readonly [string, string])[];
   healthCheck: Required<HealthCheckSpec>;
+  /** Nobody named a type: the droplet may. */
+  healthCheckOpen: boolean;
+  readinessCheck: Required<ReadinessCheckSpec>;
   port: number | undefined;
   graceMs: number;
+  keepCrashFiles: boolean;
   egress: readonly EgressRule[] | undefined;
+  place: ContainerPlace;
   appId: string;
   version: string;
   index: number;
@@ -96,13 +95,8 @@ export interface InstanceSpec {
   routeTags: Readonly<Record<string, string>>;
   commandId: string | undefined;
   partition: string | undefined;
-}
-
-const invalid = (why: string): DeaError => new DeaError("DEA_INVALID_SPEC", why);
-
-function positive(name: string, value: number): number {
-  if (!Number.isFinite(value) || value <= 0) throw invalid(`${name} must be above 0, not ${value}`);
-  return value;
+  /** It runs once: no port, no routes, and its end is no crash. */
+  task?: { id: string; timeoutMs: number } | undefined;
 }
 
 /** `NAME=value` texts or an object, to pairs; later pairs win. Names and values cannot hold a NUL: the kernel's limit. */
@@ -134,13 +128,22 @@ export function servicesByLabel(services: StartSpec["services"] = {}): Readonly<
   return byLabel;
 }
 
+/** What an executor gives instances that do not say. */
+export interface SpecDefaults {
+  /** Default 10 000 ms. */
+  graceMs?: number;
+  /** Grace by process type; goes before `graceMs`. */
+  graceMsByType?: Readonly<Record<string, number>>;
+  /** Default 60 000 ms. */
+  healthTimeoutMs?: number;
+}
+
 /** Fills in the defaults. Throws DEA_INVALID_SPEC with what is wrong. */
-export function instanceSpec(given: StartSpec): InstanceSpec {
-  const { memoryBytes = 512 * MiB, diskBytes = 1024 * MiB, fileDescriptors = 16_384, graceMs = 10_000, index = 0 } = given;
-  const { appId = randomUUID(), version = "1", name = "app", uris = [], processType = "web", healthCheck = {} } = given;
-  const { type = "port", path = "/", timeoutMs = 60_000, intervalMs = 30_000, invocationTimeoutMs = 1_000 } = healthCheck;
-  if (!["port", "http", "process", "none"].includes(type)) throw invalid(`no such health check: ${String(type)}`);
-  if (!path.startsWith("/")) throw invalid(`the health check's path must begin with "/", not ${JSON.stringify(path)}`);
+export function instanceSpec(given: StartSpec, defaults: SpecDefaults = {}): InstanceSpec {
+  const { memoryBytes = 512 * MiB, diskBytes = 1024 * MiB, fileDescriptors = 16_384, index = 0 } = given;
+  const { appId = randomUUID(), version = "1", name = "app", uris = [], processType = "web", healthCheck = {}, readinessCheck = {} } = given;
+  const byType = Object.hasOwn(defaults.graceMsByType ?? {}, processType) ? defaults.graceMsByType?.[processType] : undefined;
+  const { graceMs = byType ?? defaults.graceMs ?? 10_000 } = given;
   if (!Number.isInteger(index) || index < 0) throw invalid(`index must be 0 or above, not ${index}`);
   if (given.port !== undefined && !(Number.isInteger(given.port) && given.port > 0 && given.port < 65_536)) throw invalid(`not a port: ${given.port}`);
   if (!Number.isFinite(graceMs) || graceMs < 0) throw invalid(`graceMs must be 0 or above, not ${graceMs}`);
@@ -153,16 +156,14 @@ export function instanceSpec(given: StartSpec): InstanceSpec {
     diskBytes: positive("diskBytes", diskBytes),
     fileDescriptors: positive("fileDescriptors", fileDescriptors),
     env: environmentPairs(given.env),
-    healthCheck: {
-      type,
-      path,
-      timeoutMs: positive("healthCheck.timeoutMs", timeoutMs),
-      intervalMs: positive("healthCheck.intervalMs", intervalMs),
-      invocationTimeoutMs: positive("healthCheck.invocationTimeoutMs", invocationTimeoutMs),
-    },
+    healthCheck: healthCheckOf(healthCheck, defaults.healthTimeoutMs ?? 60_000),
+    healthCheckOpen: healthCheck.type === undefined,
+    readinessCheck: readinessCheckOf(readinessCheck),
     port: given.port,
     graceMs,
+    keepCrashFiles: given.keepCrashFiles ?? true,
     egress: given.egress,
+    place: placeOf(given),
     appId,
     version,
     index,

@@ -10,10 +10,10 @@ export type InstanceEvent = "start" | "ready" | "fail" | "exit" | "stop" | "evac
 
 /** The life cycle; what is not listed cannot happen. */
 export const arcs: Readonly<Record<InstanceState, Readonly<Partial<Record<InstanceEvent, InstanceState>>>>> = {
-  BORN: { start: "STARTING", stop: "STOPPED", fail: "CRASHED" },
+  BORN: { start: "STARTING", stop: "STOPPED", fail: "CRASHED", evacuate: "EVACUATING" },
   STARTING: { ready: "RUNNING", exit: "CRASHED", fail: "CRASHED", stop: "STOPPING", evacuate: "EVACUATING" },
   RUNNING: { exit: "CRASHED", fail: "CRASHED", stop: "STOPPING", evacuate: "EVACUATING" },
-  EVACUATING: { ready: "EVACUATING", exit: "CRASHED", fail: "CRASHED", stop: "STOPPING" },
+  EVACUATING: { start: "EVACUATING", ready: "EVACUATING", exit: "CRASHED", fail: "CRASHED", stop: "STOPPING" },
   STOPPING: { exit: "STOPPED", fail: "STOPPED" },
   STOPPED: {},
   CRASHED: {},
@@ -26,8 +26,12 @@ export interface StateFacts {
   holdsDisk: boolean;
   /** Listed in heartbeats. */
   inHeartbeat: boolean;
-  /** Has its routes registered. */
+  /** Has its routes registered, once it is ready. */
   routed: boolean;
+  /** Its files can be looked at: of a crashed one what was kept. */
+  filesReadable: boolean;
+  /** Written down, so that a restarted executor knows it. */
+  recorded: boolean;
   /** Nothing follows. */
   final: boolean;
 }
@@ -37,22 +41,24 @@ const flags = (marks: string): StateFacts => ({
   holdsDisk: marks.includes("D"),
   inHeartbeat: marks.includes("H"),
   routed: marks.includes("R"),
+  filesReadable: marks.includes("L"),
+  recorded: marks.includes("S"),
   final: marks.includes("F"),
 });
 
 /**
- * What each state means for others, one letter per fact: M memory, D disk, H heartbeat, R routed, F final.
- * Unlike the first executor, an evacuating instance still counts (it does use the memory), and a crashed one
- * holds no disk: its folder is gone.
+ * What each state means for others, one letter per fact: M memory, D disk, H heartbeat, R routed, L files, S recorded,
+ * F final. Unlike the first executor, an evacuating instance still counts (it does use the memory) and is recorded,
+ * and a crashed one holds no disk: what is kept of it is small.
  */
 export const facts: Readonly<Record<InstanceState, StateFacts>> = {
-  BORN: flags("MD"),
-  STARTING: flags("MDH"),
-  RUNNING: flags("MDHR"),
-  EVACUATING: flags("MDHR"),
-  STOPPING: flags("MD"),
+  BORN: flags("MDS"),
+  STARTING: flags("MDHLS"),
+  RUNNING: flags("MDHRLS"),
+  EVACUATING: flags("MDHRLS"),
+  STOPPING: flags("MDS"),
   STOPPED: flags("F"),
-  CRASHED: flags("HF"),
+  CRASHED: flags("HLSF"),
 };
 
 export const states = Object.keys(arcs) as readonly InstanceState[];
@@ -64,6 +70,6 @@ export const next = (state: InstanceState, event: InstanceEvent): InstanceState 
 /** As {@link next}; throws DEA_ILLEGAL_TRANSITION. */
 export function advance(state: InstanceState, event: InstanceEvent): InstanceState {
   const to = next(state, event);
-  if (to === undefined) throw new DeaError("DEA_ILLEGAL_TRANSITION", `"${event}" means nothing to an instance that is ${state}`);
+  if (to === undefined) throw new DeaError("DEA_ILLEGAL_TRANSITION", `Cannot transition from "${state}" by "${event}"`);
   return to;
 }

@@ -12,7 +12,23 @@ export interface InstanceStats {
   cpu: number;
   processes: number;
   fileDescriptorQuota: number;
+  /** While it waits to be started, 1 is the next; all that it uses is 0 then. */
+  queuePosition: number | undefined;
 }
+
+type Quotas = { memoryBytes: number; diskBytes: number; fileDescriptors: number };
+
+/** Numbers of an instance; without a use it has not begun to use anything. */
+export const statsOf = (spec: Quotas, usage: Usage | undefined, more: Pick<InstanceStats, "uptimeMs" | "cpu" | "queuePosition">): InstanceStats => ({
+  ...more,
+  memoryBytes: usage?.memoryBytes ?? 0,
+  memoryQuotaBytes: spec.memoryBytes,
+  diskBytes: usage?.diskBytes ?? 0,
+  diskQuotaBytes: spec.diskBytes,
+  diskComplete: usage?.diskComplete ?? true,
+  processes: usage?.processes ?? 0,
+  fileDescriptorQuota: spec.fileDescriptors,
+});
 
 export interface CpuMeter {
   /** Takes a sample and answers the load since the one before. */

@@ -35,6 +35,13 @@ export const StartMessage = Type.Object({
   health_check_http_endpoint: Text,
   health_check_invocation_timeout: Type.Optional(Type.Integer({ minimum: 1 })),
   health_check_interval: Type.Optional(Type.Integer({ minimum: 1 })),
+  /** Whether requests should come: failing it takes the routes away. Intervals in seconds, as above. */
+  readiness_health_check_type: Type.Optional(Type.Union([Type.Literal("port"), Type.Literal("http"), Type.Literal("process")])),
+  readiness_health_check_http_endpoint: Text,
+  readiness_health_check_invocation_timeout: Type.Optional(Type.Integer({ minimum: 1 })),
+  readiness_health_check_interval: Type.Optional(Type.Integer({ minimum: 1 })),
+  /** Seconds between TERM and KILL at a stop. */
+  graceful_shutdown_interval: Type.Optional(Type.Number({ minimum: 0 })),
   egress_network_rules: Type.Optional(Type.Array(EgressRule)),
   cc_partition: Type.Optional(Type.String()),
   process_guid: Type.Optional(Type.String()),
@@ -111,6 +118,10 @@ export const FoundInstance = Type.Object({
   debug_port: Type.Optional(Type.Union([Type.Integer(), Type.Null()])),
   console_ip: Text,
   console_port: Type.Optional(Type.Union([Type.Integer(), Type.Null()])),
+  /** Of one that waits to be started: 1 is the next. */
+  queue_position: Type.Optional(Type.Integer({ minimum: 1 })),
+  /** Only of instances with a readiness check: whether requests should come. */
+  routable: Type.Optional(Type.Boolean()),
   /** Only of running instances, where the request has `include_stats`. */
   stats: Type.Optional(Stats),
 });
@@ -128,6 +139,8 @@ export const HeartbeatEntry = Type.Object({
   host: Type.Optional(Type.String()),
   port: Type.Optional(Type.Integer()),
   details: Type.Optional(Type.String()),
+  /** Only of instances with a readiness check: whether requests should come. */
+  routable: Type.Optional(Type.Boolean()),
 });
 
 /** Always the complete list of the executor: what is absent is gone (dea_ng since November 2013). */
@@ -151,6 +164,9 @@ export const Exited = Type.Object({
   exit_description: Type.Optional(Type.String()),
   crash_timestamp: Type.Optional(Type.Number()),
   dea: Type.Optional(Type.String()),
+  /** For programs: `oom`, `exit:3`, `signal:SIGSEGV`, `port-timeout`, ... and its family: `oom`, `exit`, `signal`, `health-timeout`, ... */
+  exit_reason: Type.Optional(Type.String()),
+  exit_kind: Type.Optional(Type.String()),
   log_tail: Type.Optional(Strings),
 });
 
