@@ -29,6 +29,9 @@ export interface RecoveryInput {
 /** Pause between attempts to remove what could not be removed at the start. */
 const sweepAgainMs = 60_000;
 
+/** Instances that are taken over at the same time. */
+const atOnce = 8;
+
 /** A container of which the next step is known: taken over. Everything else is half made or half gone, and removed. */
 const stands = ({ container, state }: InstanceRecord): boolean => container !== undefined && !facts[state].final;
 
@@ -45,11 +48,13 @@ export async function recover({ backend, found, instances, make, onResume, clock
 
   const endedBefore = new Set<string>();
   for (const record of found) {
-    const instance = make(record, specOf(record));
-    instances.set(record.id, instance);
+    instances.set(record.id, make(record, specOf(record)));
     if (facts[record.state].final) endedBefore.add(record.id);
-    await instance.resume(record);
   }
+  const waiting = found.values();
+  await Promise.all(Array.from({ length: atOnce }, async () => {
+    for (const record of waiting) await instances.get(record.id)?.resume(record).catch((error: unknown) => log.error("resume.instance", { instance: record.id, error: textOf(error) }));
+  }));
   const all = [...instances.values()];
   // Long enough for the word of an app that ended while we were away to arrive.
   await Promise.race([Promise.allSettled(all.map((instance) => instance.exited)), sleep(clock, all.length > 0 ? 100 : 0)]);

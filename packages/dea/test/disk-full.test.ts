@@ -1,8 +1,9 @@
 import { execFileSync } from "node:child_process";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { createDea } from "../src/index.ts";
+import { journalPath } from "../src/journal/journal.ts";
 import { temporaryFolder, writeDroplet, writeTar } from "./fixtures/droplet.ts";
 import { until } from "./fixtures/until.ts";
 
@@ -26,8 +27,9 @@ test("a full disk fails the start, not the executor, and what runs goes on", asy
   const droplet = await writeDroplet(join(folder.path, "small.tgz"), { x: "" }, "exec sleep 1000");
   const big = await writeTar(join(folder.path, "big.tgz"), [{ name: "app/zeros", body: Buffer.alloc(10_000_000) }]);
   const errors: string[] = [];
+  const notes: string[] = [];
   const note = (event: string, data?: object): void => void errors.push(`${event} ${JSON.stringify(data)}`);
-  const dea = await createDea({ dataDir: join(folder.path, "small", "dea"), diskBytes: 2 ** 40, log: { info() {}, warn: note, error: note } });
+  const dea = await createDea({ dataDir: join(folder.path, "small", "dea"), diskBytes: 2 ** 40, samplingMs: 100, log: { info: (event) => void notes.push(event), warn: note, error: note } });
   try {
     const runs = await dea.start({ droplet, healthCheck: { type: "process" }, graceMs: 200 });
     await runs.ready;
@@ -37,12 +39,21 @@ test("a full disk fails the start, not the executor, and what runs goes on", asy
     // What the failed start wrote is gone: there is room again.
     const again = await dea.start({ droplet, healthCheck: { type: "process" }, graceMs: 200 });
     await again.ready;
-    // Somebody else fills the disk: a snapshot cannot be written, and that is said; nothing that runs is harmed.
-    await writeFile(join(folder.path, "small", "filler"), Buffer.alloc(4_000_000)).catch(() => {});
-    dea.update(runs, { uris: ["a"] });
-    await until(() => errors.some((line) => line.startsWith("snapshot.save")));
+    // Somebody else fills the disk: the journal cannot be written, and that is said; nothing that runs is harmed.
+    const filler = join(folder.path, "small", "filler");
+    await writeFile(filler, Buffer.alloc(4_000_000)).catch(() => {});
+    await until(() => {
+      dea.update(runs, { uris: ["a".repeat(1_000)] });
+      return errors.some((line) => line.startsWith("journal.write"));
+    });
     expect([runs.state, again.state]).toEqual(["RUNNING", "RUNNING"]);
     expect((await runs.stop()).reason).toBe("stopped");
+    // There is room again: what could not be written is made up for, without anybody asking.
+    await rm(filler);
+    await until(() => notes.includes("journal.caught-up"));
+    const told = await readFile(journalPath(join(folder.path, "small", "dea")), "utf8");
+    expect(told).toContain(again.id);
+    expect(told).not.toContain(runs.id);
   } finally {
     await dea.close();
   }

@@ -6,6 +6,8 @@ import { createInterface } from "node:readline";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { isAlive, readProcesses } from "../src/container/process-table.ts";
 import { createDea, type Dea, type Instance, type StartSpec } from "../src/index.ts";
+import { journalPath, openJournal } from "../src/journal/journal.ts";
+import type { InstanceRecord } from "../src/journal/record.ts";
 import { bundle } from "./fixtures/bundle.ts";
 import { temporaryFolder, webServer, writeDroplet } from "./fixtures/droplet.ts";
 import { until } from "./fixtures/until.ts";
@@ -70,6 +72,14 @@ async function orphan(command: string, spec: Partial<StartSpec> = {}, files: Rec
       await folder[Symbol.asyncDispose]();
     },
   };
+}
+
+/** The one record of a journal, changed if somebody wants that. */
+async function recordIn(dir: string, id: string, change: Partial<InstanceRecord> = {}): Promise<InstanceRecord> {
+  await using journal = await openJournal({ dir, id });
+  const record = { ...journal.found[0]!, ...change };
+  await journal.put(record);
+  return record;
 }
 
 const textsUntil = async (instance: Instance, last: string): Promise<string[]> => {
@@ -169,9 +179,9 @@ test("an app that was killed together with its keeper is lost, and said to be", 
 
 test("an app whose keeper alone was killed is ended: nobody could tell how it ends", async () => {
   await using old = await orphan("exec node server.js");
-  const record = JSON.parse((await readFile(join(old.dataDir, "snapshot.jsonl"), "utf8")).split("\n")[1] ?? "") as { container: { pid: number } };
-  process.kill(record.container.pid, "SIGKILL");
-  await until(() => !readProcesses().some(({ pid }) => pid === record.container.pid));
+  const pid = Number((await recordIn(old.dataDir, old.deaId)).container?.["pid"]);
+  process.kill(pid, "SIGKILL");
+  await until(() => !readProcesses().some((entry) => entry.pid === pid));
   await using dea = await old.resume();
   expect(dea.resumed.exited[0]?.exit?.reason).toBe("lost");
   await until(async () => (await processesOf(old.deaId)).length === 0);
@@ -188,13 +198,9 @@ test("a pid that belongs to somebody else now is left alone", async () => {
   await using old = await orphan("exec node server.js");
   const stranger = spawn("sleep", ["1000"], { detached: true });
   try {
-    const path = join(old.dataDir, "snapshot.jsonl");
-    const lines = (await readFile(path, "utf8")).trimEnd().split("\n");
-    const record = JSON.parse(lines[1] ?? "") as { container: { pid: number; startTicks: number } };
     const entry = readProcesses().find(({ pid }) => pid === stranger.pid)!;
     // Even with the right start time: the mark is missing.
-    record.container = { pid: entry.pid, startTicks: entry.startTicks };
-    await writeFile(path, `${lines[0]}\n${JSON.stringify(record)}\n`);
+    await recordIn(old.dataDir, old.deaId, { container: { pid: entry.pid, startTicks: entry.startTicks } });
     await using dea = await old.resume();
     expect(dea.resumed.exited.map(({ id }) => id)).toEqual([old.id]);
     await until(async () => (await processesOf(old.deaId)).length === 0);
@@ -204,9 +210,9 @@ test("a pid that belongs to somebody else now is left alone", async () => {
   }
 });
 
-test("what no snapshot knows is killed and removed", async () => {
+test("what no journal knows is killed and removed", async () => {
   await using old = await orphan("setsid sleep 1000 & exec node server.js");
-  await rm(join(old.dataDir, "snapshot.jsonl"));
+  await rm(journalPath(old.dataDir));
   await mkdir(join(old.dataDir, "tmp", "half-done"), { recursive: true });
   await using dea = await old.resume();
   expect(dea.resumed).toMatchObject({ adopted: [], exited: [], removed: [old.id] });
@@ -216,25 +222,44 @@ test("what no snapshot knows is killed and removed", async () => {
 });
 
 test.each([
-  ["a damaged tail costs nothing before it", (text: string) => `${text}{"id":"cut off in the mid`, 1],
+  ["a damaged tail costs nothing before it", (text: string) => `${text}00000000 {"put":{"id":"cut off in the mid`, 1],
   ["garbage costs everything, but not the start", () => "garbage\n", 0],
   ["an empty file likewise", () => "", 0],
   ["a line that is no instance costs itself", (text: string) => `${text}{"id":7}\nnull\n[]\n`, 1],
-])("a snapshot with damage: %s", async (_name, damage, adopted) => {
+])("a journal with damage: %s", async (_name, damage, adopted) => {
   await using old = await orphan("exec node server.js");
-  const path = join(old.dataDir, "snapshot.jsonl");
+  const path = journalPath(old.dataDir);
   await writeFile(path, damage(await readFile(path, "utf8")));
   await using dea = await old.resume();
   expect(dea.resumed.adopted).toHaveLength(adopted);
   expect(dea.resumed.removed).toHaveLength(1 - adopted);
 });
 
-test("the snapshot holds no secrets and is for its owner only", async () => {
+test("what an older executor wrote, a snapshot, is taken over", async () => {
+  await using old = await orphan("exec node server.js");
+  const record = await recordIn(old.dataDir, old.deaId);
+  await rm(journalPath(old.dataDir));
+  await writeFile(join(old.dataDir, "snapshot.jsonl"), [{ format: "opencf-dea-snapshot", version: 1 }, record].map((line) => `${JSON.stringify(line)}\n`).join(""));
+  await using dea = await old.resume();
+  expect(dea.resumed.adopted.map(({ id }) => id)).toEqual([old.id]);
+  expect(await readdir(old.dataDir)).not.toContain("snapshot.jsonl");
+});
+
+test("without a key the journal holds no secrets", async () => {
   await using old = await orphan("exec node server.js", { services: [{ label: "db", credentials: { uri: "postgres://u:pass-word@h/d" } }] });
-  const text = await readFile(join(old.dataDir, "snapshot.jsonl"), "utf8");
+  const text = await readFile(journalPath(old.dataDir), "utf8");
   expect(text).toContain(old.id);
   expect(text).not.toContain("very-secret-value");
   expect(text).not.toContain("pass-word");
+});
+
+test("the executor's id outlives the loss of the file that holds it", async () => {
+  await using old = await orphan("exec node server.js");
+  await writeFile(join(old.dataDir, "id"), "");
+  await using dea = await old.resume();
+  expect(dea.id).toBe(old.deaId);
+  expect(dea.resumed.adopted.map(({ id }) => id)).toEqual([old.id]);
+  expect((await readFile(join(old.dataDir, "id"), "utf8")).trim()).toBe(old.deaId);
 });
 
 test("one folder, one executor", async () => {

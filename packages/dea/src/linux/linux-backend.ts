@@ -19,8 +19,9 @@ import { type HostView, makeHostView } from "./host-view.ts";
 import { linuxCapabilities } from "./linux-capabilities.ts";
 import { appPort, createLinuxContainer, type LinuxContainer } from "./linux-container.ts";
 import { cgroupRoot, type OwnerNames, ownerNames, type Slot, slotOf, slotsIn } from "./names.ts";
-import { openNetwork, removeTable } from "./network.ts";
+import { openNetwork, removeTable, renewNetwork } from "./network.ts";
 import { outOfMemoryKills } from "./kills.ts";
+import { endHelpersOfThePast } from "./orphan-helpers.ts";
 import { probeLinux } from "./probe.ts";
 import { run } from "./programs.ts";
 import { callRuntime } from "./runtime.ts";
@@ -115,6 +116,7 @@ export async function linuxBackend(options: LinuxBackendOptions = {}): Promise<B
       await mkdir(names.containersDir, { recursive: true, mode: 0o711 });
       await mkdir(names.runtimeDir, { recursive: true, mode: 0o700 });
       const ground = { names, cgroups, runtime, dir: place.dir, pool, clock };
+      await endHelpersOfThePast(names.runDir, clock);
       const dnsText = await readFile("/etc/resolv.conf", "utf8").catch(() => "");
       // Containers stand on the view: while some do, it stays as it is.
       const inUse = (await readSlots()).some(({ tag }) => tag === names.tag);
@@ -169,6 +171,9 @@ export async function linuxBackend(options: LinuxBackendOptions = {}): Promise<B
       const environ = await readFile(`/proc/${leader.pid}/environ`, "utf8").catch(() => "");
       if (!environ.split("\0").includes(`${markVariable}=${place.owner}/${spec.handle}`)) return { container, process: undefined, status };
       try {
+      const rules = spec.egress === undefined ? undefined : parseEgress(spec.egress);
+      // Without this the rules it has stay as they are; that is no reason to end it.
+      await renewNetwork(ground.names.table, { slot, hostPort: spec.hostPort, containerPort: appPort, rules, pool, dns: dnsFor(slot) }).catch(() => {});
         return { container, process: container.resume(leader), status: {} };
       } catch {
         return { container, process: undefined, status };

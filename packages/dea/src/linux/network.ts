@@ -39,6 +39,9 @@ export async function makeNetwork(table: string, input: NetworkInput): Promise<v
 /** New rules for a container that runs. Throws DEA_CONTAINER. */
 export const changeEgress = async (table: string, input: EgressInput): Promise<void> => void (await run("nft", ["-f", "-"], { input: egressRuleset(table, input) }));
 
+/** Lays a container's rules again: somebody may have emptied the table, and what was asked for last may not have arrived. Throws DEA_CONTAINER. */
+export const renewNetwork = async (table: string, input: EgressInput): Promise<void> => void (await run("nft", ["-f", "-"], { input: slotRuleset(table, input) + egressRuleset(table, input) }));
+
 const there = (path: string): Promise<boolean> => access(path).then(() => true, () => false);
 
 /** Takes away whatever is there of a container's network. Throws DEA_CONTAINER. */
