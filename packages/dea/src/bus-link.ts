@@ -1,10 +1,11 @@
 import type { Body, Bus } from "@opencf/bus";
 import {
-  deaAdvertise, deaFindDroplet, deaHeartbeat, deaLocate, deaShutdown, deaStart, deaStartInstance, deaStatus, deaStop, deaUpdate,
+  deaAdvertise, deaDiscover, deaFindDroplet, deaHeartbeat, deaLocate, deaShutdown, deaStart, deaStartInstance, deaStatus, deaStop, deaUpdate,
   dropletExited, healthStart, logEnvelopes, routerRegister, routerStart, routerUnregister,
 } from "@opencf/bus/messages";
 import { createCommandLedger } from "./bus/command-ledger.ts";
 import { createCountedCommands } from "./bus/counted-commands.ts";
+import { discoverDelayMs } from "./bus/discover.ts";
 import { advertisement, countByApp, exited, found, heartbeat, type HostRuntime, type Identity, matchesFilter, status, version } from "./bus/fields.ts";
 import { createLogRelay } from "./bus/log-relay.ts";
 import { createRoutes } from "./bus/routes.ts";
@@ -16,7 +17,7 @@ import type { Dea } from "./dea.ts";
 import { DeaError, textOf } from "./errors.ts";
 import type { Instance } from "./instance/instance.ts";
 import { facts } from "./instance/state.ts";
-import { type Clock, every, type Logger, silentLogger, systemClock } from "./ports.ts";
+import { type Clock, every, type Logger, silentLogger, sleep, systemClock } from "./ports.ts";
 
 export interface JoinOptions {
   /** Name on the bus. Default: the executor's own, which survives restarts. */
@@ -52,6 +53,8 @@ export interface Membership extends AsyncDisposable {
    * the bus still hears it: routes are withdrawn and every end is reported. With `keep` nothing is withdrawn.
    */
   leave(options?: { instances?: "stop" | "keep" }): Promise<void>;
+  /** Takes no more work: says `dea.shutdown`, advertises no longer, refuses starts with DEA_CLOSED. What runs goes on (dea_ng: USR1). */
+  rest(): void;
 }
 
 export { followExecutors, requestOf, sendStart, sendTask } from "./bus/follow.ts";
@@ -72,6 +75,7 @@ export async function joinBus(dea: Dea, bus: Bus, options: JoinOptions = {}): Pr
   const ledger = createCommandLedger<Ack>(clock);
   const counted = createCountedCommands(clock);
   let saidGoodbye = false;
+  let resting = false;
   let leaving: Promise<void> | undefined;
 
   const say = <M extends AnyMessage>(message: M, body: Body<M>): void => {
@@ -90,7 +94,7 @@ export async function joinBus(dea: Dea, bus: Bus, options: JoinOptions = {}): Pr
     say(deaShutdown, { id, ip: host, version, app_id_to_count: countByApp(dea.instances()) });
   };
   const advertise = (): void => {
-    if (dea.accepting) say(deaAdvertise, advertisement(self, dea, counted.list()));
+    if (dea.accepting && !resting) say(deaAdvertise, advertisement(self, dea, counted.list()));
     else goodbye();
   };
   // Several changes in one turn are one advertisement.
@@ -109,6 +113,7 @@ export async function joinBus(dea: Dea, bus: Bus, options: JoinOptions = {}): Pr
 
   const startInstance = async (body: StartMessage): Promise<Ack> => {
     try {
+      if (resting) throw new DeaError("DEA_CLOSED", "the executor accepts no more instances", { retryable: true });
       demandLimits(body.requires, enforces);
       const { egress, ...spec } = specOfMessage(body, stacks, runtimes, dea.backend.stacks);
       const kept = dea.backend.capabilities.enforces.egress;
@@ -172,6 +177,12 @@ export async function joinBus(dea: Dea, bus: Bus, options: JoinOptions = {}): Pr
       respond(status(self, dea, used.reduce((sum, bytes) => sum + bytes, 0)));
     }, subscriptions),
     linkTasks(dea, bus, { id, stacks, ...(runtimes && { runtimes }), counted: (command) => counted.note(command), changed: advertiseSoon, log }),
+    bus.subscribe(deaDiscover, async ({ body, respond }) => {
+      const waitMs = dea.accepting && !resting ? discoverDelayMs(body, { capacity: dea.capacity(), instancesOfApp: countByApp(dea.instances())[body.droplet] ?? 0, runtimes }) : undefined;
+      if (waitMs === undefined) return;
+      await sleep(clock, waitMs, open.signal);
+      if (!open.signal.aborted) respond({ id, ip: host, version });
+    }, subscriptions),
     bus.subscribe(deaLocate, advertise, subscriptions),
     bus.subscribe(healthStart, beat, subscriptions),
     bus.subscribe(routerStart, registerAll, subscriptions),
@@ -220,5 +231,9 @@ export async function joinBus(dea: Dea, bus: Bus, options: JoinOptions = {}): Pr
     await bus.flush().catch(() => {});
   };
   const leave: Membership["leave"] = ({ instances = dea.onClose } = {}) => (leaving ??= depart(instances));
-  return { id, leave, [Symbol.asyncDispose]: () => leave() };
+  const rest = (): void => {
+    resting = true;
+    goodbye();
+  };
+  return { id, leave, rest, [Symbol.asyncDispose]: () => leave() };
 }

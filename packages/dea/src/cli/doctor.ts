@@ -2,9 +2,12 @@ import { access, constants } from "node:fs/promises";
 import { totalmem } from "node:os";
 import { enforcedLimits } from "../container/capabilities.ts";
 import { processBackend } from "../container/process-backend.ts";
+import { probeSandboxes } from "../container/sandbox/probe.ts";
+import { hostView } from "../container/sandbox/view.ts";
 import { linuxCapabilities } from "../linux/linux-capabilities.ts";
 import { type HostFinding, probeLinux, withoutNeedlessRemedy } from "../linux/probe.ts";
 import { findProgram } from "../linux/programs.ts";
+import { findRuntimes, type FoundRuntime } from "../runtimes.ts";
 
 const readable = (path: string): Promise<boolean> => access(path, constants.R_OK).then(() => true, () => false);
 
@@ -27,32 +30,49 @@ async function examine(): Promise<HostFinding[]> {
 const row = ({ name, ok, needed, detail, remedy }: HostFinding): string =>
   `${ok ? "ok  " : needed ? "FAIL" : "--  "} ${name.padEnd(12)} ${detail}${remedy ? `; try: ${remedy}` : ""}`;
 
+/** Kinds of sandboxes for the process backend, all of them tried. */
+const sandboxRows = (): HostFinding[] =>
+  probeSandboxes(hostView({ path: process.env["PATH"] ?? "/usr/bin:/bin" }), { all: true }).map(({ kind, ok, detail, remedy, limitsProcesses }) => ({
+    name: kind, ok, needed: false,
+    detail: ok ? `${detail}${limitsProcesses ? "; the number of processes is limited too" : ""}` : detail,
+    ...(remedy === undefined ? {} : { remedy }),
+  }));
+
+const runtimeRow = ({ name, version = "?", found }: FoundRuntime): string => `     ${name.padEnd(12)} ${version.padEnd(12)} ${found}`;
+
 /** Says what this machine can do, and how to get the rest. Exit code 1 when instances cannot run at all. */
 export async function doctor(json: boolean): Promise<number> {
   const findings = await examine();
   const able = findings.every(({ ok, needed }) => ok || !needed);
   const host = await probeLinux();
-  const processCapabilities = processBackend().capabilities;
+  const runtimes = await findRuntimes();
   const isolating = able && host.able;
+  const sandboxes = able ? sandboxRows() : [];
+  const plain = able ? processBackend().capabilities : undefined;
   if (json) {
     const backends = {
-      process: { available: able, capabilities: processCapabilities },
+      process: { available: able, ...(plain ? { capabilities: plain } : {}), sandboxes },
       linux: { available: isolating, ...(isolating ? { capabilities: linuxCapabilities(host) } : {}), findings: host.findings },
     };
-    process.stdout.write(`${JSON.stringify({ able, backends, findings })}\n`);
+    process.stdout.write(`${JSON.stringify({ able, backends, runtimes, findings })}\n`);
     return able ? 0 : 1;
   }
   const linux = isolating ? linuxCapabilities(host) : undefined;
   const about = [
     ...findings.map(row),
     "",
-    able ? "Backend \"process\" works here. What it does not isolate:" : "Instances cannot run here.",
-    ...(able ? processCapabilities.warnings.map((warning) => `  - ${warning}`) : []),
+    ...sandboxes.map(row),
+    "",
+    plain ? `Backend "process" works here, with --isolate ${plain.isolation ?? "none"}. What it does not isolate:` : "Instances cannot run here.",
+    ...(plain?.warnings ?? []).map((warning) => `  - ${warning}`),
     "",
     ...host.findings.map(row),
     "",
     linux ? `Backend "linux" works here. The kernel keeps: ${enforcedLimits(linux).join(", ")}.` : "Backend \"linux\" does not work here: the rows marked FAIL are what it lacks.",
     ...(linux?.warnings ?? []).map((warning) => `  - ${warning}`),
+    "",
+    runtimes.length > 0 ? "Runtimes that droplets may share:" : "No runtimes that droplets may share are in the search path.",
+    ...runtimes.map(runtimeRow),
   ];
   process.stdout.write(`${about.join("\n")}\n`);
   return able ? 0 : 1;

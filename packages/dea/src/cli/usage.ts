@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import { type Isolation, isolations } from "../container/isolation.ts";
 import type { HealthCheckSpec } from "../instance/spec.ts";
 
 /** The user asked for something that cannot be meant: exit code 2. */
@@ -49,4 +50,44 @@ export type BackendName = "process" | "linux" | "auto";
 export function parseBackend(name: string): BackendName {
   if (name === "process" || name === "linux" || name === "auto") return name;
   throw new UsageError(`--backend must be process, linux or auto, not ${JSON.stringify(name)}`);
+}
+
+export function parseIsolate(name: string): Isolation {
+  const found = isolations.find((one) => one === name);
+  if (found === undefined) throw new UsageError(`--isolate must be ${isolations.slice(0, -1).join(", ")} or ${isolations.at(-1)}, not ${JSON.stringify(name)}`);
+  return found;
+}
+
+/** A whole number from `least` up. */
+export function parseCount(text: string, option: string, least = 1): number {
+  const count = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(count) || count < least) throw new UsageError(`--${option} must be a whole number from ${least}, not ${JSON.stringify(text)}`);
+  return count;
+}
+
+/** `1.5`: how much of what is there may be promised. */
+export function parseFactor(text: string, option: string): number {
+  const factor = Number(text);
+  if (text.trim() === "" || !Number.isFinite(factor) || factor <= 0 || factor > 1_000) throw new UsageError(`--${option} must be a factor such as 1.5, not ${JSON.stringify(text)}`);
+  return factor;
+}
+
+/** `a,b` and options given several times are one list. */
+export const parseList = (texts: readonly string[]): string[] => texts.flatMap((text) => text.split(",")).map((text) => text.trim()).filter((text) => text !== "");
+
+/** `61001-65000` */
+export function parsePorts(text: string): { first: number; last: number } {
+  const [, first, last] = /^(\d+)-(\d+)$/.exec(text) ?? [];
+  const range = { first: Number(first), last: Number(last) };
+  if (!(range.first >= 1 && range.first <= range.last && range.last <= 65_535)) throw new UsageError(`--ports must be a range such as 61001-65000, not ${JSON.stringify(text)}`);
+  return range;
+}
+
+/** `cflinuxfs4` or `cflinuxfs4=/path/to/its/root`. */
+export function parseStacks(texts: readonly string[]): { name: string; root?: string }[] {
+  return parseList(texts).map((text) => {
+    const [, name = "", root] = /^([^=]+)(?:=(.+))?$/.exec(text) ?? [];
+    if (name === "" || (root !== undefined && !root.startsWith("/"))) throw new UsageError(`--stacks must be names, or name=/folder, not ${JSON.stringify(text)}`);
+    return root === undefined ? { name } : { name, root };
+  });
 }

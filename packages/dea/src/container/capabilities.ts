@@ -38,3 +38,6 @@ export const enforcing = (names: readonly LimitName[]): Record<LimitName, boolea
 
 /** Names of the limits that are kept, in the order of {@link limitNames}: what may be advertised. */
 export const enforcedLimits = ({ enforces }: Pick<Capabilities, "enforces">): LimitName[] => limitNames.filter((name) => enforces[name]);
+
+/** Log event of a start that says, in one line, what the backend does not keep apart. */
+export const isolationEvent = "dea.isolation";

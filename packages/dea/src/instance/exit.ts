@@ -90,6 +90,8 @@ export const reasonText = (reason: ExitReason): string => (reason.startsWith(kin
 export function reasonOfStatus(status: ExitStatus): ExitReason {
   // The kernel killed one of its processes for memory: whatever the main one said then, that is why.
   if (status.outOfMemory && status.code !== 0) return "oom";
+  // Where no file may be larger than the disk, this signal says that one wanted to be.
+  if (status.signal === "SIGXFSZ") return "disk-quota";
   if (status.signal !== undefined) return `signal:${status.signal}`;
   return status.code === undefined ? "lost" : `exit:${status.code}`;
 }
