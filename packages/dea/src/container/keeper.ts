@@ -1,5 +1,5 @@
 import { execFile, spawn } from "node:child_process";
-import { accessSync, closeSync, constants, openSync, readFileSync, writeSync } from "node:fs";
+import { accessSync, chownSync, closeSync, constants, openSync, readFileSync, writeSync } from "node:fs";
 import { Socket } from "node:net";
 import { constants as os } from "node:os";
 import { join } from "node:path";
@@ -24,25 +24,54 @@ import type { ProcessLimits } from "./limits.ts";
  * Its own standard output and error go nowhere: a shell remarks on children that are killed. (The parentheses are
  * for dash, which redirects in the parent and would make that remark in the app's error output.)
  */
-const script = `trap : HUP INT QUIT TERM USR1 USR2 ALRM
-word=
-while [ "$word" != go ]; do read -r word <&4; [ "$word" = bye ] && exit 0; done
-status_file=$1
+/** Descriptors the executor itself was started with and does not know of. sh cannot name the higher ones. */
+const closes = `for __opencf_fd in /proc/self/fd/*; do
+  __opencf_fd=\${__opencf_fd##*/}
+  [ "$__opencf_fd" -gt 4 ] && eval "exec $__opencf_fd>&-"
+done 2>/dev/null
+unset __opencf_fd
+`;
+
+/* Names of variables are long: the environment is the app's, and a short one may be in it. */
+const prepares = `trap : HUP INT QUIT TERM USR1 USR2 ALRM
+__opencf_word=
+while [ "$__opencf_word" != go ]; do read -r __opencf_word <&4; [ "$__opencf_word" = bye ] && exit 0; done
+__opencf_status_file=$1
 ulimit -c 0 2>/dev/null
 ulimit -n "$2" 2>/dev/null
 [ -n "$3" ] && ulimit -f "$3" 2>/dev/null
 [ -n "$4" ] && ulimit -d "$4" 2>/dev/null
 shift 4
-exec 5>&1 6>&2 >/dev/null 2>/dev/null
+`;
+
+const itself = `exec 5>&1 6>&2 >/dev/null 2>/dev/null
 (echo 500 >/proc/self/oom_score_adj; exec "$@" >&5 2>&6 3>&- 4>&- 5>&- 6>&-)
-status=$?
-printf '%s\\n' "$status" >"$status_file"
-printf 'exit %s\\n' "$status" >&3
-while [ "$word" != bye ]; do read -r word <&4; done
+__opencf_status=$?
+`;
+
+/*
+ * An OCI runtime is large, so it does not stay: it makes the container and ends, and the container's first process
+ * has one end of a pipe on which it says how the app ended. When it says nothing it was killed. Signals are ignored
+ * from then on: one that is trapped would interrupt the waiting. The app's outputs are opened for writing only.
+ */
+const handedOver = `exec 5>&1 6>&2 >/dev/null 2>/dev/null 8<>"\${__opencf_status_file%/*}/told" 7<"\${__opencf_status_file%/*}/told"
+(echo 500 >/proc/self/oom_score_adj; exec "$@" >"\${__opencf_status_file%/*}/out" 2>"\${__opencf_status_file%/*}/err" 3>"\${__opencf_status_file%/*}/told" 4>&- 5>&- 6>&- 7>&- 8>&-)
+__opencf_status=$?
+exec 8>&-
+trap '' HUP INT QUIT TERM USR1 USR2 ALRM
+if [ "$__opencf_status" = 0 ]; then read -r __opencf_status <&7; fi
+case $__opencf_status in ''|*[!0-9]*) __opencf_status=137 ;; esac
+`;
+
+const tells = `printf '%s\\n' "$__opencf_status" >"$__opencf_status_file"
+printf 'exit %s\\n' "$__opencf_status" >&3
+while [ "$__opencf_word" != bye ]; do read -r __opencf_word <&4; done
 exit 0
 `;
 
 const pipes = ["out", "err", "ctl", "hold"] as const;
+/** Only of a container that is handed over. */
+const toldPipe = "told";
 const run = promisify(execFile);
 
 /** The first of these files that can be executed. */
@@ -158,20 +187,27 @@ export interface KeeperPlace extends ProcessLimits {
   cwd: string;
   /** Program and options of the shell. */
   shell: readonly string[];
+  /**
+   * The program ends with 0 as soon as what it started runs; that has the pipe of number 3, says its exit status on it
+   * and ends. Whose it shall be to open its outputs by name.
+   */
+  handsOverTo?: { uid: number; gid: number };
 }
 
 /** Starts a keeper in its own session and process group; the app waits for `go`. Throws DEA_CONTAINER. */
 export async function startKeeper(dir: string, spec: ProcessSpec, place: KeeperPlace): Promise<Keeper> {
-  const { cwd, fileDescriptors, fileBytes, dataBytes, shell } = place;
+  const { cwd, fileDescriptors, fileBytes, dataBytes, shell, handsOverTo } = place;
   const opened: number[] = [];
   try {
-    await run("mkfifo", ["-m", "600", ...pipes.map((name) => join(dir, name))]);
+    await run("mkfifo", ["-m", "600", ...[...pipes, ...(handsOverTo ? [toldPipe] : [])].map((name) => join(dir, name))]);
+    if (handsOverTo) for (const name of ["out", "err"]) chownSync(join(dir, name), handsOverTo.uid, handsOverTo.gid);
+    const script = `${prepares}${handsOverTo ? handedOver : itself}${tells}`;
     opened.push(openSync("/dev/null", constants.O_RDONLY), ...pipes.map((name) => openSync(join(dir, name), writers)));
     const [program = "/bin/sh", ...options] = shell;
     // bash counts the size of files in 1024 bytes unless it is told to be like sh, which counts in 512.
     const isBash = program.endsWith("/bash");
     const limits = [String(fileDescriptors), fileBytes === undefined ? "" : String(Math.ceil(fileBytes / (isBash ? 1024 : 512))), dataBytes === undefined ? "" : String(Math.ceil(dataBytes / 1024))];
-    const args = [...options, "-c", isBash ? `set +o posix\n${script}` : script, "opencf-keeper", join(dir, "status"), ...limits, ...spec.argv];
+    const args = [...options, "-c", isBash ? `set +o posix\n${closes}${script}` : script, "opencf-keeper", join(dir, "status"), ...limits, ...spec.argv];
     const child = spawn(program, args, { cwd, env: environmentOf(spec.env), stdio: opened, detached: true });
     const pid = await new Promise<number>((resolve, reject) => {
       child.once("error", reject);

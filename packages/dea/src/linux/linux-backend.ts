@@ -1,9 +1,10 @@
-import { mkdir, readFile, rm, statfs } from "node:fs/promises";
+import { constants } from "node:fs";
+import { access, mkdir, readFile, rm, statfs } from "node:fs/promises";
 import { totalmem } from "node:os";
 import { join } from "node:path";
 import type { Backend, BackendPlace, ContainerRecord, ContainerSpec } from "../container/container.ts";
 import { addressRange, parseEgress } from "../container/egress.ts";
-import { keeperShell, readStatusFile } from "../container/keeper.ts";
+import { readStatusFile } from "../container/keeper.ts";
 import { listLabelled, writeLabels } from "../container/labels.ts";
 import { markVariable } from "../container/mark.ts";
 import { isAlive } from "../container/process-table.ts";
@@ -59,7 +60,8 @@ export async function linuxBackend(options: LinuxBackendOptions = {}): Promise<B
   const pool = addressRange(options.network ?? "10.254.0.0/20");
   for (const server of options.dns ?? []) addressRange(server);
   const capabilities = linuxCapabilities(host);
-  const outerShell = keeperShell();
+  // The smallest there is: it waits beside each container.
+  const outerShell = ["/bin/sh"];
   const hostShell = await shellIn("/");
   let at: { place: BackendPlace; ground: Ground; view: HostView; dnsText: string } | undefined;
 
@@ -115,8 +117,8 @@ export async function linuxBackend(options: LinuxBackendOptions = {}): Promise<B
       await mkdir(place.dir, { recursive: true, mode: 0o711 });
       await mkdir(names.containersDir, { recursive: true, mode: 0o711 });
       await mkdir(names.runtimeDir, { recursive: true, mode: 0o700 });
-      const ground = { names, cgroups, runtime, dir: place.dir, pool, clock };
       await endHelpersOfThePast(names.runDir, clock);
+      const ground = { names, cgroups, runtime, dir: place.dir, pool, clock };
       const dnsText = await readFile("/etc/resolv.conf", "utf8").catch(() => "");
       // Containers stand on the view: while some do, it stays as it is.
       const inUse = (await readSlots()).some(({ tag }) => tag === names.tag);
@@ -147,6 +149,7 @@ export async function linuxBackend(options: LinuxBackendOptions = {}): Promise<B
       if (spec.bandwidth && !host.bandwidth) throw new DeaError("DEA_UNSUPPORTED", "bandwidth cannot be limited here: tc is missing");
       lowerOf(spec.stack);
       parseEgress(spec.egress ?? []);
+      await access(runtime.path, constants.X_OK).catch((error: unknown) => Promise.reject(new DeaError("DEA_CONTAINER", `the OCI runtime ${runtime.path} is gone`, { cause: error, retryable: true })));
       const dir = join(ground.dir, spec.handle);
       await mkdir(dir, { mode: 0o700 }).catch((error: unknown) => Promise.reject(new DeaError("DEA_CONTAINER", `cannot create container ${spec.handle}`, { cause: error })));
       try {
@@ -170,10 +173,10 @@ export async function linuxBackend(options: LinuxBackendOptions = {}): Promise<B
       if (!leader || !slot || !isAlive(leader.pid, leader.startTicks)) return { container, process: undefined, status };
       const environ = await readFile(`/proc/${leader.pid}/environ`, "utf8").catch(() => "");
       if (!environ.split("\0").includes(`${markVariable}=${place.owner}/${spec.handle}`)) return { container, process: undefined, status };
-      try {
       const rules = spec.egress === undefined ? undefined : parseEgress(spec.egress);
       // Without this the rules it has stay as they are; that is no reason to end it.
       await renewNetwork(ground.names.table, { slot, hostPort: spec.hostPort, containerPort: appPort, rules, pool, dns: dnsFor(slot) }).catch(() => {});
+      try {
         return { container, process: container.resume(leader), status: {} };
       } catch {
         return { container, process: undefined, status };

@@ -122,7 +122,7 @@ export function createLinuxContainer(input: LinuxContainerInput): LinuxContainer
           argv: mainArguments(ground, spec.handle),
           env: [`PATH=${searchPath.join(":")}`, `${markVariable}=${owner}/${spec.handle}`],
         },
-        { cwd: "/", fileDescriptors: Math.max(4_096, spec.fileDescriptors), shell: input.outerShell },
+        { cwd: "/", fileDescriptors: Math.max(4_096, spec.fileDescriptors), shell: input.outerShell, handsOverTo: hostUser },
       );
       const entry = readProcess(started.pid);
       if (!entry) throw new DeaError("DEA_CONTAINER", `the process of container ${spec.handle} is gone already`);

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { ContainerSpec, ProcessSpec } from "../container/container.ts";
 import { ociConfig, sharesFor } from "./config.ts";
-import { firstProcess, handFile } from "./first-process.ts";
+import { firstProcess } from "./first-process.ts";
 import type { Ground } from "./ground.ts";
 import { containerPaths, type Slot } from "./names.ts";
 import { searchPath } from "./programs.ts";
@@ -24,7 +24,7 @@ export function mainConfig({ ground, spec, slot, hostPaths, innerShell, swap }: 
   const paths = containerPaths(ground.names, spec.handle);
   return ociConfig({
     slot, hostPaths, swap, env,
-    argv: [...innerShell, "-c", firstProcess(!ground.runtime.keeps), "opencf-init", ...argv],
+    argv: [...innerShell, "-c", firstProcess, "opencf-init", ...argv],
     hostname: spec.handle.slice(0, 63),
     rootDir: paths.root,
     homeDir: paths.home,
@@ -39,11 +39,9 @@ export function mainConfig({ ground, spec, slot, hostPaths, innerShell, swap }: 
   });
 }
 
-/** Program and arguments that run the container made of {@link mainConfig} and wait for its end. */
+/** Program and arguments that start the container made of {@link mainConfig}; it lives on, with the pipe of number 3, when they end. */
 export function mainArguments({ names, runtime }: Ground, handle: string): string[] {
-  const { bundle, killsFile } = containerPaths(names, handle);
-  const run = (option: string): string[] => [
-    ...runtime.command, "--root", names.runtimeDir, "--log", join(bundle, "runtime.log"), "run", option, "--pid-file", join(bundle, "pid"), "--bundle", bundle, handle,
-  ];
-  return runtime.keeps ? run("--keep") : ["/bin/sh", "-c", handFile, killsFile, ...run("--preserve-fds=1")];
+  const { bundle } = containerPaths(names, handle);
+  const options = ["--detach", "--preserve-fds=1", "--pid-file", join(bundle, "pid"), "--bundle", bundle];
+  return [...runtime.command, "--root", names.runtimeDir, "--log", join(bundle, "runtime.log"), "run", ...options, handle];
 }
