@@ -5,6 +5,7 @@ export default defineConfig({
     "index": "src/index.ts",
     "bus-link": "src/bus-link.ts",
     "placement": "src/placement.ts",
+    "reach": "src/reach.ts",
     "testing": "src/testing.ts",
     "conformance": "src/conformance.ts",
     "cli": "src/cli.ts",

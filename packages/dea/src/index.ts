@@ -8,6 +8,13 @@ export type { LogLine, ReadOptions } from "./instance/log-buffer.ts";
 export type { InstanceStats } from "./instance/stats.ts";
 export type { ExitReason, InstanceExit } from "./instance/exit.ts";
 export { arcs, events, facts, next, states, type InstanceEvent, type InstanceState, type StateFacts } from "./instance/state.ts";
+export type { ExecOptions } from "./instance/exec.ts";
+export type { InstanceSample, MetricsOptions } from "./instance/metrics.ts";
+export type { LogCounts } from "./instance/log-buffer.ts";
+export type { TaskReason, TaskResult } from "./task/result.ts";
+export type { TaskSpec } from "./task/spec.ts";
+export type { Task, TaskState } from "./task/task.ts";
+export type { RunTaskOptions, Tasks } from "./task/tasks.ts";
 export { codes, DeaError, type DeaErrorCode } from "./errors.ts";
 export type { Clock, Fetch, Logger } from "./ports.ts";
 

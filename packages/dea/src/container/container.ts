@@ -90,7 +90,7 @@ export interface Usage {
   /** How often the kernel killed a process here because the memory was used up. */
   outOfMemoryKills?: number;
   /** Bytes that came in and went out, as the container counts. */
-  network?: { receivedBytes: number; sentBytes: number };
+  network?: { receivedBytes: number; sentBytes: number; receivedPackets: number; sentPackets: number };
 }
 
 export interface ContainerInfo {

@@ -12,6 +12,7 @@ import { type ExitReason, exitError, exitOf, type InstanceExit, reasonOfError, r
 import { execIn, maxExecs } from "./exec.ts";
 import type { ManagedInstance, Surroundings } from "./instance.ts";
 import { createLogBuffer, type LogLine } from "./log-buffer.ts";
+import { createLogLimit } from "./log-limit.ts";
 import { pumpLogs } from "./log-pump.ts";
 import { createMetrics } from "./metrics.ts";
 import { settledWithin } from "./phases.ts";
@@ -105,7 +106,7 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
       signal: held.signal,
       async beforeDestroy({ homeDir }) {
         if (ended.reason === "stopped" || spec.task || !spec.keepCrashFiles) return;
-        await keptFiles.keep(id, homeDir).then(() => (filesKept = true), (error: unknown) => log.warn("instance.keep", { instance: id, error: textOf(error) }));
+        await keptFiles.keep(id, homeDir).then((kept) => (filesKept = kept), (error: unknown) => log.warn("instance.keep", { instance: id, error: textOf(error) }));
       },
       onLeft(what) {
         ended.left = what;
@@ -130,7 +131,7 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
 
   const watch = (started: ContainerProcess): void => {
     process = started;
-    pumped = pumpLogs(started, emit);
+    pumped = pumpLogs(started, emit, { limit: createLogLimit({ linesPerSecond: around.logLinesPerSecond, clock, notice: say }) });
     watched = started.exited.then(async (status) => {
       processGone = true;
       // Its last words belong to the report of its end.
@@ -218,6 +219,7 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
     get stateTimes() { return { ...stateTimes }; },
     get queuePosition() { return line.position; },
     get routable() { return facts[state].routed && readyAt !== undefined && isReady; },
+    get homeInside() { return container?.homeInside; },
     get filesDir() {
       if (facts[state].final) return filesKept ? keptFiles.folderOf(id) : undefined;
       return facts[state].filesReadable ? container?.homeDir : undefined;

@@ -41,6 +41,8 @@ export interface Instance {
   readonly routable: boolean;
   /** Folder of its files on the host, while they can be looked at: the droplet's; of a crashed one `logs/`, until that is reaped. The app may change what is in it. */
   readonly filesDir: string | undefined;
+  /** Its folder as the app sees it; undefined before it has one. */
+  readonly homeInside: string | undefined;
   /** Settles when the health check passed, or rejects: DEA_HEALTH_TIMEOUT, DEA_EXITED, DEA_NO_COMMAND, DEA_DROPLET_*, DEA_STOPPED ... */
   readonly ready: Promise<void>;
   /** Settles when it has ended and nothing of it is left; never rejects. */
@@ -83,6 +85,7 @@ export interface Surroundings {
   keptFiles: KeptFiles;
   /** Time between two samples of an instance. */
   metricsMs: number;
+  logLinesPerSecond: number;
   clock: Clock;
   log: Logger;
   /** Address under which the instance's port is reached. */

@@ -23,6 +23,11 @@ export interface ReadOptions {
   signal?: AbortSignal;
   /** Lines of the past to begin with. Default: all that are kept. */
   tail?: number;
+  /**
+   * Sequence number of the last line that was read before: reading goes on with the next one, none twice. Where lines
+   * between are no longer kept, a `platform` line says so first. It goes before `tail`.
+   */
+  after?: number;
   /** False: only what is there. Default true: until the instance has ended. */
   follow?: boolean;
 }
@@ -32,6 +37,7 @@ export interface LogBuffer {
   read(options?: ReadOptions): AsyncGenerator<LogLine, void, undefined>;
   /** Last lines of the app itself. */
   tail(count: number): string[];
+  counts(): LogCounts;
   /** No more lines will come: readers end after what is there. */
   close(): void;
 }
@@ -44,6 +50,15 @@ interface Reader {
 }
 
 const weight = (line: LogLine): number => line.text.length + 64;
+
+export interface LogCounts {
+  /** Lines since this executor looks after the instance. */
+  lines: number;
+  /** Characters of them. */
+  characters: number;
+  /** Lines that readers did not get because they were too slow. */
+  dropped: number;
+}
 
 /**
  * Keeps the last lines and hands them to readers. A reader that is slower than the app loses the oldest
@@ -59,6 +74,24 @@ export function createLogBuffer(options: LogBufferOptions): LogBuffer {
   let lastNs = 0n;
   let sequence = firstSequence;
   let closed = false;
+  let characters = 0;
+  let droppedInAll = 0;
+
+  /** Says a gap in its place: with the number of the last line that is missing, so that who reads on after it misses no more. */
+  const gap = (first: LogLine | undefined, text: string): LogLine =>
+    ({ stream: "platform", text, timestampNs: first?.timestampNs ?? lastNs, sequence: (first?.sequence ?? sequence) - 1 });
+
+  /** What is kept of the lines after this one, after a word on what is not. */
+  const since = (after: number): LogLine[] => {
+    const lines = kept.slice(head).filter((line) => line.sequence > after);
+    const first = lines[0]?.sequence ?? sequence;
+    const missing = first - after - 1;
+    if (missing <= 0) return lines;
+    const before = after < firstSequence - 1;
+    const text = before ? "log lines dropped: those from before the executor was restarted are not kept" : `${missing} log lines dropped: they are older than what is kept`;
+    // A number of another instance, or none at all, is no gap.
+    return before && firstSequence === 0 ? lines : [gap(lines[0], text), ...lines];
+  };
 
   const trim = (lines: LogLine[], from: number, held: number): { from: number; held: number } => {
     let at = from;
@@ -76,6 +109,7 @@ export function createLogBuffer(options: LogBufferOptions): LogBuffer {
       lastNs = clock > lastNs ? clock : lastNs + 1n;
       const line: LogLine = { stream, text, timestampNs: lastNs, sequence: sequence++ };
       if (closed) return line;
+      characters += text.length;
       kept.push(line);
       released += bytes + weight(line);
       ({ from: head, held: bytes } = trim(kept, head, bytes + weight(line)));
@@ -94,13 +128,14 @@ export function createLogBuffer(options: LogBufferOptions): LogBuffer {
           reader.queue.splice(0, from);
           reader.bytes = held;
           reader.dropped += from;
+          droppedInAll += from;
         }
         reader.wake();
       }
       return line;
     },
-    async *read({ signal, tail = Number.POSITIVE_INFINITY, follow = true } = {}) {
-      const past = tail <= 0 ? [] : kept.slice(Math.max(head, kept.length - tail));
+    async *read({ signal, tail = Number.POSITIVE_INFINITY, after, follow = true } = {}) {
+      const past = after !== undefined ? since(after) : tail <= 0 ? [] : kept.slice(Math.max(head, kept.length - tail));
       const reader: Reader = { queue: past, bytes: past.reduce((sum, line) => sum + weight(line), 0), dropped: 0, wake: () => {} };
       if (follow && !closed) readers.add(reader);
       const abort = (): void => reader.wake();
@@ -113,8 +148,7 @@ export function createLogBuffer(options: LogBufferOptions): LogBuffer {
             reader.queue = [];
             reader.bytes = 0;
             reader.dropped = 0;
-            const first = lines[0] as LogLine;
-            if (dropped > 0) yield { ...first, stream: "platform", text: `${dropped} log lines dropped: the reader was too slow` };
+            if (dropped > 0) yield gap(lines[0], `${dropped} log lines dropped: the reader was too slow`);
             for (const line of lines) {
               if (signal?.aborted) return;
               yield line;
@@ -135,6 +169,7 @@ export function createLogBuffer(options: LogBufferOptions): LogBuffer {
         .filter(({ stream }) => stream !== "platform")
         .slice(-count)
         .map(({ text }) => text),
+    counts: () => ({ lines: sequence - firstSequence, characters, dropped: droppedInAll }),
     close() {
       closed = true;
       for (const reader of readers) reader.wake();
