@@ -16,6 +16,7 @@ import { crashDefaults } from "./instance/crash-rules.ts";
 import { createInstance } from "./instance/create-instance.ts";
 import type { Instance, InstanceChange, InstanceUpdate, ManagedInstance, Surroundings } from "./instance/instance.ts";
 import { openKeptFiles } from "./instance/kept-files.ts";
+import { defaultLogLinesPerSecond } from "./instance/log-limit.ts";
 import { launchShell } from "./instance/launch.ts";
 import { deadlinesOf, type Phase } from "./instance/phases.ts";
 import { checkPlace } from "./instance/place-spec.ts";
@@ -53,6 +54,8 @@ export interface DeaOptions {
   samplingMs?: number;
   /** Time between two samples of an instance that `metrics()` answers; not below `samplingMs`. Default 5 000 ms. */
   metricsMs?: number;
+  /** Lines one instance may print a second; more are read, counted, dropped and said. Default 100 000; Infinity for no bound. */
+  logLinesPerSecond?: number;
   /** What to do with instances an earlier executor left running. Default `adopt`. */
   onResume?: "adopt" | "stop";
   /** What disposing does with instances: `stop` them, or `keep` them for the next executor. Default `stop`. */
@@ -176,6 +179,7 @@ export async function createDea(options: DeaOptions = {}): Promise<Dea> {
       deadlines,
       keptFiles,
       metricsMs,
+      logLinesPerSecond: options.logLinesPerSecond ?? defaultLogLinesPerSecond,
       backend,
       store,
       ports: createPortPool({ ...options.portRange, restMs: options.portRestMs ?? 60_000, clock }),

@@ -252,6 +252,7 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
       }
     },
     async launch() {
+      if (state === "BORN" && !spec.task) say(`Starting app instance (index ${spec.index}) with guid ${spec.appId}`);
       launching = begin();
       try {
         await launching;

@@ -1,5 +1,7 @@
 export interface LineSplitter {
   push(chunk: Buffer): void;
+  /** Ends the line that was begun and throws away the whole lines after it. Answers how many, empty ones too. */
+  skip(chunk: Buffer): number;
   /** Emits what stands after the last newline. */
   end(): void;
 }
@@ -30,7 +32,22 @@ export function createLineSplitter(maxLineBytes: number, emit: (text: string) =>
     if (end > 0 || mark) emit(line.toString("utf8", 0, end) + mark);
   };
 
-  return {
+  const splitter: LineSplitter = {
+    skip(chunk) {
+      let from = 0;
+      if (held > 0 || cut > 0) {
+        from = chunk.indexOf(10) + 1;
+        splitter.push(from > 0 ? chunk.subarray(0, from) : chunk);
+        if (from === 0) return 0;
+      }
+      let lines = 0;
+      for (let at = chunk.indexOf(10, from); at >= 0; at = chunk.indexOf(10, from)) {
+        lines += 1;
+        from = at + 1;
+      }
+      if (from < chunk.length) splitter.push(chunk.subarray(from));
+      return lines;
+    },
     push(chunk) {
       let from = 0;
       for (let at = chunk.indexOf(10); at >= 0; at = chunk.indexOf(10, from)) {
@@ -47,4 +64,5 @@ export function createLineSplitter(maxLineBytes: number, emit: (text: string) =>
       if (held > 0 || cut > 0) finish();
     },
   };
+  return splitter;
 }

@@ -1,4 +1,5 @@
 import type { Readable } from "node:stream";
+import type { LogLimit } from "./log-limit.ts";
 import { createLineSplitter } from "./log-lines.ts";
 
 /** Longest line kept whole. Cloud Foundry cuts at about 60 KiB too: an envelope must fit into a datagram-sized message. */
@@ -11,13 +12,19 @@ export const defaultMaxLineBytes = 60 * 1024;
 export async function pumpLogs(
   streams: { stdout: Readable; stderr: Readable },
   emit: (stream: "stdout" | "stderr", text: string) => void,
-  { maxLineBytes = defaultMaxLineBytes }: { maxLineBytes?: number } = {},
+  { maxLineBytes = defaultMaxLineBytes, limit }: { maxLineBytes?: number; limit?: LogLimit } = {},
 ): Promise<void> {
   const pump = (name: "stdout" | "stderr"): Promise<void> =>
     new Promise((resolve) => {
       const source = streams[name];
-      const lines = createLineSplitter(maxLineBytes, (text) => emit(name, text));
-      source.on("data", (chunk: Buffer) => lines.push(chunk));
+      const lines = createLineSplitter(maxLineBytes, (text) => {
+        limit?.passed(1);
+        emit(name, text);
+      });
+      source.on("data", (chunk: Buffer) => {
+        if (limit?.open() ?? true) lines.push(chunk);
+        else limit?.dropped(lines.skip(chunk));
+      });
       source.once("error", () => {});
       source.once("close", () => {
         lines.end();
@@ -26,4 +33,5 @@ export async function pumpLogs(
       if (source.destroyed) resolve();
     });
   await Promise.all([pump("stdout"), pump("stderr")]);
+  limit?.end();
 }
