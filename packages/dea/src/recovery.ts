@@ -39,7 +39,8 @@ const stands = ({ container, state }: InstanceRecord): boolean => container !== 
  * Takes over what an earlier executor left, and removes what it half made. Nothing of it can keep the executor from
  * starting: what cannot be removed is said and tried again. Disposing ends these attempts.
  */
-export async function recover({ backend, found, instances, make, onResume, clock, log }: RecoveryInput): Promise<{ resumed: Resumed } & Disposable> {
+export async function recover(input: RecoveryInput): Promise<{ resumed: Resumed } & Disposable> {
+  const { backend, found, instances, make, onResume, clock, log } = input;
   const known = new Set(found.map(({ id }) => id));
   // First: what left no record may hold ports and memory.
   const swept = await sweepOnce(backend, new Set(found.filter(stands).map(({ id }) => id)), log);
@@ -64,7 +65,7 @@ export async function recover({ backend, found, instances, make, onResume, clock
   if (all.length > 0 || removed.length > 0) log.info("dea.resumed", { adopted: adopted.length, exited: exited.length, removed: removed.length });
 
   const over = new AbortController();
-  if (!swept.complete) void sweepUntilDone(backend, instances, clock, log, over.signal);
+  if (!swept.complete) void sweepUntilDone(input, over.signal);
   return { resumed: { adopted: onResume === "stop" ? [] : adopted, exited, removed }, [Symbol.dispose]: () => over.abort() };
 }
 
@@ -77,7 +78,7 @@ async function sweepOnce(backend: Backend, keep: ReadonlySet<string>, log: Logge
   }
 }
 
-async function sweepUntilDone(backend: Backend, instances: ReadonlyMap<string, ManagedInstance>, clock: Clock, log: Logger, signal: AbortSignal): Promise<void> {
+async function sweepUntilDone({ backend, instances, clock, log }: RecoveryInput, signal: AbortSignal): Promise<void> {
   for (;;) {
     await sleep(clock, sweepAgainMs, signal);
     if (signal.aborted || (await sweepOnce(backend, new PresentNow(instances), log)).complete) return;

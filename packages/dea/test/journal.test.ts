@@ -2,7 +2,7 @@ import { appendFile, mkdir, readdir, readFile, stat, truncate, writeFile } from 
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { DeaError } from "../src/errors.ts";
+import type { DeaError } from "../src/errors.ts";
 import { instanceSpec } from "../src/instance/spec.ts";
 import { states } from "../src/instance/state.ts";
 import { type Journal, type JournalOptions, journalPath, openJournal } from "../src/journal/journal.ts";

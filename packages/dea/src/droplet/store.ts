@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { existsSync } from "node:fs";
 import { access, mkdir, readdir, rename, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { diskRatio } from "../disk-pressure.ts";
@@ -6,6 +7,9 @@ import { DeaError, textOf } from "../errors.ts";
 import { type Clock, type Fetch, type Logger, silentLogger, systemClock } from "../ports.ts";
 import { defaultFetch, download } from "./download.ts";
 import { type CachedDroplet, type EvictionReason, evictions, underPressure } from "./eviction.ts";
+import { createLayers, type Layer } from "./layers.ts";
+import { isPart, openPartFiles } from "./part-files.ts";
+import { createSharedWork } from "./shared-work.ts";
 import { cacheKey, checkDigests, digestFile, type DropletSource, sourceName } from "./source.ts";
 import { unpack, type Unpacked } from "./unpack.ts";
 
@@ -34,6 +38,8 @@ export interface DropletStoreOptions {
 /** A droplet that is here, verified, and stays until it is disposed of. */
 export interface HeldDroplet extends AsyncDisposable {
   readonly path: string;
+  /** Unpacks it once for all who share it. Only of droplets whose digest is known beforehand. Throws as `unpack` does. */
+  layer?(options: { maxBytes: number; signal: AbortSignal }): Promise<Layer>;
 }
 
 export interface DropletStore extends AsyncDisposable {
@@ -56,11 +62,14 @@ export async function openDropletStore(options: DropletStoreOptions): Promise<Dr
   const fetch = options.fetch ?? own ?? globalThis.fetch;
   const closed = new AbortController();
   const inUse = new Map<string, number>();
-  const running = new Map<string, Promise<string>>();
+  const running = createSharedWork<string>();
+  const layers = createLayers({ dir: join(dir, "layers"), bytes: cacheBytes, clock, log });
+  /** From where a droplet was fetched last, for who joined in that. */
+  const origins = new Map<string, string | undefined>();
   // A cached file is hashed once per life of the executor and whenever its size or time changed.
   const verified = new Map<string, string>();
   await mkdir(dir, { recursive: true, mode: 0o700 });
-  for (const name of await readdir(dir)) if (name.startsWith("part-")) await removeStale(join(dir, name), clock);
+  const parts = await openPartFiles(dir, clock.now());
 
   const identity = async (path: string): Promise<string> => {
     const { size, mtimeMs } = await stat(path);
@@ -83,12 +92,12 @@ export async function openDropletStore(options: DropletStoreOptions): Promise<Dr
     return true;
   };
 
-  const fetchTo = async (source: DropletSource, path: string): Promise<string> => {
+  const fetchTo = async (source: DropletSource, path: string, signal: AbortSignal): Promise<string> => {
     if (await cached(source, path)) return path;
-    const part = join(dir, `part-${randomUUID()}`);
+    const part = join(dir, parts.next());
     try {
       const startedAt = clock.now();
-      const digests = await download(source, part, { fetch, clock, signal: closed.signal, maxBytes: maxDropletBytes, inactivityTimeoutMs, attempts });
+      const digests = await download(source, part, { fetch, clock, signal, maxBytes: maxDropletBytes, inactivityTimeoutMs, attempts });
       checkDigests(source, digests);
       await rename(part, path);
       verified.set(path, await identity(path));
@@ -99,22 +108,28 @@ export async function openDropletStore(options: DropletStoreOptions): Promise<Dr
     }
   };
 
-  /** One download at a time per digest; who comes later waits for the same result, and may leave without stopping it. */
-  const fetchOnce = (source: DropletSource, key: string): Promise<string> => {
+  /** One download at a time per digest. When another's fails, its address may have been the reason: then ours is tried. */
+  const fetchShared = async (source: DropletSource, key: string, signal: AbortSignal): Promise<string> => {
     const path = join(dir, `${key}.tgz`);
-    let job = running.get(key);
-    if (!job) {
-      job = fetchTo(source, path).finally(() => running.delete(key));
-      running.set(key, job);
-      job.catch(() => {});
+    let own = false;
+    const begin = (job: AbortSignal): Promise<string> => {
+      own = true;
+      origins.set(key, source.url);
+      return fetchTo(source, path, AbortSignal.any([job, closed.signal]));
+    };
+    try {
+      return await running.join(key, begin, signal);
+    } catch (error) {
+      if (own || signal.aborted || closed.signal.aborted || origins.get(key) === source.url) throw error;
+      return await running.join(key, begin, signal);
     }
-    return job;
   };
 
   const reap = async (): Promise<void> => {
+    await layers.reap((key) => inUse.has(`${key}.tgz`) || existsSync(join(dir, `${key}.tgz`)));
     const cached: CachedDroplet[] = [];
     for (const name of await readdir(dir)) {
-      if (name.startsWith("part-") || inUse.has(name) || running.has(name.replace(/\.tgz$/, ""))) continue;
+      if (isPart(name) || inUse.has(name) || running.has(name.replace(/\.tgz$/, ""))) continue;
       const found = await stat(join(dir, name)).catch(() => undefined);
       if (found?.isFile()) cached.push({ name, bytes: found.size, usedAt: found.mtimeMs });
     }
@@ -156,12 +171,16 @@ export async function openDropletStore(options: DropletStoreOptions): Promise<Dr
       held = false;
       const users = (inUse.get(name) ?? 1) - 1;
       if (users > 0) inUse.set(name, users);
-      else inUse.delete(name);
+      else {
+        inUse.delete(name);
+        origins.delete(key);
+      }
       if (key.startsWith("once-")) await rm(join(dir, name), { force: true });
       await reap().catch((error: unknown) => log.warn("droplet.cache.reap", { error: textOf(error) }));
     };
     try {
-      return { path: await withSignal(fetchOnce(source, key), signal), [Symbol.asyncDispose]: letGo };
+      const path = await fetchShared(source, key, signal);
+      return { path, ...(key.startsWith("once-") ? {} : { layer: (options) => layers.open(key, path, options) }), [Symbol.asyncDispose]: letGo };
     } catch (error) {
       await letGo();
       throw error;
@@ -177,22 +196,9 @@ export async function openDropletStore(options: DropletStoreOptions): Promise<Dr
     reap,
     async [Symbol.asyncDispose]() {
       closed.abort(new DeaError("DEA_CLOSED", "the executor was closed"));
-      await Promise.allSettled(running.values());
+      await running.idle();
+      parts[Symbol.dispose]();
       await own?.[Symbol.asyncDispose]();
     },
   };
-}
-
-/** Parts of a download nobody works on any more. Another executor may share the folder, so only the old ones go. */
-async function removeStale(path: string, clock: Clock): Promise<void> {
-  const found = await stat(path).catch(() => undefined);
-  if (found && clock.now() - found.mtimeMs > 3_600_000) await rm(path, { force: true });
-}
-
-function withSignal<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(signal.reason as Error);
-    signal.addEventListener("abort", abort, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
-  });
 }
