@@ -54,7 +54,7 @@ function programsOf({ programs }: RuntimeKind, folders: readonly string[]): stri
 }
 
 /** What a program says, on both outputs; empty when it fails or takes too long. */
-function answerOf(program: string, args: readonly string[], path: string, timeoutMs: number, signal?: AbortSignal): Promise<string> {
+function answerOf(program: string, args: readonly string[], { path, timeoutMs, signal }: { path: string; timeoutMs: number; signal: AbortSignal | undefined }): Promise<string> {
   return new Promise((resolve) => {
     let text = "";
     const child = spawn(program, args, {
@@ -78,7 +78,7 @@ export async function findRuntimes(options: FindRuntimesOptions = {}): Promise<F
   const places = createSemaphore(atOnce);
   const asked = runtimeTable.flatMap((kind) => programsOf(kind, folders).map(async (file): Promise<FoundRuntime[]> => {
     using _place = await places.enter(signal ?? new AbortController().signal);
-    const version = kind.version.exec(await answerOf(file, kind.args, path, timeoutMs, signal))?.[1];
+    const version = kind.version.exec(await answerOf(file, kind.args, { path, timeoutMs, signal }))?.[1];
     return version === undefined ? [] : [{ name: kind.name, version, found: file }];
   }));
   const found = (await Promise.all(asked)).flat();

@@ -27,8 +27,8 @@ import type { ProcessLimits } from "./limits.ts";
 /** Descriptors the executor itself was started with and does not know of. sh cannot name the higher ones. */
 const closes = `for __opencf_fd in /proc/self/fd/*; do
   __opencf_fd=\${__opencf_fd##*/}
-  [ "$__opencf_fd" -gt 4 ] && eval "exec $__opencf_fd>&-"
-done 2>/dev/null
+  case $__opencf_fd in [0-4]|*[!0-9]*) ;; *) eval "exec $__opencf_fd>&-" ;; esac
+done
 unset __opencf_fd
 `;
 

@@ -64,7 +64,7 @@ export function processBackend(options: ProcessBackendOptions = {}): Backend {
   const make = (spec: ContainerSpec, sandbox: Sandbox | undefined): ProcessContainer => {
     const { dir, owner } = opened();
     if (!/^[a-z0-9-]{1,64}$/.test(spec.handle)) throw new DeaError("DEA_CONTAINER", `not a handle: ${JSON.stringify(spec.handle)}`);
-    return createProcessContainer(join(dir, spec.handle), owner, spec, around, sandbox);
+    return createProcessContainer({ dir: join(dir, spec.handle), owner, sandbox }, spec, around);
   };
 
   return {

@@ -44,11 +44,18 @@ export interface ProcessContainer extends Container {
   resume(leader: Leader): ContainerProcess;
 }
 
+export interface ProcessPlace {
+  dir: string;
+  owner: string;
+  /** Undefined: a plain process. */
+  sandbox: Sandbox | undefined;
+}
+
 /** Processes and threads of a container, where the kernel counts them. */
 const defaultMaxProcesses = 1_024;
 
 /** One folder, one process group, in a sandbox or not: what the `process` backend calls a container. */
-export function createProcessContainer(dir: string, owner: string, spec: ContainerSpec, around: Surroundings, sandbox?: Sandbox): ProcessContainer {
+export function createProcessContainer({ dir, owner, sandbox }: ProcessPlace, spec: ContainerSpec, around: Surroundings): ProcessContainer {
   const { clock } = around;
   const mark = `${owner}/${spec.handle}`;
   const homeDir = join(dir, "home");

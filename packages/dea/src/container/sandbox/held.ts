@@ -19,6 +19,10 @@ const script = `for __opencf_name in "\${!${prefix}@}"; do
   export "\${__opencf_name#${prefix}}=\${!__opencf_name}"
   unset "$__opencf_name"
 done 2>/dev/null
+for __opencf_name in /proc/self/fd/*; do
+  __opencf_name=\${__opencf_name##*/}
+  case $__opencf_name in [0-2]|*[!0-9]*) ;; *) eval "exec $__opencf_name>&-" ;; esac
+done
 unset __opencf_name
 cd "$1" || exit 4
 [ -n "$2" ] && ulimit -u "$2" 2>/dev/null

@@ -1,12 +1,10 @@
 import { existsSync, statSync } from "node:fs";
-import { homeInside } from "./view.ts";
+import { coveredProc, homeInside, isBelow } from "./view.ts";
 import type { Enclosure } from "./enclosure.ts";
 import type { Tools } from "./tools.ts";
 
 const devices = ["null", "zero", "full", "random", "urandom", "tty"];
 const deviceLinks = { fd: "/proc/self/fd", stdin: "fd/0", stdout: "fd/1", stderr: "fd/2", ptmx: "pts/ptmx" };
-/** Parts of /proc that speak of the whole machine. */
-const coveredProc = ["sys", "sysrq-trigger", "irq", "bus"];
 
 /** As fstab(5) wants it. */
 const field = (text: string): string => text.replace(/[\s\\#]/g, (one) => `\\${one.charCodeAt(0).toString(8).padStart(3, "0")}`);
@@ -16,15 +14,15 @@ const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 function table({ view, homeDir, temporaryDir, rootDir }: Enclosure): string {
   const at = (path: string): string => field(`${rootDir}${path}`);
   const rows = [
-    ...view.shown.map(({ from, at: to, folder }) => `${field(from)} ${at(to)} none ${folder ? "rbind" : "bind"},ro,nosuid,nodev`),
+    `${field(homeDir)} ${at(homeInside)} none bind,nosuid,nodev`,
+    `${field(temporaryDir)} ${at("/tmp")} none bind,nosuid,nodev`,
+    ...view.shown.map(({ from, at: to, folder }) => `${field(from)} ${at(to)} none ${folder ? "rbind" : "bind"},ro,nosuid,nodev${isBelow(to, "/tmp") ? ",X-mount.mkdir" : ""}`),
     ...view.hidden.map((path) => `opencf ${at(path)} tmpfs ro,nosuid,nodev,noexec,size=4k,mode=555`),
     `proc ${at("/proc")} proc nosuid,nodev,noexec`,
     ...coveredProc.filter((name) => existsSync(`/proc/${name}`)).map((name) => `${at(`/proc/${name}`)} ${at(`/proc/${name}`)} none bind,ro,nosuid,nodev,noexec`),
     ...devices.map((name) => `/dev/${name} ${at(`/dev/${name}`)} none bind`),
     `devpts ${at("/dev/pts")} devpts newinstance,ptmxmode=0666,mode=620,nosuid,noexec`,
     `shm ${at("/dev/shm")} tmpfs nosuid,nodev,size=64m,mode=1777`,
-    `${field(homeDir)} ${at(homeInside)} none bind,nosuid,nodev`,
-    `${field(temporaryDir)} ${at("/tmp")} none bind,nosuid,nodev`,
   ];
   return `${rows.join("\n")}\n`;
 }

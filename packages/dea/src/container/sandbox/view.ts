@@ -6,6 +6,9 @@ import { etcFiles, etcRuntimes, programFolders } from "../../host-files.ts";
 /** Where an app finds its home: the place Cloud Foundry's droplets are built for. */
 export const homeInside = "/home/vcap";
 
+/** Parts of /proc that speak of the whole machine: inside they are read-only. */
+export const coveredProc: readonly string[] = ["sys", "sysrq-trigger", "irq", "bus"];
+
 /** What of the host an app in a sandbox sees. Everything is read-only. */
 export interface HostView {
   /** Links at the top, such as `/bin` to `usr/bin`. */
