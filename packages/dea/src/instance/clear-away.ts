@@ -3,9 +3,8 @@ import { DeaError, textOf } from "../errors.ts";
 import { type Clock, elapsed, sleep } from "../ports.ts";
 import { type Deadlines, inPhase } from "./phases.ts";
 
-/** Pause before what could not be ended or removed is tried again; it grows up to a minute. */
-const firstRetryMs = 1_000;
-const longestRetryMs = 60_000;
+/** Pause before what could not be ended or removed is tried again; it doubles up to the longest, which is longer once it was told. */
+const retryMs = { first: 250, longest: 5_000, longestOnceTold: 60_000 };
 
 /** What an instance has to get rid of. Read anew at each try: the start may still be adding to it. */
 export interface Remains {
@@ -37,35 +36,45 @@ export async function endProcesses(container: Container, { graceMs, deadlines, c
 /** Ends and removes all of an instance, however long it takes, and says so when it takes too long. Settles when nothing is left or the signal aborts. */
 export async function clearAway(options: ClearAwayOptions): Promise<void> {
   const { remains, pending, deadlines, clock, signal, onLeft } = options;
+  const killEndsAt = elapsed(clock) + options.graceMs + deadlines.kill;
+  let destroyEndsAt: number | undefined;
   let { graceMs } = options;
+  let killed = true;
   let looked = false;
   let told = false;
-  const overAt = elapsed(clock) + graceMs + deadlines.kill + deadlines.destroy;
 
   const attempt = async (): Promise<void> => {
-    await inPhase("destroy", { ms: deadlines.destroy, clock }, async () => void (await pending().catch(() => {})));
+    destroyEndsAt ??= elapsed(clock) + deadlines.destroy;
+    await inPhase("destroy", { ms: deadlines.destroy, clock }, () => pending().catch(() => {})).catch(() => {
+      throw new DeaError("DEA_CONTAINER", "a step of its start does not end");
+    });
     const { container, process } = remains();
     if (!container) return;
     let failure: unknown;
     // Destroying kills too: it is tried also where the processes seem to survive.
     if (process) await endProcesses(container, { graceMs, deadlines, clock }).catch((error: unknown) => (failure = error));
     graceMs = 0;
-    if (!looked) await options.beforeDestroy(container);
-    looked = true;
+    killed = failure === undefined;
+    if (!looked) {
+      looked = true;
+      destroyEndsAt = elapsed(clock) + deadlines.destroy;
+      await options.beforeDestroy(container);
+    }
     await inPhase("destroy", { ms: deadlines.destroy, clock }, () => container.destroy()).catch((error: unknown) => {
-      throw failure instanceof DeaError ? failure : error;
+      throw failure ?? error;
     });
   };
 
-  for (let pauseMs = firstRetryMs; !signal.aborted; pauseMs = Math.min(pauseMs * 2, longestRetryMs)) {
+  const over = (): boolean => elapsed(clock) >= (destroyEndsAt ?? 0) && (killed || elapsed(clock) >= killEndsAt);
+  for (let pauseMs = retryMs.first; !signal.aborted; pauseMs = Math.min(pauseMs * 2, told ? retryMs.longestOnceTold : retryMs.longest)) {
     try {
       return await attempt();
     } catch (error) {
-      if (!told && elapsed(clock) >= overAt) {
+      if (!told && over()) {
         told = true;
         onLeft(textOf(error));
       }
-      await sleep(clock, told ? pauseMs : Math.max(1, Math.min(pauseMs, overAt - elapsed(clock))), signal);
+      await sleep(clock, pauseMs, signal);
     }
   }
 }

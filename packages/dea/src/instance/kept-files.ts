@@ -57,8 +57,8 @@ async function copyEnd(source: FileHandle, path: string, start: number, bytes: n
 export interface KeptFiles {
   /** Where the files of this crashed instance are, or would be. */
   folderOf(id: string): string;
-  /** Copies what shall outlive the instance: its `logs/`. */
-  keep(id: string, homeDir: string): Promise<void>;
+  /** Copies what shall outlive the instance: its `logs/`. False when it has none. */
+  keep(id: string, homeDir: string): Promise<boolean>;
   drop(id: string): Promise<void>;
   /** Whose files are here. */
   list(): Promise<string[]>;
@@ -71,9 +71,10 @@ export function openKeptFiles(dir: string, limits: Partial<KeepLimits> = {}): Ke
     folderOf,
     async keep(id, homeDir) {
       const logs = await openBelow(homeDir, "logs").catch(() => undefined);
-      if (!logs) return;
+      if (!logs) return false;
       try {
         await copyFolder(logs, join(folderOf(id), "logs"), { ...defaults, ...limits }, 0);
+        return true;
       } finally {
         await logs.close();
       }

@@ -1,3 +1,4 @@
+import { deferred } from "../deferred.ts";
 import { DeaError } from "../errors.ts";
 import { type Clock, sleep } from "../ports.ts";
 
@@ -48,30 +49,39 @@ export interface PhaseBounds {
   ms: number;
   clock: Clock;
   signal?: AbortSignal;
+  /** Time the work has to end once the signal has aborted. Default: what is left of its own. */
+  afterAbortMs?: number;
 }
 
 /**
  * Runs one phase under its deadline: past it the work's signal aborts, and DEA_TIMEOUT is thrown at once, whether the
- * work hears the signal or not. An outer signal is handed on, and the work decides what to make of it.
+ * work hears the signal or not. An outer signal is handed on, and the work decides what to make of it, within
+ * `afterAbortMs`: then the signal's reason is thrown.
  */
-export async function inPhase<T>(phase: Phase, { ms, clock, signal: outer }: PhaseBounds, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+export async function inPhase<T>(phase: Phase, { ms, clock, signal: outer, afterAbortMs }: PhaseBounds, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const over = new AbortController();
   const late = new DeaError("DEA_TIMEOUT", `${phase} took longer than ${ms / 1000} s`, { retryable: true, phase });
-  let timer: Disposable | undefined;
-  const timeout = new Promise<never>((_resolve, reject) => {
-    timer = clock.after(ms, () => {
-      over.abort(late);
-      reject(late);
-    });
-  });
+  const timers: Disposable[] = [];
+  const ends = deferred<never>();
+  ends.promise.catch(() => {});
+  timers.push(clock.after(ms, () => {
+    over.abort(late);
+    ends.reject(late);
+  }));
+  const onAbort = (): void => {
+    if (afterAbortMs !== undefined) timers.push(clock.after(afterAbortMs, () => ends.reject(outer?.reason as Error)));
+  };
+  if (outer?.aborted) onAbort();
+  else outer?.addEventListener("abort", onAbort, { once: true });
   const job = work(outer ? AbortSignal.any([outer, over.signal]) : over.signal);
   job.catch(() => {});
   try {
-    return await Promise.race([job, timeout]);
+    return await Promise.race([job, ends.promise]);
   } catch (error) {
     throw over.signal.aborted ? late : error;
   } finally {
-    timer?.[Symbol.dispose]();
+    outer?.removeEventListener("abort", onAbort);
+    for (const timer of timers) timer[Symbol.dispose]();
   }
 }
 
