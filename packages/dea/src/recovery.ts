@@ -26,8 +26,8 @@ export interface RecoveryInput {
   log: Logger;
 }
 
-/** Pause between attempts to remove what could not be removed at the start. */
-const sweepAgainMs = 60_000;
+/** Pause before what could not be removed at the start is tried again; it grows. */
+const sweepAgainMs = { first: 5_000, longest: 60_000 };
 
 /** Instances that are taken over at the same time. */
 const atOnce = 8;
@@ -79,8 +79,8 @@ async function sweepOnce(backend: Backend, keep: ReadonlySet<string>, log: Logge
 }
 
 async function sweepUntilDone({ backend, instances, clock, log }: RecoveryInput, signal: AbortSignal): Promise<void> {
-  for (;;) {
-    await sleep(clock, sweepAgainMs, signal);
+  for (let pauseMs = sweepAgainMs.first; ; pauseMs = Math.min(pauseMs * 2, sweepAgainMs.longest)) {
+    await sleep(clock, pauseMs, signal);
     if (signal.aborted || (await sweepOnce(backend, new PresentNow(instances), log)).complete) return;
   }
 }
