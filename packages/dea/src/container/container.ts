@@ -131,6 +131,11 @@ export interface Container {
   /** Starts a process beside the main one; it ends with it at the latest. Throws DEA_CONTAINER when the main one does not run. */
   exec(process: ExecSpec): Promise<ExecProcess>;
   /**
+   * Makes a folder of root's, which others share and nobody writes to, the beginning of the empty home: the app owns
+   * what it sees, and what it writes is its own. Before `run`. False where that cannot be done; nothing has changed then.
+   */
+  layHome?(layer: { dir: string; bytes: number }): Promise<boolean>;
+  /**
    * Unpacks a tar into a folder of the home, in any state before `destroy`. Follows no link.
    * Throws DEA_DROPLET_UNSAFE for names that lead out, DEA_DROPLET_TOO_LARGE, DEA_CONTAINER.
    */

@@ -154,8 +154,10 @@ export async function openDropletStore(options: DropletStoreOptions): Promise<Dr
     await access(path).catch((error: unknown) => {
       throw new DeaError("DEA_DROPLET_UNAVAILABLE", `cannot read ${path}: ${textOf(error)}`, { cause: error });
     });
-    if (cacheKey(source)) checkDigests(source, await digestFile(path, signal));
-    return { path, [Symbol.asyncDispose]: () => Promise.resolve() };
+    const key = cacheKey(source);
+    if (key === undefined) return { path, [Symbol.asyncDispose]: () => Promise.resolve() };
+    checkDigests(source, await digestFile(path, signal));
+    return { path, layer: (options) => layers.open(key, path, options), [Symbol.asyncDispose]: () => Promise.resolve() };
   };
 
   const hold = async (source: DropletSource, signal: AbortSignal): Promise<HeldDroplet> => {

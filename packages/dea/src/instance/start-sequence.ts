@@ -1,9 +1,9 @@
 import type { Container, ContainerProcess, ContainerSpec } from "../container/container.ts";
-import { unpack } from "../droplet/unpack.ts";
 import type { Port } from "../port-pool.ts";
 import type { InstanceSpec } from "./spec.ts";
 import { whenCpuGranted } from "./cpu-granted.ts";
 import { instanceEnvironment } from "./environment.ts";
+import { fillHome } from "./fill-home.ts";
 import type { Surroundings } from "./instance.ts";
 import { launchArguments, prepareHome, startCommand } from "./launch.ts";
 import { inPhase, type Phase } from "./phases.ts";
@@ -70,7 +70,7 @@ export async function startSequence(context: StartContext): Promise<void> {
   if (fetched.status === "rejected") throw fetched.reason;
   const container = made.value;
   const { homeDir } = container;
-  await timed("unpack", (limit) => unpack(here?.path ?? "", homeDir, { maxBytes: diskBytes, signal: limit }));
+  await timed("unpack", (limit) => fillHome(container, here ?? fetched.value, { maxBytes: diskBytes, signal: limit }));
   await prepareHome(homeDir);
   const spec = context.spec();
   const stateFile = spec.healthCheckOpen ? await stateFileOf(homeDir) : undefined;

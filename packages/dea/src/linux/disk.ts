@@ -1,4 +1,4 @@
-import { chmod, chown, mkdir, open, readFile, statfs, truncate } from "node:fs/promises";
+import { chmod, chown, lchown, lstat, mkdir, open, readdir, readFile, statfs, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { DeaError } from "../errors.ts";
 import { appUser } from "./etc-files.ts";
@@ -70,9 +70,16 @@ export function mountsBelow(dir: string, mountinfo: string): string[] {
   return points.filter((point) => point.startsWith(`${dir}/`)).reverse();
 }
 
-/** Takes away everything mounted below a folder. Throws DEA_CONTAINER. */
-export async function unmountBelow(dir: string): Promise<void> {
+/** Gives a home that the executor filled to the app's user; nobody inside can interfere yet. Of a shared one only what stands on top can be the executor's. */
+export async function giveHome(home: string, { uid, gid }: { uid: number; gid: number }, shared: boolean): Promise<void> {
+  if (!shared) return void (await run("chown", ["-hR", `${uid}:${gid}`, home]));
+  for (const name of await readdir(home)) if ((await lstat(join(home, name))).uid !== uid) await lchown(join(home, name), uid, gid);
+}
+
+/** Takes away everything mounted below a folder, or of that only these. Throws DEA_CONTAINER. */
+export async function unmountBelow(dir: string, only?: readonly string[]): Promise<void> {
   for (const point of mountsBelow(dir, await readFile("/proc/self/mountinfo", "utf8"))) {
+    if (only && !only.includes(point)) continue;
     // Busy for a moment, because somebody looks into it: it goes when they do.
     await run("umount", [point]).catch(() => run("umount", ["-l", point]));
   }

@@ -79,12 +79,12 @@ export async function linuxBackend(options: LinuxBackendOptions = {}): Promise<B
 
   const dnsFor = (slot: Slot): string[] => nameServers(opened().dnsText, options.dns, slot.hostAddress);
 
-  const containerOf = async (spec: ContainerSpec, slot: Slot): Promise<LinuxContainer> => {
+  const containerOf = async (spec: ContainerSpec, slot: Slot, layerBytes?: number): Promise<LinuxContainer> => {
     const { lowerDir, hostPaths } = lowerOf(spec.stack);
     const { ground, place } = opened();
     const shell = spec.stack === undefined ? undefined : await shellIn(lowerDir);
     return createLinuxContainer({
-      ground, spec, slot, hostPaths, outerShell, owner: place.owner, swap: host.swap, dns: dnsFor(slot), innerShell: plainShell(shell ?? hostShell),
+      ground, spec, slot, hostPaths, outerShell, owner: place.owner, swap: host.swap, dns: dnsFor(slot), layerBytes, innerShell: plainShell(shell ?? hostShell),
       ...(shell === undefined ? {} : { inside: { shell, searchPath: stackSearchPath } }),
     });
   };
@@ -166,7 +166,7 @@ export async function linuxBackend(options: LinuxBackendOptions = {}): Promise<B
       const { ground, place } = opened();
       const slot = await slotFor(ground.names.tag, spec.handle);
       // Nothing of it is left: a container that can only be destroyed.
-      const container = await containerOf(spec, slot ?? slotOf(slotsIn(pool), pool));
+      const container = await containerOf(spec, slot ?? slotOf(slotsIn(pool), pool), typeof record["layerBytes"] === "number" ? record["layerBytes"] : undefined);
       const leader = leaderOf(record);
       const killed = outOfMemoryKills(ground, spec.handle) > 0;
       const status = { ...readStatusFile(join(ground.dir, spec.handle, "run")), ...(killed ? { outOfMemory: true } : {}) };

@@ -11,15 +11,16 @@ import { isAlive, readProcess } from "../container/process-table.ts";
 import { DeaError } from "../errors.ts";
 import { elapsed, sleep } from "../ports.ts";
 import { processesIn, readUse } from "./cgroup.ts";
-import { diskUse } from "./disk.ts";
+import { diskUse, giveHome, unmountBelow } from "./disk.ts";
 import { appUser } from "./etc-files.ts";
 import { dismantle, killGroup } from "./ground.ts";
+import { mountSharedHome } from "./idmap.ts";
 import { outOfMemoryKills } from "./kills.ts";
 import { startExec } from "./linux-exec.ts";
 import { mainArguments, mainConfig, type MainInput } from "./main-process.ts";
 import { containerPaths } from "./names.ts";
 import { changeEgress, linkTraffic } from "./network.ts";
-import { run, searchPath } from "./programs.ts";
+import { searchPath } from "./programs.ts";
 
 /** Port every app listens on inside. */
 export const appPort = 8_080;
@@ -30,6 +31,8 @@ export interface LinuxContainerInput extends MainInput {
   /** Program and options of the shell outside. */
   outerShell: readonly string[];
   dns: readonly string[];
+  /** Of a container found again: size of the droplet that it shares. */
+  layerBytes?: number | undefined;
   /** Of a root that is not the host's. */
   inside?: NonNullable<Container["inside"]>;
 }
@@ -51,6 +54,8 @@ export function createLinuxContainer(input: LinuxContainerInput): LinuxContainer
   let main: ContainerProcess | undefined;
   let ended = false;
   let destroyed = false;
+  /** Size of the droplet, where others share it. */
+  let { layerBytes } = input;
 
   const present = (): void => {
     if (destroyed) throw new DeaError("DEA_CONTAINER", `container ${spec.handle} is destroyed`);
@@ -108,14 +113,24 @@ export function createLinuxContainer(input: LinuxContainerInput): LinuxContainer
     ...(input.inside ? { inside: input.inside } : {}),
     record(): ContainerRecord {
       if (!leader) throw new DeaError("DEA_CONTAINER", `container ${spec.handle} runs nothing yet`);
-      return { pid: leader.pid, startTicks: leader.startTicks, slot: slot.number };
+      return { pid: leader.pid, startTicks: leader.startTicks, slot: slot.number, ...(layerBytes === undefined ? {} : { layerBytes }) };
+    },
+    async layHome({ dir: layer, bytes }) {
+      present();
+      try {
+        await mountSharedHome({ layer, mountPoint: paths.layer, disk: paths.disk, home: paths.home, owner: hostUser, label: names.mountLabel });
+      } catch {
+        await unmountBelow(paths.dir, [paths.home, paths.layer]);
+        return false;
+      }
+      layerBytes = bytes;
+      return true;
     },
     async run({ argv, env }, beforeStart) {
       if (leader || destroyed) throw new DeaError("DEA_CONTAINER", `container ${spec.handle} was used already`);
       const config = join(paths.bundle, "config.json");
       await writeFile(config, JSON.stringify(mainConfig(input, { argv, env })), { mode: 0o600 });
-      // What was unpacked is the executor's still; nobody inside can interfere yet.
-      await run("chown", ["-hR", `${hostUser.uid}:${hostUser.gid}`, paths.home]);
+      await giveHome(paths.home, hostUser, layerBytes !== undefined);
       const started = await startKeeper(
         runDir,
         {
@@ -179,7 +194,7 @@ export function createLinuxContainer(input: LinuxContainerInput): LinuxContainer
       const { memoryBytes, cpuMs } = readUse(cgroups, paths.cgroup);
       const network = await linkTraffic(slot.link);
       const processes = appPids().length;
-      return { memoryBytes, cpuMs, outOfMemoryKills: outOfMemoryKills(ground, spec.handle), diskBytes: Math.min(bytes, spec.diskBytes), diskComplete: true, inodes, processes, ...(network ? { network } : {}) };
+      return { memoryBytes, cpuMs, outOfMemoryKills: outOfMemoryKills(ground, spec.handle), diskBytes: Math.min(bytes + (layerBytes ?? 0), spec.diskBytes), diskComplete: true, inodes, processes, ...(network ? { network } : {}) };
     },
     async stop({ graceMs, signal }) {
       const deadline = elapsed(clock) + graceMs;

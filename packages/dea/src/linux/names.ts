@@ -39,11 +39,11 @@ export function ownerNames(owner: string): OwnerNames {
 }
 
 /** Folders of one container below {@link runRoot}. */
-export const containerPaths = (names: OwnerNames, handle: string): { dir: string; disk: string; home: string; root: string; bundle: string; cgroup: string } => {
+export const containerPaths = (names: OwnerNames, handle: string): { dir: string; disk: string; home: string; root: string; layer: string; bundle: string; cgroup: string } => {
   const dir = join(names.containersDir, handle);
   const disk = join(dir, "disk");
   const bundle = join(dir, "bundle");
-  return { dir, disk, home: join(disk, "home"), root: join(dir, "root"), bundle, cgroup: `${names.cgroup}/${handle}` };
+  return { dir, disk, home: join(disk, "home"), root: join(dir, "root"), layer: join(dir, "layer"), bundle, cgroup: `${names.cgroup}/${handle}` };
 };
 
 /** A container's place on this machine: its number decides its addresses and its users, so no two share any. */
