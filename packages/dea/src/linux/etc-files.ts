@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { isIPv4 } from "node:net";
 
 /** The app's user inside every container. */
@@ -20,17 +21,29 @@ export function userFiles(passwd = "", group = ""): { passwd: string; group: str
 
 export const hostsFile = (hostname: string, address: string): string => `127.0.0.1 localhost\n${address} ${hostname}\n`;
 
+const servers = (text: string): string[] => [...text.matchAll(/^\s*nameserver\s+(\S+)/gm)].map((match) => match[1] ?? "");
+
 /**
  * Servers to ask for names: those that were configured, else the host's. A host that asks a resolver on its own
  * loopback cannot be followed there: the container asks the host's end of its link instead. IPv6 is left out.
  */
-export function nameServers(hostResolvConf: string, configured: readonly string[] | undefined, hostAddress: string): string[] {
-  const found = configured ?? [...hostResolvConf.matchAll(/^\s*nameserver\s+(\S+)/gm)].map((match) => match[1] ?? "");
-  const servers = found.filter((server) => isIPv4(server)).map((server) => (server.startsWith("127.") ? hostAddress : server));
-  return [...new Set(servers)].slice(0, 3);
+export function nameServers(hostText: string, configured: readonly string[] | undefined, hostAddress: string): string[] {
+  const found = configured ?? servers(hostText);
+  const reached = found.filter((server) => isIPv4(server)).map((server) => (server.startsWith("127.") ? hostAddress : server));
+  return [...new Set(reached)].slice(0, 3);
 }
 
-export function resolvFile(hostResolvConf: string, servers: readonly string[]): string {
-  const kept = hostResolvConf.split("\n").filter((line) => /^\s*(search|options)\s/.test(line));
-  return `${[...servers.map((server) => `nameserver ${server}`), ...kept].join("\n")}\n`;
+/** Where a resolver on this machine's loopback is all that the host asks, the servers which that one asks, if it says. */
+export const resolvSource = (hostText: string, upstreamText: string): string =>
+  servers(hostText).every((server) => server.startsWith("127.") || server === "::1") && servers(upstreamText).some((server) => isIPv4(server) && !server.startsWith("127.")) ? upstreamText : hostText;
+
+/** The host's resolver configuration as a container can use it; systemd-resolved tells its own servers in a file beside. */
+export async function hostResolvConf(): Promise<string> {
+  const [own, upstream] = await Promise.all(["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"].map((path) => readFile(path, "utf8").catch(() => "")));
+  return resolvSource(own ?? "", upstream ?? "");
+}
+
+export function resolvFile(hostText: string, asked: readonly string[]): string {
+  const kept = hostText.split("\n").filter((line) => /^\s*(search|options)\s/.test(line));
+  return `${[...asked.map((server) => `nameserver ${server}`), ...kept].join("\n")}\n`;
 }

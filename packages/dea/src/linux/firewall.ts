@@ -16,8 +16,20 @@ const ports = (ranges: readonly Range[]): string => `{ ${ranges.map(({ first, la
 /** Never reached by a general rule: link-local (with the metadata address), other containers, loopback, multicast, reserved. */
 export const protectedRanges = (pool: Range): Range[] => [addressRange("169.254.0.0/16"), pool, addressRange("127.0.0.0/8"), addressRange("224.0.0.0/3"), addressRange("0.0.0.0/8")];
 
-/** The table and what all containers share. Can be said again at any time; chains of containers stay. */
-export function baseRuleset(table: string, pool: Range): string {
+/**
+ * The kernel remembers the connections of the whole machine in one table of limited size: a container that fills it
+ * would cut off the others. Each may have so many that it opened itself; more are refused.
+ */
+const connectionBound = (table: string, most: number): string => `
+add set inet ${table} connections { type ipv4_addr; size 65535; flags dynamic; }
+insert rule inet ${table} forward iifname ${links} ct state new add @connections { ip saddr ct count over ${most} } reject with icmpx type admin-prohibited
+`;
+
+/**
+ * The table and what all containers share. Can be said again at any time; chains of containers stay. `maxConnections`
+ * is left out where the kernel cannot count connections.
+ */
+export function baseRuleset(table: string, pool: Range, maxConnections?: number): string {
   return `
 add table inet ${table}
 add map inet ${table} ways { type ifname : verdict; }
@@ -43,7 +55,7 @@ add rule inet ${table} arriving fib daddr type local dnat ip to tcp dport map @p
 add rule inet ${table} local fib daddr type local dnat ip to tcp dport map @ports
 add rule inet ${table} leaving oifname @links ip saddr 127.0.0.0/8 masquerade
 add rule inet ${table} leaving oifname != ${links} ip saddr ${span(pool)} masquerade
-`;
+${maxConnections === undefined ? "" : connectionBound(table, maxConnections)}`;
 }
 
 export interface FirewallSlot {

@@ -14,7 +14,7 @@ import { buildContainer } from "./build.ts";
 import { removeGroup } from "./cgroup.ts";
 import type { DiskKind } from "./disk.ts";
 import { reapEphemeral, rememberEphemeral } from "./ephemeral.ts";
-import { nameServers, resolvFile } from "./etc-files.ts";
+import { hostResolvConf, nameServers, resolvFile } from "./etc-files.ts";
 import { dismantle, endHelpers, type Ground, handlesOf } from "./ground.ts";
 import { type HostView, makeHostView } from "./host-view.ts";
 import { linuxCapabilities } from "./linux-capabilities.ts";
@@ -38,6 +38,8 @@ export interface LinuxBackendOptions {
   dns?: readonly string[];
   /** Network that is cut into /30 pieces, one a container. Default `10.254.0.0/20`: 1 024 of them. */
   network?: string;
+  /** Connections that one container may have opened to the outside, so that none fills the kernel's table of them. Default 8 192. */
+  maxConnections?: number;
   /** OCI runtime (runc or crun), by name or path. Default runc, then crun. */
   runtime?: string;
   /** Kind of disk. Default `loop`, and `tmpfs` where that does not work. */
@@ -119,11 +121,11 @@ export async function linuxBackend(options: LinuxBackendOptions = {}): Promise<B
       await mkdir(names.runtimeDir, { recursive: true, mode: 0o700 });
       await endHelpersOfThePast(names.runDir, clock);
       const ground = { names, cgroups, runtime, dir: place.dir, pool, clock };
-      const dnsText = await readFile("/etc/resolv.conf", "utf8").catch(() => "");
+      const dnsText = await hostResolvConf();
       // Containers stand on the view: while some do, it stays as it is.
       const inUse = (await readSlots()).some(({ tag }) => tag === names.tag);
       try {
-        await openNetwork(names.table, pool);
+        await openNetwork(names.table, pool, options.maxConnections ?? 8_192);
         await rememberEphemeral(names, place);
         await reapEphemeral({ cgroups, runtime, pool, clock });
         const view = at?.place.owner === place.owner && inUse ? at.view : await makeHostView(names.runDir, options.hostPaths, inUse);

@@ -8,10 +8,12 @@ import type { Range } from "../container/egress.ts";
 
 const setting = (path: string, value: string): Promise<void> => writeFile(`/proc/sys/net/${path}`, value);
 
-/** Lets this machine pass packets on, and lays the executor's table. Throws DEA_CONTAINER. */
-export async function openNetwork(table: string, pool: Range): Promise<void> {
+/** Lets this machine pass packets on, and lays the executor's table. Answers whether it bounds connections. Throws DEA_CONTAINER. */
+export async function openNetwork(table: string, pool: Range, maxConnections: number): Promise<boolean> {
   if ((await readFile("/proc/sys/net/ipv4/ip_forward", "latin1")).trim() !== "1") await setting("ipv4/ip_forward", "1");
-  await run("nft", ["-f", "-"], { input: baseRuleset(table, pool) });
+  const lay = (most?: number): Promise<string> => run("nft", ["-f", "-"], { input: baseRuleset(table, pool, most) });
+  // A kernel that cannot count connections (CONFIG_NFT_CONNLIMIT) refuses the whole.
+  return lay(maxConnections).then(() => true, () => lay().then(() => false));
 }
 
 export interface NetworkInput extends EgressInput {
