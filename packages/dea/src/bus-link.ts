@@ -84,6 +84,8 @@ export async function joinBus(dea: Dea, bus: Bus, options: JoinOptions = {}): Pr
     } catch (error) {
       log.error("bus.publish", { subject: message.subject, error: textOf(error) });
     }
+  /** Somebody wanted these gone: their end is no reason to start them elsewhere, in an evacuation either. */
+  const ordered = new WeakSet<Instance>();
   };
   const relay = createLogRelay({ publish: (envelopes) => say(logEnvelopes, { envelopes }) });
 
@@ -162,7 +164,10 @@ export async function joinBus(dea: Dea, bus: Bus, options: JoinOptions = {}): Pr
     bus.subscribe(deaStop, ({ body }) => {
       for (const instance of dea.instances().filter((one) => matchesFilter(body, one))) {
         if (facts[instance.state].final) dea.forget(instance);
-        else void instance.stop();
+        else {
+          ordered.add(instance);
+          void instance.stop();
+        }
       }
     }, subscriptions),
     bus.subscribe(deaUpdate, ({ body }) => update(body), subscriptions),
@@ -202,7 +207,7 @@ export async function joinBus(dea: Dea, bus: Bus, options: JoinOptions = {}): Pr
         if (change.type === "routable" ? instance.spec.readinessCheck.type !== "process" : change.before.version !== instance.spec.version) beat();
         return;
       }
-      if (change.type === "exit") say(dropletExited, exited(self, instance, !dea.accepting));
+      if (change.type === "exit") say(dropletExited, exited(self, instance, !dea.accepting && !ordered.has(instance)));
       if (change.type === "state") {
         if (change.to === "STARTING") counted.note(instance.spec.commandId);
         routes.tell(instance);
