@@ -7,7 +7,9 @@ import { createCommandLedger } from "./bus/command-ledger.ts";
 import { createCountedCommands } from "./bus/counted-commands.ts";
 import { discoverDelayMs } from "./bus/discover.ts";
 import { advertisement, countByApp, exited, found, heartbeat, type HostRuntime, type Identity, matchesFilter, status, version } from "./bus/fields.ts";
+import { createHttpCommands } from "./bus/http-commands.ts";
 import { createLogRelay } from "./bus/log-relay.ts";
+import { linkReach, type ReachFace } from "./bus/reach-link.ts";
 import { createRoutes } from "./bus/routes.ts";
 import { egressOf, specOfMessage, type StartMessage } from "./bus/start-message.ts";
 import { linkTasks } from "./bus/task-link.ts";
@@ -18,6 +20,7 @@ import { DeaError, textOf } from "./errors.ts";
 import type { Instance } from "./instance/instance.ts";
 import { facts } from "./instance/state.ts";
 import { type Clock, every, type Logger, silentLogger, sleep, systemClock } from "./ports.ts";
+import type { MoreRequests } from "./reach/control-server.ts";
 
 export interface JoinOptions {
   /** Name on the bus. Default: the executor's own, which survives restarts. */
@@ -34,6 +37,10 @@ export interface JoinOptions {
   enforces?: readonly LimitName[];
   /** Address told in announcements. Default: the executor's. */
   host?: string;
+  /** The door to files: answers to `dea.find.droplet` carry links to it, and the router is told where it has a name. Default: none. */
+  reach?: ReachFace;
+  /** Where commands are taken over HTTPS ({@link openExecutorApi} with `member.http`); advertised. Default: nowhere. */
+  url?: string;
   /** Default 10 000 ms. */
   heartbeatIntervalMs?: number;
   /** Default 5 000 ms. */
@@ -53,12 +60,15 @@ export interface Membership extends AsyncDisposable {
    * the bus still hears it: routes are withdrawn and every end is reported. With `keep` nothing is withdrawn.
    */
   leave(options?: { instances?: "stop" | "keep" }): Promise<void>;
+  /** Answers `POST /v1/apps` as `dea.<id>.start` is answered: for the `more` of `openExecutorApi`. */
+  readonly http: MoreRequests;
   /** Takes no more work: says `dea.shutdown`, advertises no longer, refuses starts with DEA_CLOSED. What runs goes on (dea_ng: USR1). */
   rest(): void;
 }
 
 export { followExecutors, requestOf, sendStart, sendTask } from "./bus/follow.ts";
 export type { HostRuntime } from "./bus/fields.ts";
+export type { ReachFace } from "./bus/reach-link.ts";
 
 type AnyMessage = Parameters<Bus["publish"]>[0];
 type Ack = { accepted: boolean; reason?: string; code?: string };
@@ -69,11 +79,13 @@ export async function joinBus(dea: Dea, bus: Bus, options: JoinOptions = {}): Pr
   const { heartbeatIntervalMs = 10_000, advertiseIntervalMs = 5_000, registerIntervalMs = 20_000, logFlushIntervalMs = 100 } = options;
   const { isolationSegment, runtimes } = options;
   const enforces = promisedLimits(dea.backend.capabilities, options.enforces);
-  const self: Identity = { id, host, zone, stacks, enforces, ...(isolationSegment !== undefined && { isolationSegment }), ...(runtimes && { runtimes }) };
+  const self: Identity = { id, host, zone, stacks, enforces, ...(isolationSegment !== undefined && { isolationSegment }), ...(runtimes && { runtimes }), ...(options.url !== undefined && { url: options.url }) };
   const open = new AbortController();
   const parts: Disposable[] = [];
   const ledger = createCommandLedger<Ack>(clock);
   const counted = createCountedCommands(clock);
+  /** Somebody wanted these gone: their end is no reason to start them elsewhere, in an evacuation either. */
+  const ordered = new WeakSet<Instance>();
   let saidGoodbye = false;
   let resting = false;
   let leaving: Promise<void> | undefined;
@@ -84,8 +96,6 @@ export async function joinBus(dea: Dea, bus: Bus, options: JoinOptions = {}): Pr
     } catch (error) {
       log.error("bus.publish", { subject: message.subject, error: textOf(error) });
     }
-  /** Somebody wanted these gone: their end is no reason to start them elsewhere, in an evacuation either. */
-  const ordered = new WeakSet<Instance>();
   };
   const relay = createLogRelay({ publish: (envelopes) => say(logEnvelopes, { envelopes }) });
 
@@ -111,7 +121,11 @@ export async function joinBus(dea: Dea, bus: Bus, options: JoinOptions = {}): Pr
   };
 
   const routes = createRoutes({ self, register: (body) => say(routerRegister, body), unregister: (body) => say(routerUnregister, body) });
-  const registerAll = (): void => dea.instances().forEach(routes.tell);
+  const reach = linkReach(bus, { dea: id, host, reach: options.reach, log });
+  const registerAll = (): void => {
+    dea.instances().forEach(routes.tell);
+    reach.register();
+  };
 
   const startInstance = async (body: StartMessage): Promise<Ack> => {
     try {
@@ -174,14 +188,15 @@ export async function joinBus(dea: Dea, bus: Bus, options: JoinOptions = {}): Pr
     bus.subscribe(deaFindDroplet, async ({ body, respond }) => {
       await Promise.all(dea.instances().filter((one) => matchesFilter(body, one)).map(async (instance) => {
         const stats = body.include_stats && facts[instance.state].routed ? await statsOf(instance) : undefined;
-        respond(found(self, instance, stats, clock.now()));
+        respond({ ...found(self, instance, stats, clock.now()), ...reach.found(instance, body.path) });
       }));
     }, subscriptions),
     bus.subscribe(deaStatus, async ({ respond }) => {
       const used = await Promise.all(dea.instances().map(async (instance) => (await statsOf(instance))?.memoryBytes ?? 0));
       respond(status(self, dea, used.reduce((sum, bytes) => sum + bytes, 0)));
     }, subscriptions),
-    linkTasks(dea, bus, { id, stacks, ...(runtimes && { runtimes }), counted: (command) => counted.note(command), changed: advertiseSoon, log }),
+    reach,
+    linkTasks(dea, bus, { id, stacks, enforces, accepting: () => !resting, ...(runtimes && { runtimes }), counted: (command) => counted.note(command), changed: advertiseSoon, log }),
     bus.subscribe(deaDiscover, async ({ body, respond }) => {
       const waitMs = dea.accepting && !resting ? discoverDelayMs(body, { capacity: dea.capacity(), instancesOfApp: countByApp(dea.instances())[body.droplet] ?? 0, runtimes }) : undefined;
       if (waitMs === undefined) return;
@@ -240,5 +255,6 @@ export async function joinBus(dea: Dea, bus: Bus, options: JoinOptions = {}): Pr
     resting = true;
     goodbye();
   };
-  return { id, leave, rest, [Symbol.asyncDispose]: () => leave() };
+  const http = createHttpCommands({ start: startOnce, accepting: () => dea.accepting && !resting });
+  return { id, http, leave, rest, [Symbol.asyncDispose]: () => leave() };
 }

@@ -2,6 +2,7 @@
 import { parseArgs } from "node:util";
 import { readConfigFile } from "./cli/config-file.ts";
 import { doctor } from "./cli/doctor.ts";
+import { execFlags, execIn } from "./cli/exec.ts";
 import { help } from "./cli/help.ts";
 import { runDroplet, runFlags } from "./cli/run.ts";
 import { serve } from "./cli/serve.ts";
@@ -29,6 +30,11 @@ async function main(argv: string[]): Promise<number> {
     case "doctor": {
       const { values } = parseArgs({ args: rest, options: { json: { type: "boolean" } } });
       return await doctor(values.json ?? false);
+    }
+    case "exec": {
+      const { values, positionals: [instance, ...words] } = parseArgs({ args: rest, allowPositionals: true, options: execFlags });
+      if (instance === undefined) throw new UsageError("give an instance: opencf-dea exec --data-dir FOLDER INSTANCE -- COMMAND");
+      return await execIn(instance, words, values);
     }
     default:
       throw new UsageError(`no such command: ${verb}`);

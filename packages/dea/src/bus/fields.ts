@@ -16,6 +16,8 @@ export interface Identity {
   stacks: readonly string[];
   isolationSegment?: string;
   runtimes?: readonly HostRuntime[];
+  /** Where commands are taken over HTTPS. */
+  url?: string;
   /** Limits that hold here. */
   enforces: readonly string[];
 }
@@ -76,9 +78,9 @@ export function countByApp(instances: readonly Instance[]): Record<string, numbe
 const wholeMb = (bytes: number): number => Math.floor(bytes / MiB);
 
 /** `counted` are the newest start commands whose instances are in these numbers. */
-export function advertisement({ id, zone, stacks, isolationSegment, runtimes = [], enforces }: Identity, dea: Dea, counted: string[]): Body<typeof deaAdvertise> {
+export function advertisement({ id, zone, stacks, isolationSegment, runtimes = [], enforces, url }: Identity, dea: Dea, counted: string[]): Body<typeof deaAdvertise> {
   const { memory, disk, instances } = dea.capacity();
-  const full = instances.present >= instances.limit;
+  const full = instances.present >= instances.limit || dea.shortOf.size > 0;
   return {
     id,
     stacks: [...stacks],
@@ -91,6 +93,7 @@ export function advertisement({ id, zone, stacks, isolationSegment, runtimes = [
     placement_properties: { zone, ...(isolationSegment !== undefined && { isolation_segment: isolationSegment }) },
     counted_commands: counted,
     enforces: [...enforces],
+    ...(url !== undefined && { url }),
     ...(runtimes.length > 0 && { runtimes: [...new Set(runtimes.map(({ name }) => name))], runtime_details: runtimes.map((each) => ({ ...each })) }),
   };
 }

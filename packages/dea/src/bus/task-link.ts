@@ -1,16 +1,22 @@
 import type { Body, Bus, Reply } from "@opencf/bus";
 import { deaTask, taskCancel, taskExited, taskFind } from "@opencf/bus/messages";
+import type { LimitName } from "../container/capabilities.ts";
 import type { Dea } from "../dea.ts";
 import { DeaError, textOf } from "../errors.ts";
 import type { RuntimeOffer } from "../placement/shapes.ts";
 import type { Logger } from "../ports.ts";
 import type { Task } from "../task/task.ts";
+import { demandLimits } from "./requires.ts";
 import { taskFacts, type TaskMessage, taskOfMessage } from "./task-message.ts";
 
 export interface TaskLinkOptions {
   /** Name of the executor on the bus. */
   id: string;
   stacks: readonly string[];
+  /** Limits that are advertised as kept. */
+  enforces: readonly LimitName[];
+  /** False while no more work is taken. */
+  accepting(): boolean;
   runtimes?: readonly RuntimeOffer[];
   /** Told the `command_id` of each task that is accepted: the next advertisement counts it. */
   counted(commandId: string | undefined): void;
@@ -23,9 +29,11 @@ export interface TaskLinkOptions {
  * Runs the tasks that the bus asks for: `dea.<id>.task` is accepted or refused, `opencf.task.cancel` ends one,
  * `opencf.task.exited` tells each end at least once, `opencf.task.find` answers for what is there and what has ended.
  */
-export function linkTasks(dea: Dea, bus: Bus, { id, stacks, runtimes, counted, changed, log }: TaskLinkOptions): Disposable {
+export function linkTasks(dea: Dea, bus: Bus, { id, stacks, enforces, accepting, runtimes, counted, changed, log }: TaskLinkOptions): Disposable {
   const accept = (body: TaskMessage): Reply<typeof deaTask> => {
     try {
+      if (!accepting()) throw new DeaError("DEA_CLOSED", "the executor accepts no more instances", { retryable: true });
+      demandLimits(body.requires, enforces);
       const { egress, ...spec } = taskOfMessage(body, stacks, runtimes, dea.backend.stacks);
       const kept = dea.backend.capabilities.enforces.egress;
       if (egress && !kept) log.warn("command.task.egress", { task: body.task_id, backend: dea.backend.name });

@@ -3,6 +3,7 @@ export const help = `opencf-dea: runs droplets
 
   opencf-dea --nats URL [options]     joins a bus and runs what it is told to: an executor of a Cloud Foundry
   opencf-dea run DROPLET [options]    runs one droplet by hand, shows what it prints, says why it ended
+  opencf-dea exec INSTANCE [-- COMMAND]  runs a command, or a shell, in an instance of an executor on this machine
   opencf-dea doctor [--json]          what this machine can isolate, how to get the rest, and its runtimes
 
 A droplet is a .tgz (path or URL) with app/ in it and, usually, a staging_info.yml that names the start command.
@@ -52,12 +53,20 @@ Running one droplet
 
   It says in its last line why the app ended: exit:N, signal:NAME, oom, disk-quota, health-timeout, ...
 
+Running a command in an instance
+      --data-dir FOLDER     of the executor that runs it (needed)
+  -t, --tty                 with a terminal (default: for a shell, where there is one here)
+      --user NAME           vcap (default), or root: root of the container
+
+  Input, output, signals and the terminal's size are the command's, and so is the exit code (128+N for signal N).
+
 Examples
   opencf-dea --nats nats://10.0.0.2:4222 --data-dir /var/lib/opencf-dea --backend linux --memory 16G --zone z1
   opencf-dea -c /etc/dea.yml --json
   opencf-dea run hello.tgz -p 8080 --memory 256M
   opencf-dea run https://example.com/shop.tgz --sha256 9f86d0... --env GREETING=hi --health http:/health
   opencf-dea run worker.tgz --health process --command 'node worker.js'
+  opencf-dea exec --data-dir /var/lib/opencf-dea 0123456789abcdef0123456789abcdef -- ls -l app
   opencf-dea doctor --json
 
 Exit code: 0 it ended as it was told, 1 it did not work, 2 you asked wrongly.

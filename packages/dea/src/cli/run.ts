@@ -5,6 +5,7 @@ import type { Instance } from "../instance/instance.ts";
 import type { StartSpec } from "../instance/spec.ts";
 import type { Logger } from "../ports.ts";
 import { isolationLine, openBackend } from "./backend.ts";
+import { openControlSocket } from "../reach/control-server.ts";
 import { endingText } from "./ending.ts";
 import { parseBackend, parseBytes, parseHealth, parseHost, parseIsolate, parsePairs, parsePort, parseSeconds, parseStacks, UsageError } from "./usage.ts";
 
@@ -111,6 +112,7 @@ export async function runDroplet(droplet: string, values: RunValues): Promise<nu
       ...(values["data-dir"] === undefined ? {} : { dataDir: values["data-dir"] }),
       onResume: "stop",
     });
+    await using _control = values["data-dir"] === undefined ? undefined : await openControlSocket(dea, values["data-dir"], { log });
     instance = await dea.start(spec);
     if (asked > 0) void instance.stop();
     const reading = (async () => {

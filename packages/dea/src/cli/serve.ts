@@ -5,6 +5,8 @@ import { type Membership, joinBus } from "../bus-link.ts";
 import type { Backend } from "../container/container.ts";
 import { createDea, type Dea } from "../dea.ts";
 import { textOf } from "../errors.ts";
+import { openControlSocket } from "../reach/control-server.ts";
+import { openReachServer } from "../reach/reach-server.ts";
 import { findRuntimes } from "../runtimes.ts";
 import { isolationLine, openBackend } from "./backend.ts";
 import type { ConfigFile } from "./config-file.ts";
@@ -60,10 +62,8 @@ async function capacityOf({ memoryBytes, memoryFactor, diskBytes, diskFactor, da
 
 /** Stops everything or leaves it, as was asked for; hurries when told to. */
 async function leave(dea: Dea, member: Membership, instances: "keep" | "stop", life: Life): Promise<void> {
-  if (instances === "stop") {
-    const stops = dea.instances().filter(({ exit }) => exit === undefined).map((instance) => instance.stop({ signal: life.hurrying }));
-    await Promise.allSettled(stops);
-  }
+  // Not waited for: whoever ends from here on ends because the executor leaves, and is told so.
+  if (instances === "stop") for (const instance of dea.instances()) if (instance.exit === undefined) void instance.stop({ signal: life.hurrying });
   await member.leave({ instances });
   await dea.close({ instances });
 }
@@ -118,10 +118,13 @@ export async function serve(options: ServeOptions, ignored: ConfigFile["ignored"
       ...(options.tls ? { tls: options.tls } : {}),
     });
     await using bus = await createBus({ transport, log });
+    await using reach = await openReachServer(dea, { host, log });
+    await using _control = options.dataDir === undefined ? undefined : await openControlSocket(dea, options.dataDir, { log });
     member = await joinBus(withLimits(dea, limits), bus, {
       host,
       log,
       runtimes,
+      reach,
       ...(options.zone === undefined ? {} : { zone: options.zone }),
       ...(options.isolationSegment === undefined ? {} : { isolationSegment: options.isolationSegment }),
       ...(stacks === undefined ? {} : { stacks: stacks.map(({ name }) => name) }),

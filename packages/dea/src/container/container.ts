@@ -147,6 +147,8 @@ export interface Container {
   setEgress(rules: readonly EgressRule[]): Promise<void>;
   /** Throws DEA_CONTAINER only when the container was destroyed. */
   usage(): Promise<Usage>;
+  /** Its processes as the host numbers them; where a backend can tell, `exec` gives a command the app's own variables. */
+  pids?(): Promise<number[]>;
   /** TERM to everybody, after `graceMs` KILL, until nobody is left; quiet when nobody runs. Throws DEA_CONTAINER if some survive. */
   stop(options: { graceMs: number; signal?: AbortSignal }): Promise<void>;
   /** KILL, then removes the folder. Quiet when already gone. */

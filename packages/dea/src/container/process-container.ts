@@ -215,6 +215,7 @@ export function createProcessContainer({ dir, owner, sandbox }: ProcessPlace, sp
         processes: entries.length,
       };
     },
+    pids: async () => [...(leader ? [leader.pid] : []), ...familyIn(await around.fresh()).app.map(({ pid }) => pid)],
     async stop({ graceMs, signal }) {
       const deadline = elapsed(clock) + graceMs;
       while (elapsed(clock) < deadline && !signal?.aborted && !mainEnded()) {

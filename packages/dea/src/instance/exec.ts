@@ -1,7 +1,6 @@
 import { readFile } from "node:fs/promises";
 import type { Container, ExecProcess, TerminalSize } from "../container/container.ts";
 import { markVariable } from "../container/mark.ts";
-import { readProcesses } from "../container/process-table.ts";
 import { DeaError } from "../errors.ts";
 import { type Clock, elapsed, sleep } from "../ports.ts";
 import { launchArguments } from "./launch.ts";
@@ -34,6 +33,9 @@ export interface ExecPlace {
 /** At most this many at once in one instance. */
 export const maxExecs = 32;
 
+/** How long an aborted command is killed again, in case it begins only then. */
+const killWaitMs = 30_000;
+
 const invalid = (why: string): DeaError => new DeaError("DEA_INVALID_SPEC", why);
 const isSize = (value: number): boolean => Number.isInteger(value) && value > 0 && value <= 10_000;
 
@@ -55,10 +57,20 @@ export async function execIn({ container, shell, clock }: ExecPlace, options: Ex
     ...(user === undefined ? {} : { user }),
     ...(terminal ? { terminal } : {}),
   });
-  const kill = (): void => void process.signal("SIGKILL").catch(() => {});
-  signal?.addEventListener("abort", kill, { once: true });
-  void process.exited.then(() => signal?.removeEventListener("abort", kill));
-  if (signal?.aborted) kill();
+  const over = new AbortController();
+  const kill = async (): Promise<void> => {
+    // Again and again: what starts it may not have started it yet, and a signal to nobody is lost.
+    for (const deadline = elapsed(clock) + killWaitMs; !over.signal.aborted && elapsed(clock) < deadline; await sleep(clock, 100, over.signal)) {
+      await process.signal("SIGKILL").catch(() => {});
+    }
+  };
+  const onAbort = (): void => void kill();
+  signal?.addEventListener("abort", onAbort, { once: true });
+  void process.exited.then(() => {
+    over.abort();
+    signal?.removeEventListener("abort", onAbort);
+  });
+  if (signal?.aborted) onAbort();
   return process;
 }
 
@@ -70,19 +82,13 @@ const appWaitMs = 10_000;
  * started has them still. Empty where no process shows them.
  */
 async function environmentOfApp(container: Container, clock: Clock, signal: AbortSignal | undefined): Promise<string[]> {
-  const leader = container.record()["pid"];
-  for (const deadline = elapsed(clock) + appWaitMs; typeof leader === "number" && !signal?.aborted; await sleep(clock, 50, signal)) {
-    const all = readProcesses();
-    const family = new Set([leader]);
-    for (let before = 0; before < family.size; ) {
-      before = family.size;
-      for (const { pid, parent } of all) if (family.has(parent)) family.add(pid);
-    }
-    for (const pid of family) {
+  for (const deadline = elapsed(clock) + appWaitMs; !signal?.aborted && elapsed(clock) < deadline; await sleep(clock, 50, signal)) {
+    const pids = await container.pids?.();
+    if (pids === undefined) break;
+    for (const pid of pids) {
       const pairs = (await readFile(`/proc/${pid}/environ`, "utf8").catch(() => "")).split("\0");
       if (pairs.some((pair) => pair.startsWith("VCAP_APPLICATION="))) return pairs.filter((pair) => pair.indexOf("=") > 0 && !pair.startsWith(`${markVariable}=`));
     }
-    if (elapsed(clock) > deadline || !all.some(({ pid }) => pid === leader)) break;
   }
   return [];
 }

@@ -19,7 +19,8 @@ import { outOfMemoryKills } from "./kills.ts";
 import { startExec } from "./linux-exec.ts";
 import { mainArguments, mainConfig, type MainInput } from "./main-process.ts";
 import { containerPaths } from "./names.ts";
-import { changeEgress, linkTraffic } from "./network.ts";
+import { linkTraffic } from "./link-traffic.ts";
+import { changeEgress } from "./network.ts";
 import { searchPath } from "./programs.ts";
 
 /** Port every app listens on inside. */
@@ -191,11 +192,12 @@ export function createLinuxContainer(input: LinuxContainerInput): LinuxContainer
     async usage(): Promise<Usage> {
       present();
       const { bytes, inodes } = await diskUse(paths.disk).catch(() => ({ bytes: 0, inodes: 0 }));
-      const { memoryBytes, cpuMs } = readUse(cgroups, paths.cgroup);
-      const network = await linkTraffic(slot.link);
+      const { memoryBytes, cpuMs, outOfMemoryKills: kills } = readUse(cgroups, paths.cgroup);
+      const network = linkTraffic(slot.link);
       const processes = appPids().length;
-      return { memoryBytes, cpuMs, outOfMemoryKills: outOfMemoryKills(ground, spec.handle), diskBytes: Math.min(bytes + (layerBytes ?? 0), spec.diskBytes), diskComplete: true, inodes, processes, ...(network ? { network } : {}) };
+      return { memoryBytes, cpuMs, outOfMemoryKills: kills, diskBytes: Math.min(bytes + (layerBytes ?? 0), spec.diskBytes), diskComplete: true, inodes, processes, ...(network ? { network } : {}) };
     },
+    pids: async () => processesIn(cgroups, paths.cgroup),
     async stop({ graceMs, signal }) {
       const deadline = elapsed(clock) + graceMs;
       while (elapsed(clock) < deadline && !signal?.aborted && !mainEnded()) {

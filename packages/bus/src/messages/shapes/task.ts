@@ -28,6 +28,8 @@ export const TaskMessage = Type.Object({
   runtime: Text,
   egress_network_rules: Type.Optional(Type.Array(EgressRule)),
   log_source: Type.Optional(LogSource),
+  /** Limits that must be kept by the kernel, not by looking; who does not keep one refuses. */
+  requires: Type.Optional(Strings),
   /** Names one delivery to one executor: what a placement counts by. */
   command_id: Type.Optional(Type.String()),
 });
