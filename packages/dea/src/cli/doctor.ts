@@ -1,6 +1,7 @@
 import { access, constants } from "node:fs/promises";
 import { totalmem } from "node:os";
-import { enforcedLimits } from "../container/capabilities.ts";
+import { unstopped } from "../container/attacks.ts";
+import { type Capabilities, enforcedLimits } from "../container/capabilities.ts";
 import { processBackend } from "../container/process-backend.ts";
 import { probeSandboxes } from "../container/sandbox/probe.ts";
 import { hostView } from "../container/sandbox/view.ts";
@@ -40,6 +41,12 @@ const sandboxRows = (): HostFinding[] =>
 
 const runtimeRow = ({ name, version = "?", found }: FoundRuntime): string => `     ${name.padEnd(12)} ${version.padEnd(12)} ${found}`;
 
+/** Which attacks of a stranger's app the backend does not stop. */
+const attackRows = (capabilities: Capabilities): string[] => {
+  const left = unstopped(capabilities);
+  return left.length === 0 ? ["It stops every attack of an app that it knows of."] : ["Attacks of an app that it does not stop:", ...left.map((attack) => `  - ${attack}`)];
+};
+
 /** Says what this machine can do, and how to get the rest. Exit code 1 when instances cannot run at all. */
 export async function doctor(json: boolean): Promise<number> {
   const findings = await examine();
@@ -51,8 +58,8 @@ export async function doctor(json: boolean): Promise<number> {
   const plain = able ? processBackend().capabilities : undefined;
   if (json) {
     const backends = {
-      process: { available: able, ...(plain ? { capabilities: plain } : {}), sandboxes },
-      linux: { available: isolating, ...(isolating ? { capabilities: linuxCapabilities(host) } : {}), findings: host.findings },
+      process: { available: able, ...(plain ? { capabilities: plain, unstopped: unstopped(plain) } : {}), sandboxes },
+      linux: { available: isolating, ...(isolating ? { capabilities: linuxCapabilities(host), unstopped: unstopped(linuxCapabilities(host)) } : {}), findings: host.findings },
     };
     process.stdout.write(`${JSON.stringify({ able, backends, runtimes, findings })}\n`);
     return able ? 0 : 1;
@@ -65,11 +72,13 @@ export async function doctor(json: boolean): Promise<number> {
     "",
     plain ? `Backend "process" works here, with --isolate ${plain.isolation ?? "none"}. What it does not isolate:` : "Instances cannot run here.",
     ...(plain?.warnings ?? []).map((warning) => `  - ${warning}`),
+    ...(plain ? attackRows(plain) : []),
     "",
     ...host.findings.map(row),
     "",
     linux ? `Backend "linux" works here. The kernel keeps: ${enforcedLimits(linux).join(", ")}.` : "Backend \"linux\" does not work here: the rows marked FAIL are what it lacks.",
     ...(linux?.warnings ?? []).map((warning) => `  - ${warning}`),
+    ...(linux ? attackRows(linux) : []),
     "",
     runtimes.length > 0 ? "Runtimes that droplets may share:" : "No runtimes that droplets may share are in the search path.",
     ...runtimes.map(runtimeRow),

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
 import { readdir, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -100,9 +100,21 @@ export async function groupsIn({ hierarchies }: Cgroups, group: string): Promise
 export function countsSwap({ version, roots }: Cgroups): boolean {
   const root = roots["memory"] ?? "";
   if (version === 1) return text(join(root, "memory.memsw.limit_in_bytes")) !== "";
-  // The root of version 2 has no such file, its children do. A machine without swap has nothing to count.
-  const hasSwap = text("/proc/swaps").trim().split("\n").length > 1;
-  return !hasSwap || childrenOf(root).some((name) => text(join(root, name, "memory.swap.max")) !== "");
+  // The root of version 2 has no such file, its children do.
+  if (childrenOf(root).some((name) => text(join(root, name, "memory.swap.max")) !== "")) return true;
+  const child = join(root, `opencf-dea-probe-${process.pid}`);
+  try {
+    mkdirSync(child);
+    return text(join(child, "memory.swap.max")) !== "";
+  } catch {
+    return false;
+  } finally {
+    try {
+      rmdirSync(child);
+    } catch {
+      // It was not made.
+    }
+  }
 }
 
 const childrenOf = (dir: string): string[] => {

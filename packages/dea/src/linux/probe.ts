@@ -34,14 +34,16 @@ export interface LinuxHost {
   disk: DiskKind | undefined;
 }
 
-/** Makes a small disk of this kind and takes it away again. */
-async function tryDisk(kind: DiskKind): Promise<true | string> {
+/** Makes a small disk of this kind and takes it away again. Answers how many milliseconds the making took, or why it failed. */
+async function tryDisk(kind: DiskKind): Promise<number | string> {
   const dir = await mkdtemp(join(tmpdir(), "opencf-dea-probe-"));
   const mountPoint = join(dir, "disk");
   try {
+    const from = performance.now();
     await makeDisk({ kind, imageFile: join(dir, "disk.img"), mountPoint, label: "opencf-probe", bytes: 2 * 1024 ** 2, inodes: 64 });
+    const ms = performance.now() - from;
     await run("umount", [mountPoint]);
-    return true;
+    return Math.ceil(ms);
   } catch (error) {
     return textOf(error);
   } finally {
@@ -86,10 +88,12 @@ export async function probeLinux({ runtimes = ["runc", "crun"], disks = ["loop",
   const swap = cgroups !== undefined && countsSwap(cgroups);
   const failures: string[] = [];
   let disk: DiskKind | undefined;
+  let diskMs = 0;
   for (const kind of root ? disks : []) {
     const outcome = await tryDisk(kind);
-    if (outcome === true) {
+    if (typeof outcome === "number") {
       disk = kind;
+      diskMs = outcome;
       break;
     }
     failures.push(`${kind}: ${outcome}`);
@@ -115,7 +119,7 @@ export async function probeLinux({ runtimes = ["runc", "crun"], disks = ["loop",
     },
     {
       name: "disk quota", ok: disk !== undefined, needed: true,
-      detail: disk === "loop" ? "loop-mounted images" : disk === "tmpfs" ? "tmpfs: disks are kept in memory and swap" : ["no limited disk can be mounted", ...failures].join("; "),
+      detail: disk === "loop" ? `loop-mounted images, one made in ${diskMs} ms` : disk === "tmpfs" ? `tmpfs: disks are kept in memory and swap, one made in ${diskMs} ms` : ["no limited disk can be mounted", ...failures].join("; "),
       remedy: "apt-get install e2fsprogs mount; modprobe loop",
     },
     { name: "swap limit", ok: swap, needed: false, detail: swap ? "counted with memory" : "the kernel does not count swap: an app may swap", remedy: "boot with swapaccount=1, or turn swap off" },
