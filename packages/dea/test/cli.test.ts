@@ -32,7 +32,7 @@ test("run: serves on the port asked for, shows the output, stops on Ctrl-C with 
   const port = await freePort();
   const { said, code, child } = cli("run", droplet, "-p", String(port), "--memory", "256M", "--env", "GREETING=you");
   await until(() => said.err.includes(`running at http://127.0.0.1:${port}`));
-  expect(said.err).toContain("warning: Apps run as the executor's own user");
+  expect(said.err).toMatch(/^opencf-dea: backend process: isolation (bubblewrap|user-namespace|none): .+\n/);
   expect(await (await fetch(`http://127.0.0.1:${port}/shown`)).text()).toBe("hello you");
   await until(() => said.out.includes("GET /shown"));
   child.kill("SIGINT");
@@ -49,6 +49,44 @@ test("run --json: one object per line; a crash is exit code 1", async () => {
   expect(events.at(-1)).toMatchObject({ event: "exited", reason: "exit:3", status: 3 });
   expect(said.err).toBe("");
 });
+
+test.each([
+  ["exit 7", [], "app instance exited with status 7 (exit:7)"],
+  ["kill -9 $$", [], "app instance exited by SIGKILL (signal:SIGKILL)"],
+  ["nosuchprogram", [], "(exit:127): the command was not found"],
+  ["exec sleep 100", ["--check-timeout", "1"], "(health-timeout: port-timeout): nothing listened on the port it was given"],
+  ["exec dd if=/dev/zero of=big bs=1M count=40", ["--health", "process", "--disk", "20M"], "disk quota exceeded (disk-quota)"],
+  [`exec node -e "const all = []; setInterval(() => all.push(Buffer.alloc(2e7, 1)), 5)"`, ["--health", "process", "--memory", "96M"], "out of memory (oom): it used more than 96 MiB"],
+])("run says why it died: %s %j", async (command, options, text) => {
+  const droplet = await writeDroplet(join(folder.path, "dying.tgz"), { x: "" });
+  const { said, code } = cli("run", droplet, "--command", command, ...options);
+  expect(await code).toBe(1);
+  expect(said.err.trim().split("\n").at(-1)).toContain(text);
+}, 60_000);
+
+test("run --isolate of a kind that cannot work: exit code 1, and the reason; auto goes on with one line", async () => {
+  // A user namespace in which no other may be made: as on a machine where they are forbidden.
+  const forbidden = ["--user", "--map-root-user", "sh", "-c", "echo 0 >/proc/sys/user/max_user_namespaces 2>/dev/null && exec \"$@\"", "sh"];
+  const droplet = await writeDroplet(join(folder.path, "forbidden.tgz"), { x: "" }, "echo ran");
+  const unshared = (...args: string[]) => {
+    const child = spawn("unshare", [...forbidden, process.execPath, programs.path("cli"), ...args], { stdio: ["ignore", "pipe", "pipe"] });
+    const said = { out: "", err: "" };
+    child.stdout.on("data", (chunk: Buffer) => (said.out += chunk.toString()));
+    child.stderr.on("data", (chunk: Buffer) => (said.err += chunk.toString()));
+    return { said, code: new Promise<number | null>((resolve) => { child.on("error", () => resolve(null)); child.on("close", resolve); }) };
+  };
+  const insisted = unshared("run", droplet, "--health", "process", "--isolate", "user-namespace");
+  const outcome = await insisted.code;
+  // Where not even that namespace can be made, the tests above ran without one already.
+  if (outcome === null || /unshare: /.test(insisted.said.err.split("\n")[0] ?? "") && !insisted.said.err.includes("opencf-dea")) return;
+  expect(outcome).toBe(1);
+  expect(insisted.said.err).toMatch(/^opencf-dea: no isolation by user-namespace: /);
+  const auto = unshared("run", droplet, "--health", "process");
+  expect(await auto.code).toBe(0);
+  expect(auto.said.out).toBe("ran\n");
+  const [first = ""] = auto.said.err.split("\n");
+  expect(first).toMatch(/^opencf-dea: backend process: isolation none: .*user-namespace: .*sysctl -w user\.max_user_namespaces=65536/);
+}, 60_000);
 
 test("run: a second Ctrl-C does not wait", async () => {
   const droplet = await writeDroplet(join(folder.path, "stubborn.tgz"), { x: "" }, "trap '' TERM; echo up; while :; do sleep 0.1; done");
@@ -75,6 +113,10 @@ test.each([
   [["run", "a", "--env", "NOVALUE"], /--env must be NAME=VALUE/],
   [["run", "a", "--health", "ping"], /--health/],
   [["run", "a", "--backend", "docker"], /--backend must be process, linux or auto/],
+  [["run", "a", "--isolate", "jail"], /--isolate must be auto, none, bubblewrap or user-namespace/],
+  [["run", "a", "--stack", "a,b"], /--stack must be one name/],
+  [["--backend", "process"], /give the bus: --nats/],
+  [["--nats", "nats://a", "--config", "/nonexistent.yml"], /nonexistent.yml: ENOENT/],
   [["run", "a", "--no-such-option"], /no-such-option/],
   [["dance"], /no such command: dance/],
 ] as [string[], RegExp][])("asked wrongly: %j", async (args, message) => {
@@ -96,7 +138,11 @@ test("doctor says what this machine cannot isolate", async () => {
   expect(plain.said.out).toMatch(/Backend "linux" (works here. The kernel keeps: memory, |does not work here: the rows marked FAIL)/);
   const json = cli("doctor", "--json");
   expect(await json.code).toBe(0);
-  expect(JSON.parse(json.said.out)).toMatchObject({ able: true, backends: { process: { available: true, capabilities: { filesystem: false } } } });
+  expect(JSON.parse(json.said.out)).toMatchObject({
+    able: true,
+    backends: { process: { available: true, capabilities: { network: false }, sandboxes: [{ name: "bubblewrap" }, { name: "user-namespace" }] } },
+    runtimes: expect.arrayContaining([expect.objectContaining({ name: "node" })]) as object[],
+  });
 });
 
 test.each([["128M", 128 * 2 ** 20], ["2G", 2 ** 31], ["1.5GiB", 1.5 * 2 ** 30], ["512kb", 512 * 1024], ["1048576", 1048576]])("size %s", (text, bytes) => {
