@@ -72,6 +72,7 @@ export function createLogBuffer(options: LogBufferOptions): LogBuffer {
   let bytes = 0;
   let released = 0;
   let lastNs = 0n;
+  let lastTime = Number.NaN;
   let sequence = firstSequence;
   let closed = false;
   let characters = 0;
@@ -105,7 +106,10 @@ export function createLogBuffer(options: LogBufferOptions): LogBuffer {
 
   return {
     append(stream, text) {
-      const clock = BigInt(Math.round(now() * 1000)) * 1000n;
+      const time = now();
+      // Within the same tick of the clock the lines count on by themselves: large numbers are slow to make.
+      const clock = time === lastTime ? lastNs : BigInt(Math.round(time * 1000)) * 1000n;
+      lastTime = time;
       lastNs = clock > lastNs ? clock : lastNs + 1n;
       const line: LogLine = { stream, text, timestampNs: lastNs, sequence: sequence++ };
       if (closed) return line;

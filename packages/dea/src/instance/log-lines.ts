@@ -51,8 +51,14 @@ export function createLineSplitter(maxLineBytes: number, emit: (text: string) =>
     push(chunk) {
       let from = 0;
       for (let at = chunk.indexOf(10); at >= 0; at = chunk.indexOf(10, from)) {
-        take(chunk.subarray(from, at));
-        finish();
+        // Nearly every line: it is whole, and nothing was begun.
+        if (held === 0 && cut === 0 && at - from <= maxLineBytes) {
+          const end = at > from && chunk[at - 1] === 0x0d ? at - 1 : at;
+          if (end > from) emit(chunk.toString("utf8", from, end));
+        } else {
+          take(chunk.subarray(from, at));
+          finish();
+        }
         from = at + 1;
       }
       // A copy: the rest of a line must not keep a whole read buffer alive, and small pieces must not pile up.

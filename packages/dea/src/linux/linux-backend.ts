@@ -18,6 +18,7 @@ import { hostResolvConf, nameServers, resolvFile } from "./etc-files.ts";
 import { dismantle, endHelpers, type Ground, handlesOf } from "./ground.ts";
 import { type HostView, makeHostView } from "./host-view.ts";
 import { linuxCapabilities } from "./linux-capabilities.ts";
+import { createTrafficReader } from "./link-traffic.ts";
 import { appPort, createLinuxContainer, type LinuxContainer } from "./linux-container.ts";
 import { cgroupRoot, type OwnerNames, ownerNames, type Slot, slotOf, slotsIn } from "./names.ts";
 import { openNetwork, removeTable, renewNetwork } from "./network.ts";
@@ -64,6 +65,7 @@ export async function linuxBackend(options: LinuxBackendOptions = {}): Promise<B
   const capabilities = linuxCapabilities(host);
   // The smallest there is: it waits beside each container.
   const outerShell = ["/bin/sh"];
+  const traffic = createTrafficReader();
   const hostShell = await shellIn("/");
   let at: { place: BackendPlace; ground: Ground; view: HostView; dnsText: string } | undefined;
 
@@ -86,7 +88,7 @@ export async function linuxBackend(options: LinuxBackendOptions = {}): Promise<B
     const { ground, place } = opened();
     const shell = spec.stack === undefined ? undefined : await shellIn(lowerDir);
     return createLinuxContainer({
-      ground, spec, slot, hostPaths, outerShell, owner: place.owner, swap: host.swap, dns: dnsFor(slot), layerBytes, innerShell: plainShell(shell ?? hostShell),
+      ground, spec, slot, hostPaths, outerShell, owner: place.owner, swap: host.swap, dns: dnsFor(slot), traffic, layerBytes, innerShell: plainShell(shell ?? hostShell),
       ...(shell === undefined ? {} : { inside: { shell, searchPath: stackSearchPath } }),
     });
   };

@@ -19,7 +19,7 @@ import { outOfMemoryKills } from "./kills.ts";
 import { startExec } from "./linux-exec.ts";
 import { mainArguments, mainConfig, type MainInput } from "./main-process.ts";
 import { containerPaths } from "./names.ts";
-import { linkTraffic } from "./link-traffic.ts";
+import type { TrafficReader } from "./link-traffic.ts";
 import { changeEgress } from "./network.ts";
 import { searchPath } from "./programs.ts";
 
@@ -32,6 +32,7 @@ export interface LinuxContainerInput extends MainInput {
   /** Program and options of the shell outside. */
   outerShell: readonly string[];
   dns: readonly string[];
+  traffic: TrafficReader;
   /** Of a container found again: size of the droplet that it shares. */
   layerBytes?: number | undefined;
   /** Of a root that is not the host's. */
@@ -193,7 +194,7 @@ export function createLinuxContainer(input: LinuxContainerInput): LinuxContainer
       present();
       const { bytes, inodes } = await diskUse(paths.disk).catch(() => ({ bytes: 0, inodes: 0 }));
       const { memoryBytes, cpuMs, outOfMemoryKills: kills } = readUse(cgroups, paths.cgroup);
-      const network = linkTraffic(slot.link);
+      const network = input.traffic(slot.link);
       const processes = appPids().length;
       return { memoryBytes, cpuMs, outOfMemoryKills: kills, diskBytes: Math.min(bytes + (layerBytes ?? 0), spec.diskBytes), diskComplete: true, inodes, processes, ...(network ? { network } : {}) };
     },

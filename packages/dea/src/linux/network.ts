@@ -1,5 +1,5 @@
 import { access, readFile, writeFile } from "node:fs/promises";
-import type { ContainerSpec, Usage } from "../container/container.ts";
+import type { ContainerSpec } from "../container/container.ts";
 import { type EgressInput, baseRuleset, egressRuleset, type FirewallSlot, removalRuleset, slotRuleset } from "./firewall.ts";
 import type { Slot } from "./names.ts";
 import { bucket } from "./network-script.ts";
@@ -54,14 +54,3 @@ export async function removeNetwork(table: string, at: FirewallSlot & { slot: Sl
 }
 
 export const removeTable = async (table: string): Promise<void> => void (await run("nft", ["-f", "-"], { input: `add table inet ${table}\ndelete table inet ${table}\n` }));
-
-/** Bytes and packets over the container's link, as the container counts them. Undefined when it is gone. */
-export async function linkTraffic(link: string): Promise<Usage["network"]> {
-  try {
-    const read = async (name: string): Promise<number> => Number(await readFile(`/sys/class/net/${link}/statistics/${name}`, "latin1"));
-    const [receivedBytes, sentBytes, receivedPackets, sentPackets] = await Promise.all([read("tx_bytes"), read("rx_bytes"), read("tx_packets"), read("rx_packets")]);
-    return { receivedBytes, sentBytes, receivedPackets, sentPackets };
-  } catch {
-    return undefined;
-  }
-}
