@@ -1,4 +1,7 @@
+import { once } from "node:events";
 import { readFile } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
+import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { probeLinux } from "@opencf/dea";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -16,6 +19,9 @@ import { until } from "./support/until.ts";
 const probed = await probeLinux();
 const lacks = probed.findings.filter(({ ok, needed }) => needed && !ok).map(({ name }) => name).join(", ");
 const reason = probed.able ? missing("nats-server") : `this machine lacks ${lacks}`;
+
+/** An address of this machine that is not its loopback. */
+const outside = Object.values(networkInterfaces()).flat().find((one) => one?.family === "IPv4" && !one.internal && !one.address.startsWith("10.254."))?.address;
 
 /** Asks from inside what an app must not have. */
 const spy = {
@@ -113,6 +119,24 @@ describe.skipIf(reason)(`apps as containers${reason ? `: ${reason}` : ""}`, () =
     }, { withinMs: 90_000 });
     const { resources } = await cf.get(`/v3/audit_events?types=audit.app.process.crash&target_guids=${pushed.processGuid},${pushed.appGuid}`);
     expect(resources[0].data).toMatchObject({ exit_status: 7, exit_description: expect.stringContaining("exit:7") as string });
+  });
+
+  test.skipIf(!outside)("security groups hold for what runs, at once: this machine's service is closed, opened by its address, and closed again", { timeout: 120_000 }, async () => {
+    const service = createServer((socket) => socket.end()).listen(0, "0.0.0.0");
+    await once(service, "listening");
+    const to = `/to/${outside}/${(service.address() as AddressInfo).port}`;
+    const before = await get("/id");
+    try {
+      expect(await get(to)).not.toBe("reached");
+      const rules = [{ protocol: "tcp", destination: outside, ports: String((service.address() as AddressInfo).port) }];
+      const { body: group } = await cf.request("POST", "/v3/security_groups", { name: "service", rules, relationships: { running_spaces: { data: [{ guid: cf.spaceGuid }] } } });
+      await until("it is open", async () => (await get(to)) === "reached");
+      await cf.request("DELETE", `/v3/security_groups/${group.guid}/relationships/running_spaces/${cf.spaceGuid}`);
+      await until("it is closed again", async () => (await get(to)) !== "reached");
+      expect(await get("/id"), "the same instance all the time").toBe(before);
+    } finally {
+      service.close();
+    }
   });
 
   test("scaled over two executors; one leaves, and its instance is elsewhere", { timeout: 240_000 }, async () => {

@@ -334,6 +334,29 @@ export function cfSuite(program: string, { args = [] }: { args?: readonly string
         expect(await ok("org-quotas")).toMatch(/default/);
         for (const command of ["space-quotas", "security-groups", "isolation-segments", "running-environment-variable-group", "staging-environment-variable-group"]) await ok(command);
       });
+      test("security groups: created, bound to a space and everywhere, changed, unbound, deleted", async () => {
+        const rules = join(folder.path, "rules.json");
+        await writeFile(rules, JSON.stringify([{ protocol: "tcp", destination: "10.1.2.3", ports: "5432", description: "ledger" }]));
+        expect(await ok("create-security-group", "ledger", rules)).toMatch(/OK/);
+        expect(await ok("create-security-group", "ledger", rules)).toMatch(/already exists/);
+        expect(await ok("bind-security-group", "ledger", "acme", "--space", "dev")).toMatch(/OK/);
+        expect(await ok("security-groups")).toMatch(/ledger\s+acme\s+dev\s+running/);
+        expect(await ok("security-group", "ledger")).toMatch(/"destination": "10\.1\.2\.3"[\s\S]*acme\s+dev/);
+        expect(await ok("space", "dev")).toMatch(/running security groups:\s+all_networks, ledger/);
+        await writeFile(rules, JSON.stringify([{ protocol: "all", destination: "10.1.2.0/33" }]));
+        expect(await fails("update-security-group", "ledger", rules)).toMatch(/Rules\[0\]: destination must contain valid CIDR/);
+        await writeFile(rules, JSON.stringify([{ protocol: "all", destination: "10.1.2.0/24" }]));
+        expect(await ok("update-security-group", "ledger", rules)).toMatch(/OK/);
+        expect(await ok("bind-running-security-group", "ledger")).toMatch(/OK/);
+        expect(await ok("running-security-groups")).toMatch(/^ledger$/m);
+        expect(await ok("unbind-running-security-group", "ledger")).toMatch(/OK/);
+        expect(await ok("bind-staging-security-group", "ledger")).toMatch(/OK/);
+        expect(await ok("staging-security-groups")).toMatch(/^ledger$/m);
+        expect(await ok("unbind-staging-security-group", "ledger")).toMatch(/OK/);
+        expect(await ok("unbind-security-group", "ledger", "acme", "dev")).toMatch(/OK/);
+        expect(await ok("delete-security-group", "ledger", "-f")).toMatch(/OK/);
+        expect(await ok("security-groups")).not.toMatch(/ledger/);
+      }, 120_000);
       test("isolation segments: created, given to an org, to its default, to a space, and taken back", async () => {
         expect(await ok("create-isolation-segment", "gold")).toMatch(/OK/);
         expect(await ok("create-isolation-segment", "Gold")).toMatch(/Isolation segment 'Gold' already exists/);

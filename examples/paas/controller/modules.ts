@@ -13,6 +13,8 @@ import { rootRoutes } from "./api/root.ts";
 import { routeRoutes } from "./routes/routes.ts";
 import { segmentEntitlementRoutes } from "./organizations/segment-entitlements.ts";
 import { segmentRoutes } from "./organizations/segments.ts";
+import { securityGroupSpaceRoutes } from "./organizations/security-group-spaces.ts";
+import { securityGroupRoutes } from "./organizations/security-groups.ts";
 import { spaceQuotaRoutes } from "./organizations/space-quotas.ts";
 import { spaceRoutes } from "./organizations/spaces.ts";
 import { userRoutes } from "./organizations/users.ts";
@@ -20,6 +22,7 @@ import { userRoutes } from "./organizations/users.ts";
 /** The controller's own resources, without apps and services. */
 export const foundationModules: readonly RouteModule[] = [
   rootRoutes, jobRoutes, organizationRoutes, spaceRoutes, roleRoutes, userRoutes, domainRoutes, routeRoutes, destinationRoutes, quotaRoutes, spaceQuotaRoutes, segmentRoutes, segmentEntitlementRoutes,
+  securityGroupRoutes, securityGroupSpaceRoutes,
   featureFlagRoutes, environmentGroupRoutes, stackRoutes, buildpackRoutes, eventRoutes, absentRoutes,
 ];
 

@@ -15,6 +15,7 @@ import { egressOf, specOfMessage, type StartMessage } from "./bus/start-message.
 import { linkTasks } from "./bus/task-link.ts";
 import { demandLimits, promisedLimits } from "./bus/requires.ts";
 import type { LimitName } from "./container/capabilities.ts";
+import { narrows } from "./container/egress.ts";
 import type { Dea } from "./dea.ts";
 import { DeaError, textOf } from "./errors.ts";
 import type { Instance } from "./instance/instance.ts";
@@ -134,7 +135,7 @@ export async function joinBus(dea: Dea, bus: Bus, options: JoinOptions = {}): Pr
       const { egress, ...spec } = specOfMessage(body, stacks, runtimes, dea.backend.stacks);
       const kept = dea.backend.capabilities.enforces.egress;
       // Every app of a Cloud Foundry comes with rules: where nothing keeps them, that is said and no reason to run nothing.
-      if (egress && !kept) log.warn("command.start.egress", { app: spec.appId, backend: dea.backend.name });
+      if (egress && !kept && narrows(egress)) log.warn("command.start.egress", { app: spec.appId, backend: dea.backend.name });
       const instance = await dea.start(egress && kept ? { ...spec, egress } : spec);
       counted.note(instance.spec.commandId);
       log.info("command.start", { app: instance.spec.appId, index: instance.spec.index, instance: instance.id });
@@ -158,7 +159,7 @@ export async function joinBus(dea: Dea, bus: Bus, options: JoinOptions = {}): Pr
 
   const update = ({ droplet, uris, version: generation, egress_network_rules: rules }: Body<typeof deaUpdate>): void => {
     const kept = dea.backend.capabilities.enforces.egress;
-    if (rules && !kept) log.warn("command.update.egress", { droplet: String(droplet), backend: dea.backend.name });
+    if (rules && !kept && narrows(egressOf(rules))) log.warn("command.update.egress", { droplet: String(droplet), backend: dea.backend.name });
     for (const instance of dea.instances()) {
       if (instance.spec.processGuid !== String(droplet) || facts[instance.state].final) continue;
       try {

@@ -3,7 +3,8 @@ import { deaAdvertise, deaStartInstance } from "@opencf/bus/messages";
 import { expect, test } from "vitest";
 import { followExecutors, joinBus, requestOf, sendStart } from "../src/bus-link.ts";
 import { demandLimits, promisedLimits } from "../src/bus/requires.ts";
-import { createDea, enforcing, limitNames, MiB, processBackend } from "../src/index.ts";
+import { narrows } from "../src/container/egress.ts";
+import { createDea, type EgressRule, enforcing, limitNames, MiB, processBackend } from "../src/index.ts";
 import { createPlacer } from "../src/placement.ts";
 import { until } from "./fixtures/until.ts";
 
@@ -28,6 +29,12 @@ test.each<[string[] | undefined, string[], string?]>([
   if (missing === undefined) expect(demand).not.toThrow();
   else expect(demand).toThrow(`The app requires limits that are not enforced here: ${missing}.`);
 });
+
+test.each<[EgressRule[], boolean]>([
+  [[], true], [[{ protocol: "all", destination: "10.0.0.0/8" }], true], [[{ protocol: "tcp", destination: "0.0.0.0/0" }], true],
+  [[{ protocol: "all", destination: "nowhere" }], true], [[{ protocol: "gre" as "all", destination: "x" }, { protocol: "all", destination: "0.0.0.0/0" }], false],
+  [[{ protocol: "all", destination: "0.0.0.0/0" }], false], [[{ protocol: "tcp", destination: "10.0.0.1" }, { protocol: "all", destination: "10.0.0.1,0.0.0.0-255.255.255.255" }], false],
+])("rules %j limit something: %s", (rules, limited) => expect(narrows(rules)).toBe(limited));
 
 test("over the bus: advertised, asked for, refused by placement and by the executor itself", async () => {
   await using bus = await createBus({ transport: memoryTransport() });

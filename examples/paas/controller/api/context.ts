@@ -16,7 +16,7 @@ export interface Hooks {
   deleteApp(app: RowOf<"apps">, actor: Actor): Promise<void>;
   /** Removes the services of a space before the space goes. Default: nothing. */
   deleteSpaceServices(spaceGuid: string, actor: Actor): Promise<void>;
-  /** The routes of these processes changed; called after the change is stored. Must not throw. */
+  /** The routes of these processes changed, or what they may reach; called after the change is stored. Must not throw. */
   onRoutesChanged(processGuids: readonly string[]): void;
 }
 

@@ -1,6 +1,7 @@
 import type { Kysely } from "kysely";
 import type { AppServices } from "./app-services.ts";
 import { runningEnvironment } from "../environment/env.ts";
+import { reachOf } from "../organizations/security-group-reach.ts";
 import { sharedSegmentGuid } from "../organizations/segment-rules.ts";
 import type { DesiredProcess, DesiredSource } from "../runtime/runtime.ts";
 import type { ControllerTables } from "../data/schema.ts";
@@ -45,9 +46,10 @@ export function createDesiredSource({ database, services, apiUrl }: DesiredSourc
       const rows = await query.execute();
       if (rows.length === 0) return [];
       const appGuids = [...new Set(rows.map((row) => row.app_guid))];
-      const [uris, bindings, group, sidecars] = await Promise.all([
+      const [uris, bindings, group, sidecars, reach] = await Promise.all([
         urisOf(database, appGuids), services.bindings(appGuids), environmentGroup(database, "running"),
         database.selectFrom("sidecars").select(["app_guid", "command", "process_types"]).where("app_guid", "in", appGuids).orderBy("id").execute(),
+        reachOf(database, [...new Set(rows.map((row) => row.space_guid))]),
       ]);
       return rows.map((row): DesiredProcess => {
         const routes = uris.get(`${row.app_guid} ${row.type}`) ?? [];
@@ -70,6 +72,9 @@ export function createDesiredSource({ database, services, apiUrl }: DesiredSourc
           stack: row.droplet_stack ?? row.app_stack ?? "",
           // The segment `shared` is the executors of none: a space may ask for it where its organization has another default.
           ...(row.segment_name !== null && row.segment_guid !== sharedSegmentGuid && { isolationSegment: row.segment_name }),
+          egress: (reach.get(row.space_guid) ?? []).map(({ protocol, destination, ports, type, code, log }) => ({
+            protocol, destination, ...(ports !== undefined && { ports }), ...(type !== undefined && { type }), ...(code !== undefined && { code }), ...(log !== undefined && { log }),
+          })),
           name: row.app_name,
           uris: routes,
           env: runningEnvironment(group, row.revision_environment ?? row.environment_variables),

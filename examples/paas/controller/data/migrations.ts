@@ -334,9 +334,29 @@ CREATE TABLE isolation_segment_entitlements (
 CREATE INDEX isolation_segment_entitlements_organization ON isolation_segment_entitlements (organization_guid);
 `;
 
+// With one group for everything an app reaches what it did before there were groups; an operator narrows it.
+const securityGroups = `
+CREATE TABLE security_groups (${row},
+  name text NOT NULL,
+  rules jsonb NOT NULL,
+  running_default boolean NOT NULL DEFAULT false,
+  staging_default boolean NOT NULL DEFAULT false);
+CREATE UNIQUE INDEX security_groups_name ON security_groups (name);
+INSERT INTO security_groups (guid, name, rules, running_default, staging_default)
+  VALUES ('0f1d8f3e-6d0c-4f0b-a3a5-6d1b8d7c2a10', 'all_networks', '[{"protocol": "all", "destination": "0.0.0.0/0"}]', true, true);
+
+CREATE TABLE security_group_spaces (
+  security_group_guid text NOT NULL REFERENCES security_groups (guid) ON DELETE CASCADE,
+  space_guid text NOT NULL REFERENCES spaces (guid) ON DELETE CASCADE,
+  lifecycle text NOT NULL,
+  PRIMARY KEY (security_group_guid, space_guid, lifecycle));
+CREATE INDEX security_group_spaces_space ON security_group_spaces (space_guid);
+`;
+
 /** Versions of the controller's part of the database. Append only: what was released is never changed. */
 export const controllerMigrations: readonly Migration[] = [
   { version: 1, name: "initial tables", sql: initial },
   { version: 2, name: "revisions of apps", sql: revisions },
   { version: 3, name: "isolation segments", sql: segments },
+  { version: 4, name: "security groups", sql: securityGroups },
 ];

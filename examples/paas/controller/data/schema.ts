@@ -44,6 +44,32 @@ export interface IsolationSegmentEntitlementsTable {
   organization_guid: string;
 }
 
+/** One thing that apps may reach. */
+export interface SecurityGroupRule {
+  protocol: "tcp" | "udp" | "icmp" | "all";
+  /** IPv4 addresses, networks and ranges, with commas between them. */
+  destination: string;
+  ports?: string;
+  type?: number;
+  code?: number;
+  log?: boolean;
+  description?: string;
+}
+
+export interface SecurityGroupsTable extends Row {
+  name: string;
+  rules: Json<SecurityGroupRule[]>;
+  /** Holds in every space. */
+  running_default: Defaulted<boolean>;
+  staging_default: Defaulted<boolean>;
+}
+
+export interface SecurityGroupSpacesTable {
+  security_group_guid: string;
+  space_guid: string;
+  lifecycle: "running" | "staging";
+}
+
 export type OrganizationRole = "organization_user" | "organization_auditor" | "organization_manager" | "organization_billing_manager";
 export type SpaceRole = "space_auditor" | "space_developer" | "space_manager" | "space_supporter";
 export type RoleType = OrganizationRole | SpaceRole;
@@ -232,6 +258,8 @@ export interface ControllerTables {
   space_quotas: SpaceQuotasTable;
   stacks: StacksTable;
   buildpacks: BuildpacksTable;
+  security_groups: SecurityGroupsTable;
+  security_group_spaces: SecurityGroupSpacesTable;
   isolation_segments: IsolationSegmentsTable;
   isolation_segment_entitlements: IsolationSegmentEntitlementsTable;
 }

@@ -88,6 +88,7 @@ export function createRuntime({ bus, desired: source, dropletUrl, onCrash, log, 
     services: [],
     vcap_application: { ...process.vcapApplication },
     vcap_services: { ...process.vcapServices },
+    ...(process.egress && { egress_network_rules: [...process.egress] }),
     health_check_type: process.healthCheck.type,
     ...(process.healthCheck.endpoint !== undefined && { health_check_http_endpoint: process.healthCheck.endpoint }),
     ...(process.healthCheck.timeoutSeconds !== undefined && { health_check_timeout: process.healthCheck.timeoutSeconds }),
@@ -114,7 +115,7 @@ export function createRuntime({ bus, desired: source, dropletUrl, onCrash, log, 
       for (const version of new Set(seen.map((each) => each.version))) if (version !== process.version) bus.publish(deaStop, { droplet: guid, version });
       const extra = seen.filter((each) => each.version === process.version && each.index >= process.instances);
       if (extra.length > 0) bus.publish(deaStop, { droplet: guid, version: process.version, instances: extra.map(({ instanceGuid }) => instanceGuid) });
-      bus.publish(deaUpdate, { droplet: guid, uris: [...process.uris] });
+      bus.publish(deaUpdate, { droplet: guid, uris: [...process.uris], ...(process.egress && { egress_network_rules: [...process.egress] }) });
       const here = seen.filter((each) => each.version === process.version);
       for (let index = 0; index < process.instances; index++)
         // A crashed one waits for the health manager, which knows how often it has crashed.

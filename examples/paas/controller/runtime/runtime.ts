@@ -15,6 +15,8 @@ export interface DesiredProcess {
   readonly stack: string;
   /** Executors of this segment only. Absent: those that all share. */
   readonly isolationSegment?: string;
+  /** What it may reach, as a security group says it. Absent: what executors allow by themselves. */
+  readonly egress?: readonly { protocol: string; destination: string; ports?: string; type?: number; code?: number; log?: boolean }[];
   readonly name: string;
   readonly uris: readonly string[];
   readonly env: Readonly<Record<string, string>>;

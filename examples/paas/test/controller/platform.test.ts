@@ -108,12 +108,11 @@ describe("events", () => {
 
 describe("what is not there", () => {
   test("lists are empty and valid, writes are refused in words", async () => {
-    const { space } = await platform.space();
-    for (const path of ["/v3/security_groups", `/v3/spaces/${space}/running_security_groups`, `/v3/spaces/${space}/staging_security_groups`, "/v3/service_instances?space_guids=x&fields[service_plan]=guid", "/v3/service_route_bindings?route_guids=x&include=service_instance", "/v3/service_credential_bindings", "/v3/service_plans?available=true&include=service_offering&fields[service_offering.service_broker]=name,guid"]) {
+    for (const path of ["/v3/service_instances?space_guids=x&fields[service_plan]=guid", "/v3/service_route_bindings?route_guids=x&include=service_instance", "/v3/service_credential_bindings", "/v3/service_plans?available=true&include=service_offering&fields[service_offering.service_broker]=name,guid"]) {
       const reply = await admin.get(path);
       expect([path, reply.status, reply.body.resources, reply.body.pagination?.next]).toEqual([path, 200, [], null]);
     }
-    for (const path of ["/v3/security_groups", "/v3/service_brokers", "/networking/v1/external/policies"]) expect([path, (await admin.post(path, {})).body.errors[0].title]).toEqual([path, "CF-NotImplemented"]);
+    for (const path of ["/v3/service_brokers", "/networking/v1/external/policies"]) expect([path, (await admin.post(path, {})).body.errors[0].title]).toEqual([path, "CF-NotImplemented"]);
     expect((await platform.anonymous.get("/v3/service_plans")).status).toBe(200);
     expect((await platform.anonymous.get("/v3/service_instances")).status).toBe(401);
   });

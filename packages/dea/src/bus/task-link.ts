@@ -1,6 +1,7 @@
 import type { Body, Bus, Reply } from "@opencf/bus";
 import { deaTask, taskCancel, taskExited, taskFind } from "@opencf/bus/messages";
 import type { LimitName } from "../container/capabilities.ts";
+import { narrows } from "../container/egress.ts";
 import type { Dea } from "../dea.ts";
 import { DeaError, textOf } from "../errors.ts";
 import type { RuntimeOffer } from "../placement/shapes.ts";
@@ -36,7 +37,7 @@ export function linkTasks(dea: Dea, bus: Bus, { id, stacks, enforces, accepting,
       demandLimits(body.requires, enforces);
       const { egress, ...spec } = taskOfMessage(body, stacks, runtimes, dea.backend.stacks);
       const kept = dea.backend.capabilities.enforces.egress;
-      if (egress && !kept) log.warn("command.task.egress", { task: body.task_id, backend: dea.backend.name });
+      if (egress && !kept && narrows(egress)) log.warn("command.task.egress", { task: body.task_id, backend: dea.backend.name });
       const task = dea.tasks.start(egress && kept ? { ...spec, egress } : spec);
       counted(body.command_id);
       changed();

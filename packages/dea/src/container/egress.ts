@@ -32,6 +32,17 @@ export interface ParsedRule {
 /** Rules one container may have. */
 export const maxEgressRules = 1_000;
 
+/** False where one of the rules allows everything: then they limit nothing, and nobody has to keep them. Rules that cannot be understood may. */
+export function narrows(rules: readonly EgressRule[]): boolean {
+  return !rules.some((rule) => {
+    try {
+      return rule.protocol === "all" && parseEgress([rule]).some(({ destinations }) => destinations.some(({ first, last }) => first === 0 && last === 2 ** 32 - 1));
+    } catch {
+      return false;
+    }
+  });
+}
+
 const invalid = (why: string): DeaError => new DeaError("DEA_INVALID_SPEC", `egress rule: ${why}`);
 
 /** IPv4 text to a number. Throws DEA_INVALID_SPEC. */
