@@ -13,6 +13,8 @@ Joining a bus
       --nats-creds FILE     credentials file; --nats-ca, --nats-cert, --nats-key FILE for TLS
       --data-dir FOLDER     what it keeps: with it a restart costs no app anything, also after a kill -9
                             (default: a temporary folder, and apps end with the program)
+      --journal-key-file FILE   encrypts what it writes down of its apps (key: 16 bytes or more); starts that its
+                            death cuts short are then carried out by the next start
       --backend NAME        linux (containers; needs root), process, auto (default: linux where it works)
       --isolate KIND        around each app of the process backend: auto (default), bubblewrap, user-namespace, none
       --memory SIZE         what may be promised (default: the machine's); --disk SIZE likewise

@@ -13,6 +13,7 @@ export const serveFlags = {
   backend: { type: "string" },
   isolate: { type: "string" },
   "data-dir": { type: "string" },
+  "journal-key-file": { type: "string" },
   memory: { type: "string" },
   disk: { type: "string" },
   overcommit: { type: "string" },
@@ -38,6 +39,7 @@ export interface ServeOptions {
   backend: BackendName;
   isolate: Isolation;
   dataDir?: string;
+  journalKeyFile?: string;
   memoryBytes?: number;
   diskBytes?: number;
   /** Factors on what is given, or on what the machine has. */
@@ -85,6 +87,7 @@ export function serveOptions(values: ServeValues, file: FileSettings, environmen
     backend: parseBackend(values.backend ?? "auto"),
     isolate: parseIsolate(values.isolate ?? "auto"),
     ...(dataDir === undefined ? {} : { dataDir }),
+    ...(values["journal-key-file"] === undefined ? {} : { journalKeyFile: values["journal-key-file"] }),
     ...(memoryBytes === undefined ? {} : { memoryBytes }),
     ...(diskBytes === undefined ? {} : { diskBytes }),
     memoryFactor: values.overcommit === undefined ? (file.memoryOvercommit ?? 1) : parseFactor(values.overcommit, "overcommit"),

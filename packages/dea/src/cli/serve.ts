@@ -10,6 +10,7 @@ import { openReachServer } from "../reach/reach-server.ts";
 import { findRuntimes } from "../runtimes.ts";
 import { isolationLine, openBackend } from "./backend.ts";
 import type { ConfigFile } from "./config-file.ts";
+import { readJournalKey } from "./journal-key.ts";
 import { type Life, type LifeState, watchLife } from "./life.ts";
 import { addressTowards } from "./local-address.ts";
 import type { ServeOptions } from "./serve-options.ts";
@@ -83,6 +84,7 @@ export async function serve(options: ServeOptions, ignored: ConfigFile["ignored"
   const first = new URL(options.nats[0] ?? "");
   const host = options.host ?? (await addressTowards(first.hostname.replace(/^\[|\]$/g, ""), Number(first.port || 4222))) ?? "127.0.0.1";
   const runtimes = await findRuntimes(file.runtimes ? { configured: file.runtimes } : {});
+  const journalKey = options.journalKeyFile === undefined ? undefined : await readJournalKey(options.journalKeyFile);
 
   let hardEnd: NodeJS.Timeout | undefined;
   using life = watchLife({
@@ -110,6 +112,7 @@ export async function serve(options: ServeOptions, ignored: ConfigFile["ignored"
   });
   try {
     const transport = natsTransport({
+    ...(journalKey === undefined ? {} : { journalKey }),
       servers: options.nats,
       name: "opencf-dea",
       log,
