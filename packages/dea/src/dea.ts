@@ -4,11 +4,11 @@ import { tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { type Capacity, checkCapacity, measureCapacity } from "./capacity.ts";
 import { type Capabilities, isolationEvent } from "./container/capabilities.ts";
-import type { Backend } from "./container/container.ts";
 import { createCrashReaper } from "./crash-reaper.ts";
 import { type EgressRule, parseEgress } from "./container/egress.ts";
 import { processBackend } from "./container/process-backend.ts";
 import { openDataDir } from "./data-dir.ts";
+import type { DeaOptions } from "./dea-options.ts";
 import { openDropletStore } from "./droplet/store.ts";
 import { DeaError, textOf } from "./errors.ts";
 import { evacuateAll, told } from "./evacuate.ts";
@@ -18,72 +18,22 @@ import type { Instance, InstanceChange, InstanceUpdate, ManagedInstance, Surroun
 import { openKeptFiles } from "./instance/kept-files.ts";
 import { defaultLogLinesPerSecond } from "./instance/log-limit.ts";
 import { launchShell } from "./instance/launch.ts";
-import { deadlinesOf, type Phase } from "./instance/phases.ts";
-import { checkPlace } from "./instance/place-spec.ts";
+import { deadlinesOf } from "./instance/phases.ts";
+import { checkPlace, placeOf } from "./instance/place-spec.ts";
 import { type InstanceSpec, instanceSpec, type StartSpec } from "./instance/spec.ts";
 import { facts } from "./instance/state.ts";
 import { type Journal, openJournal } from "./journal/journal.ts";
 import { createPortPool } from "./port-pool.ts";
-import { type Clock, every, type Fetch, type Logger, silentLogger, systemClock } from "./ports.ts";
+import type { Resource } from "./pressure/choose.ts";
+import { createRelief } from "./pressure/relief.ts";
+import { every, silentLogger, systemClock } from "./ports.ts";
 import { recover, type Resumed } from "./recovery.ts";
 import { createSemaphore } from "./semaphore.ts";
 import type { TaskResult } from "./task/result.ts";
 import type { TaskSpec } from "./task/spec.ts";
 import { createTaskDesk, type RunTaskOptions, type Tasks } from "./task/tasks.ts";
 
-export interface DeaOptions {
-  /** Where instances run. Default: `processBackend()`. */
-  backend?: Backend;
-  /** Folder for everything the executor keeps. Default: a temporary one, deleted at the end. */
-  dataDir?: string;
-  /** Memory that may be promised. Default: the machine's. */
-  memoryBytes?: number;
-  /** Disk that may be promised. Default: what is free where `dataDir` is. */
-  diskBytes?: number;
-  /** Default 1 000. */
-  maxInstances?: number;
-  /** Address under which instances are reached, and `CF_INSTANCE_IP`. Default 127.0.0.1. */
-  host?: string;
-  /** Ports for instances. Default 61001 to 65000. */
-  portRange?: { first: number; last: number };
-  /** Rest of a port between two instances. Default 60 000 ms. */
-  portRestMs?: number;
-  /** Instances that unpack and start at the same time; others wait their turn. Default 4. */
-  concurrentStarts?: number;
-  /** Time between looks at memory and disk. Default 1 000 ms. */
-  samplingMs?: number;
-  /** Time between two samples of an instance that `metrics()` answers; not below `samplingMs`. Default 5 000 ms. */
-  metricsMs?: number;
-  /** Lines one instance may print a second; more are read, counted, dropped and said. Default 100 000; Infinity for no bound. */
-  logLinesPerSecond?: number;
-  /** What to do with instances an earlier executor left running. Default `adopt`. */
-  onResume?: "adopt" | "stop";
-  /** What disposing does with instances: `stop` them, or `keep` them for the next executor. Default `stop`. */
-  onClose?: "stop" | "keep";
-  /** Deadline of each phase of start and stop, where the table of {@link phases} shall not hold. */
-  deadlinesMs?: Partial<Record<Phase, number>>;
-  /** Time between TERM and KILL by process type, for starts that name none. Default: `deadlinesMs.term`, 10 000 ms. */
-  graceMsByType?: Readonly<Record<string, number>>;
-  /** How long a crashed instance is remembered. Default 3 600 000 ms. */
-  crashLifetimeMs?: number;
-  /** Crashes per app whose logs stay readable, the newest. Default 1. */
-  crashFilesPerApp?: number;
-  /** Used share of the disk, in bytes or inodes, above which files of crashed instances and droplets nobody uses go. Default 0.8. */
-  diskPressureRatio?: number;
-  /** Folder of downloaded droplets; executors may share it. Default `dataDir/droplets`. */
-  dropletCacheDir?: string;
-  /** Space for downloaded droplets. Default 4 GiB. */
-  dropletCacheBytes?: number;
-  /**
-   * Encrypts what the executor writes down of its instances (AES-256-GCM); at least 16 bytes. With it environments and
-   * services are written down too, so that a start that was cut short by the executor's death is carried out by the next
-   * one. Default: none, nothing secret is written, and such a start ends as `interrupted`.
-   */
-  journalKey?: string | Uint8Array;
-  fetch?: Fetch;
-  clock?: Clock;
-  log?: Logger;
-}
+export type { DeaOptions } from "./dea-options.ts";
 
 export interface Dea extends AsyncDisposable {
   /** Stays the same over restarts with the same `dataDir`. */
@@ -95,6 +45,8 @@ export interface Dea extends AsyncDisposable {
   readonly onClose: "stop" | "keep";
   /** False once closing or evacuating has begun. */
   readonly accepting: boolean;
+  /** What the machine is short of, where `pressure` looks after it: `memory`, `disk`. Nothing is started meanwhile. */
+  readonly shortOf: ReadonlySet<Resource>;
   /** Accepts an instance and begins to start it. Throws DEA_INVALID_SPEC, DEA_NO_CAPACITY, DEA_CLOSED. */
   start(spec: StartSpec): Promise<Instance>;
   /** Commands that run once. They take room as instances do, and are in no list of instances. */
@@ -132,6 +84,8 @@ export async function createDea(options: DeaOptions = {}): Promise<Dea> {
   const { backend = processBackend(), host = "127.0.0.1", maxInstances = 1_000, concurrentStarts = 4, samplingMs = 1_000, metricsMs = 5_000 } = options;
   const { onResume = "adopt", onClose = "stop", crashLifetimeMs = 3_600_000, clock = systemClock, log = silentLogger } = options;
   const deadlines = deadlinesOf(options.deadlinesMs);
+  const places = placeOf(options.instanceLimits ?? {});
+  checkPlace(places, backend);
   const specDefaults = { graceMs: deadlines.term, healthTimeoutMs: deadlines.health, graceMsByType: options.graceMsByType ?? {} };
   const { diskPressureRatio = crashDefaults.diskRatio, crashFilesPerApp = crashDefaults.filesPerApp } = options;
   const rules = { ...crashDefaults, lifetimeMs: crashLifetimeMs, filesPerApp: crashFilesPerApp, diskRatio: diskPressureRatio };
@@ -217,7 +171,9 @@ export async function createDea(options: DeaOptions = {}): Promise<Dea> {
     };
 
     const recovery = await recover({ backend, found: written.found, instances, make: (record, spec) => createInstance(around, record.id, record.privateId, spec), onResume, clock, log });
+    const relief = options.pressure && createRelief({ options: options.pressure, dir: dir.path, apps: () => apps(instances.values()), clock, log });
     const timers = [
+      ...(relief ? [every(clock, options.pressure?.intervalMs ?? 10_000, relief.look, (error) => log.warn("pressure.look", { error: textOf(error) }))] : []),
       every(clock, crashCleaningMs, reaper.clean, (error) => log.warn("crash.clean", { error: textOf(error) })),
       every(clock, dropletReapingMs, store.reap, (error) => log.warn("droplet.cache.reap", { error: textOf(error) })),
     ];
@@ -234,10 +190,12 @@ export async function createDea(options: DeaOptions = {}): Promise<Dea> {
       if (rules && !backend.capabilities.enforces.egress) throw new DeaError("DEA_UNSUPPORTED", `the ${backend.name} backend cannot limit what an app reaches`);
     };
 
-    const take = (spec: InstanceSpec): ManagedInstance => {
+    const take = (asked: InstanceSpec): ManagedInstance => {
+      const spec = { ...asked, place: { ...places, ...asked.place } };
       if (!accepting) throw new DeaError("DEA_CLOSED", "the executor accepts no more instances", { retryable: true });
       checkEgress(spec.egress);
       checkPlace(spec.place, backend);
+      for (const resource of relief?.short ?? []) throw new DeaError("DEA_NO_CAPACITY", `Not enough ${resource} resource available.`, { retryable: true });
       checkCapacity(measureCapacity(limits, instances.values()), spec);
       const id = randomBytes(16).toString("hex");
       const instance = createInstance(around, id, randomBytes(32).toString("hex"), spec);
@@ -263,6 +221,7 @@ export async function createDea(options: DeaOptions = {}): Promise<Dea> {
       resumed: { ...recovery.resumed, adopted: apps(recovery.resumed.adopted), exited: apps(recovery.resumed.exited) },
       onClose,
       get accepting() { return accepting; },
+      get shortOf() { return relief?.short ?? new Set<Resource>(); },
       async start(given) {
         const instance = take(instanceSpec(given, specDefaults));
         await begin(instance);

@@ -1,8 +1,11 @@
 export { createDea, type Dea, type DeaOptions } from "./dea.ts";
+export type { PressureOptions } from "./pressure/relief.ts";
+export type { HostUse, Resource } from "./pressure/choose.ts";
 export type { Resumed } from "./recovery.ts";
 export type { Capacity, Amount } from "./capacity.ts";
 export type { Instance, InstanceChange, InstanceUpdate, StopOptions } from "./instance/instance.ts";
 export { MiB, type HealthCheckSpec, type LogSource, type ReadinessCheckSpec, type StartSpec } from "./instance/spec.ts";
+export type { PlaceSpec } from "./instance/place-spec.ts";
 export type { DropletSource } from "./droplet/source.ts";
 export type { LogLine, ReadOptions } from "./instance/log-buffer.ts";
 export type { InstanceStats } from "./instance/stats.ts";
@@ -24,6 +27,7 @@ export { processBackend, type ProcessBackendOptions } from "./container/process-
 export { linuxBackend, type LinuxBackendOptions } from "./linux/linux-backend.ts";
 export { type HostFinding, type LinuxHost, probeLinux, type ProbeOptions } from "./linux/probe.ts";
 export { type Capabilities, enforcedLimits, enforcing, type LimitName, limitNames } from "./container/capabilities.ts";
+export { unstopped } from "./container/attacks.ts";
 export { tryBackend, type TrialOptions } from "./container/try-backend.ts";
 export type { EgressRule } from "./container/egress.ts";
 export type {

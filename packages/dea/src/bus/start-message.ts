@@ -69,6 +69,7 @@ export function specOfMessage(body: StartMessage, stacks: readonly string[], run
     healthCheck: healthCheckOf(body),
     readinessCheck: readinessCheckOf(body),
     ...(body.graceful_shutdown_interval === undefined ? {} : { graceMs: Math.min(body.graceful_shutdown_interval * 1000, maxGraceMs) }),
+    ...(body.priority === undefined ? {} : { priority: body.priority }),
     ...(body.flapping === true ? { keepCrashFiles: false } : {}),
     appId,
     version: body.version,

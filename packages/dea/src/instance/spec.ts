@@ -35,6 +35,8 @@ export interface StartSpec extends PlaceSpec {
   port?: number;
   /** Time between TERM and KILL. Default: what the executor gives this process type, else 10 000 ms. */
   graceMs?: number;
+  /** When the host runs out of memory or disk, those with the lowest are moved away first. Default 0. */
+  priority?: number;
   /** False: nothing is kept of its files when it crashes. Default true. */
   keepCrashFiles?: boolean;
   /** What it may reach, as a security group says it. Default: what the backend says. Needs `enforces.egress`. */
@@ -79,6 +81,7 @@ export interface InstanceSpec {
   readinessCheck: Required<ReadinessCheckSpec>;
   port: number | undefined;
   graceMs: number;
+  priority: number;
   keepCrashFiles: boolean;
   egress: readonly EgressRule[] | undefined;
   place: ContainerPlace;
@@ -146,6 +149,8 @@ export function instanceSpec(given: StartSpec, defaults: SpecDefaults = {}): Ins
   const { graceMs = byType ?? defaults.graceMs ?? 10_000 } = given;
   if (!Number.isInteger(index) || index < 0) throw invalid(`index must be 0 or above, not ${index}`);
   if (given.port !== undefined && !(Number.isInteger(given.port) && given.port > 0 && given.port < 65_536)) throw invalid(`not a port: ${given.port}`);
+  const { priority = 0 } = given;
+  if (!Number.isFinite(priority)) throw invalid(`priority must be a number, not ${priority}`);
   if (!Number.isFinite(graceMs) || graceMs < 0) throw invalid(`graceMs must be 0 or above, not ${graceMs}`);
   parseEgress(given.egress ?? []);
   if (given.command?.includes("\0")) throw invalid("the command holds a NUL");
@@ -161,6 +166,7 @@ export function instanceSpec(given: StartSpec, defaults: SpecDefaults = {}): Ins
     readinessCheck: readinessCheckOf(readinessCheck),
     port: given.port,
     graceMs,
+    priority,
     keepCrashFiles: given.keepCrashFiles ?? true,
     egress: given.egress,
     place: placeOf(given),

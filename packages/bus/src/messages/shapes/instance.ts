@@ -42,6 +42,8 @@ export const StartMessage = Type.Object({
   readiness_health_check_interval: Type.Optional(Type.Integer({ minimum: 1 })),
   /** Seconds between TERM and KILL at a stop. */
   graceful_shutdown_interval: Type.Optional(Type.Number({ minimum: 0 })),
+  /** On a host that runs out of memory or disk those with the lowest are moved away first. */
+  priority: Type.Optional(Type.Number()),
   egress_network_rules: Type.Optional(Type.Array(EgressRule)),
   cc_partition: Type.Optional(Type.String()),
   process_guid: Type.Optional(Type.String()),
