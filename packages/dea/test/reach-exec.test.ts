@@ -166,6 +166,9 @@ describe.each([["process", true], ["linux", host.able]] as const)("exec on the %
     expect(await run(["--data-dir", dataDir(), app.id], "echo from a shell; pwd\n")).toMatchObject({ code: 0, out: expect.stringMatching(/^from a shell\n.*\/app\n$/) as string });
     expect(await run(["--data-dir", dataDir(), app.id, "-t", "--", "/bin/sh", "-c", "test -t 0 && echo a terminal"])).toMatchObject({ code: 0, out: expect.stringContaining("a terminal") as string });
     expect(await run(["--data-dir", dataDir(), app.id, "--", "/bin/sh", "-c", "kill -9 $$"])).toMatchObject({ code: 137 });
+    // Input that is a file, not a pipe.
+    const quiet = spawn(process.execPath, [program.path("cli"), "exec", "--data-dir", dataDir(), app.id, "--", "/bin/sh", "-c", "exit 8"], { stdio: ["ignore", "ignore", "ignore"] });
+    expect(await new Promise((resolve) => quiet.on("close", resolve))).toBe(8);
     expect(await run(["--data-dir", dataDir(), "0".repeat(32), "--", "/bin/true"])).toMatchObject({ code: 1, err: expect.stringContaining("Unknown instance") as string });
     expect(await run(["--data-dir", folder.path, app.id])).toMatchObject({ code: 1, err: expect.stringContaining("no executor") as string });
     expect(await run([app.id])).toMatchObject({ code: 2 });
@@ -173,7 +176,7 @@ describe.each([["process", true], ["linux", host.able]] as const)("exec on the %
     expect(await run(["--data-dir", dataDir(), "nonsense"])).toMatchObject({ code: 2 });
   }, 120_000);
 
-  test("samples of what it uses: age, totals that grow, memory, disk, network", async () => {
+  test("dea §11: samples of what it uses: age, totals that grow, memory, disk, network", async () => {
     await exec({ command: "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done" });
     const samples = await until(() => (app.metrics().length >= 3 ? app.metrics() : undefined), 20_000);
     for (const [at, sample] of samples.entries()) {

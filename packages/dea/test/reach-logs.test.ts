@@ -1,3 +1,4 @@
+import { connect } from "node:net";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -126,6 +127,19 @@ describe("lines over a signed link", () => {
     }
     expect(text).toMatch(/^id: 2\ndata: \{"sequence":2,.*\}\n\nid: 3\n/);
   }, 30_000);
+
+  test("a reader who never reads does not hold up the app", async () => {
+    const droplet = join(folder.path, "d.tgz");
+    const chatty = await dea.start({ droplet, command: `sleep 1; i=0; while [ $i -lt 20000 ]; do i=$((i+1)); echo "a line that is long enough to fill the buffers of a socket soon, number $i"; done; echo the end`, memoryBytes: 64 * MiB, healthCheck: { type: "process" }, graceMs: 100 });
+    const stuck = connect(reach.port, reach.host);
+    const link = new URL(reach.logsLink(chatty));
+    stuck.write(`GET ${link.pathname}${link.search}&follow=1 HTTP/1.1\r\nhost: x\r\n\r\n`);
+    stuck.pause();
+    const exit = await chatty.exited;
+    expect(exit).toMatchObject({ reason: "exit:0" });
+    expect(exit.logTail.at(-1)).toBe("the end");
+    stuck.destroy();
+  }, 60_000);
 
   test("only what is there, only the last ones; and who has no link", async () => {
     const tail = await (await fetch(`${reach.logsLink(app)}&tail=3`)).text();

@@ -23,6 +23,11 @@ export interface FileSettings {
   bandwidth?: { bytesPerSecond: number; burstBytes?: number };
   runtimes?: { name: string; version?: string }[];
   maxInstances?: number;
+  /** Of the server of files: where links lead by name, its port, their scheme, and when a tail is broken off. */
+  domain?: string;
+  filesPort?: number;
+  filesProtocol?: "http" | "https";
+  streamingTimeoutMs?: number;
 }
 
 const wrong = (path: string, wanted: string, value: unknown): UsageError => new UsageError(`${path} must be ${wanted}, not ${JSON.stringify(value)}`);
@@ -96,6 +101,13 @@ export const honouredKeys: Readonly<Record<string, Apply>> = {
   "placement_properties.zone": (settings, value, path) => (settings.zone = textOf(path, value)),
   "placement_properties.isolation_segment": (settings, value, path) => (settings.isolationSegment = textOf(path, value)),
   runtimes,
+  domain: (settings, value, path) => (settings.domain = textOf(path, value)),
+  "directory_server.v2_port": (settings, value, path) => (settings.filesPort = numberOf(path, value)),
+  "directory_server.protocol": (settings, value, path) => {
+    if (value !== "http" && value !== "https") throw wrong(path, "http or https", value);
+    settings.filesProtocol = value;
+  },
+  "directory_server.streaming_timeout": (settings, value, path) => (settings.streamingTimeoutMs = seconds(path, value)),
   max_instances: (settings, value, path) => (settings.maxInstances = numberOf(path, value)),
 };
 
@@ -121,6 +133,6 @@ export const knownKeys: Readonly<Record<string, string>> = {
   local_route: "give --host",
   index: "the executor makes its own id and keeps it",
   status: "no monitoring port is opened",
-  domain: "files are not served by this program",
-  directory_server: "files are not served by this program",
+  "directory_server.file_api_port": "the server of files asks nobody which path to serve",
+  "directory_server.v1_port": "the viewer of the first generation is on the port of the second",
 };

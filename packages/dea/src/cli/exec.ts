@@ -74,6 +74,7 @@ export async function execIn(instance: string, words: readonly string[], values:
     for (const signal of signals) process.off(signal, pass);
     stdout.off("resize", resize);
     stdin.pause();
-    stdin.unref();
+    // A file has nothing to let go of.
+    (stdin as { unref?: () => void }).unref?.();
   }
 }

@@ -1,7 +1,6 @@
 import { constants } from "node:fs";
-import { chmod, type FileHandle, open, rm } from "node:fs/promises";
+import { chmod, type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { join } from "node:path";
 import type { Dea } from "../dea.ts";
 import { type Clock, type Logger, silentLogger, systemClock } from "../ports.ts";
 import { type Refusal, refusals, refuse, sendJson, sendText } from "./answers.ts";
@@ -12,7 +11,7 @@ import { findInstance, serveInstanceFile } from "./files.ts";
 import { type Door, type DoorTls, openDoor } from "./http-door.ts";
 import type { PathServing } from "./serve-path.ts";
 import { serveLogs } from "./serve-logs.ts";
-import { createStreams } from "./streams.ts";
+import { createStreams, execInPlace } from "./streams.ts";
 
 /** Answers a request that is its own; false when it is somebody else's. */
 export type MoreRequests = (request: IncomingMessage, response: ServerResponse, url: URL) => Promise<boolean>;
@@ -35,6 +34,7 @@ export interface ControlServer extends AsyncDisposable {
 
 /** Name of the socket in an executor's folder. */
 export const controlSocketName = "control.sock";
+const makingName = "control.part";
 
 /**
  * The path of a socket in a folder, short enough for the kernel (108 bytes) whatever the folder is called. Good for as
@@ -71,7 +71,7 @@ function controlDoor(dea: Dea, { more, maxStreams = 200, streamingTimeoutMs = 60
     if (room === "status") return sendJson(response, 200, describeExecutor(dea));
     if (room === "tasks" && id === undefined) return sendJson(response, 200, { tasks: dea.tasks.list().map(describeTask) });
     if (room === "tasks") {
-      const task = dea.tasks.get(decodeURIComponent(id ?? ""));
+      const task = dea.tasks.get(new URLSearchParams(`id=${id ?? ""}`).get("id") ?? "");
       return task ? sendJson(response, 200, describeTask(task)) : refuse(response, "entity");
     }
     if (room === "instances" && id === undefined) return sendJson(response, 200, { instances: dea.instances().map(describeInstance) });
@@ -89,9 +89,8 @@ function controlDoor(dea: Dea, { more, maxStreams = 200, streamingTimeoutMs = 60
       if (version !== "v1" || room !== "instances" || what !== "exec") return say("entity");
       const instance = findInstance(dea, id);
       if (!instance) return say("instance");
-      const place = streams.enter();
-      if (!place) return say("busy");
-      return (socket) => void execOverSocket(socket, instance, execOptionsOf(url.searchParams), closed.signal).finally(() => place[Symbol.dispose]());
+      if (streams.isFull) return say("busy");
+      return (socket) => void execInPlace(socket, streams, () => execOverSocket(socket, instance, execOptionsOf(url.searchParams), closed.signal));
     },
   }).then((door) => ({ ...door, close: () => closed.abort() }));
 }
@@ -102,25 +101,28 @@ function controlDoor(dea: Dea, { more, maxStreams = 200, streamingTimeoutMs = 60
  * Throws DEA_CONTAINER.
  */
 export async function openControlSocket(dea: Dea, dataDir: string, options: ControlOptions = {}): Promise<ControlServer> {
-  const { path, folder } = await shortSocketPath(dataDir);
+  const { folder } = await shortSocketPath(dataDir);
+  const inside = (name: string): string => `/proc/self/fd/${folder.fd}/${name}`;
   try {
+    // Made where nobody else may look, so that at no time anybody else may open it.
+    await rm(inside(makingName), { recursive: true, force: true });
+    await mkdir(inside(makingName), { mode: 0o700 });
+    const made = `${inside(makingName)}/${controlSocketName}`;
+    const door = await controlDoor(dea, options, { listen: { path: made } });
+    await chmod(made, 0o600);
     // Who has the folder is the only executor here: what lies there is of one that was killed.
-    await rm(join(dataDir, controlSocketName), { force: true });
-    const mask = process.umask(0o177);
-    const opening = controlDoor(dea, options, { listen: { path } }).finally(() => folder.close());
-    process.umask(mask);
-    const door = await opening;
-    await chmod(join(dataDir, controlSocketName), 0o600);
-    return {
-      port: undefined,
-      async [Symbol.asyncDispose]() {
-        door.close();
-        await door[Symbol.asyncDispose]();
-        await rm(join(dataDir, controlSocketName), { force: true });
-      },
+    await rename(made, inside(controlSocketName));
+    await rm(inside(makingName), { recursive: true, force: true });
+    let closing: Promise<void> | undefined;
+    const close = async (): Promise<void> => {
+      door.close();
+      await door[Symbol.asyncDispose]();
+      await rm(inside(controlSocketName), { force: true });
+      await folder.close();
     };
+    return { port: undefined, [Symbol.asyncDispose]: () => (closing ??= close()) };
   } catch (error) {
-    await folder.close().catch(() => {});
+    await folder.close();
     throw error;
   }
 }

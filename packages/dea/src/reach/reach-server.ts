@@ -11,7 +11,7 @@ import { type DoorTls, openDoor } from "./http-door.ts";
 import type { PathServing } from "./serve-path.ts";
 import { serveLogs } from "./serve-logs.ts";
 import { createLinkSigner, type LinkSigner, type Verdict } from "./signed-link.ts";
-import { createStreams } from "./streams.ts";
+import { createStreams, execInPlace } from "./streams.ts";
 import { serveViewer, viewerPath } from "./viewer.ts";
 
 export interface ReachOptions {
@@ -112,9 +112,8 @@ export async function openReachServer(dea: Dea, options: ReachOptions = {}): Pro
       if (refusal) return say(refusal);
       const instance = findInstance(dea, id);
       if (!instance) return say("instance");
-      const place = streams.enter();
-      if (!place) return say("busy");
-      return (socket) => void execOverSocket(socket, instance, execOptionsOf(url.searchParams), closed.signal).finally(() => place[Symbol.dispose]());
+      if (streams.isFull) return say("busy");
+      return (socket) => void execInPlace(socket, streams, () => execOverSocket(socket, instance, execOptionsOf(url.searchParams), closed.signal));
     },
   });
   const here = `${host.includes(":") ? `[${host}]` : host}:${door.port}`;
