@@ -6,7 +6,7 @@ import type { Backend } from "../container/container.ts";
 import { createDea, type Dea } from "../dea.ts";
 import { textOf } from "../errors.ts";
 import { openControlSocket } from "../reach/control-server.ts";
-import { openReachServer } from "../reach/reach-server.ts";
+import { openReachServer, type ReachOptions } from "../reach/reach-server.ts";
 import { findRuntimes } from "../runtimes.ts";
 import { isolationLine, openBackend } from "./backend.ts";
 import type { ConfigFile } from "./config-file.ts";
@@ -48,6 +48,15 @@ function placeDefaults({ file }: ServeOptions, { name, capabilities: { enforces 
   };
 }
 
+/** The door to files, as the file has it. */
+const reachOptions = (host: string, { domain, filesPort, filesProtocol, streamingTimeoutMs }: ServeOptions["file"]): ReachOptions => ({
+  host,
+  ...(domain === undefined ? {} : { domain }),
+  ...(filesPort === undefined ? {} : { port: filesPort }),
+  ...(filesProtocol === undefined ? {} : { protocol: filesProtocol }),
+  ...(streamingTimeoutMs === undefined ? {} : { streamingTimeoutMs }),
+});
+
 /** The same executor, each start with these limits unless it names others. */
 const withLimits = (dea: Dea, limits: object): Dea => Object.create(dea, { start: { value: (spec: Parameters<Dea["start"]>[0]) => dea.start({ ...limits, ...spec }) } }) as Dea;
 
@@ -75,6 +84,7 @@ export async function serve(options: ServeOptions, ignored: ConfigFile["ignored"
   for (const { key, why } of ignored) log.warn("config.ignored", { key, why });
   const { file, stacks } = options;
   const roots = Object.fromEntries((stacks ?? []).flatMap(({ name, root }) => (root === undefined ? [] : [[name, root]])));
+  const journalKey = options.journalKeyFile === undefined ? undefined : await readJournalKey(options.journalKeyFile);
   const backend = await openBackend({ name: options.backend, isolate: options.isolate, stacks: roots });
   say(isolationLine(backend));
   if (Object.keys(roots).length > 0 && backend.name !== "linux") throw new UsageError(`only the linux backend runs apps on a root of their own; this is ${backend.name}`);
@@ -84,7 +94,6 @@ export async function serve(options: ServeOptions, ignored: ConfigFile["ignored"
   const first = new URL(options.nats[0] ?? "");
   const host = options.host ?? (await addressTowards(first.hostname.replace(/^\[|\]$/g, ""), Number(first.port || 4222))) ?? "127.0.0.1";
   const runtimes = await findRuntimes(file.runtimes ? { configured: file.runtimes } : {});
-  const journalKey = options.journalKeyFile === undefined ? undefined : await readJournalKey(options.journalKeyFile);
 
   let hardEnd: NodeJS.Timeout | undefined;
   using life = watchLife({
@@ -103,6 +112,7 @@ export async function serve(options: ServeOptions, ignored: ConfigFile["ignored"
     log,
     ...(await capacityOf(options)),
     ...(options.dataDir === undefined ? {} : { dataDir: options.dataDir }),
+    ...(journalKey === undefined ? {} : { journalKey }),
     ...(options.maxInstances === undefined ? {} : { maxInstances: options.maxInstances }),
     ...(options.ports === undefined ? {} : { portRange: options.ports }),
     ...(file.healthTimeoutMs === undefined ? {} : { deadlinesMs: { health: file.healthTimeoutMs } }),
@@ -112,7 +122,6 @@ export async function serve(options: ServeOptions, ignored: ConfigFile["ignored"
   });
   try {
     const transport = natsTransport({
-    ...(journalKey === undefined ? {} : { journalKey }),
       servers: options.nats,
       name: "opencf-dea",
       log,
@@ -121,7 +130,7 @@ export async function serve(options: ServeOptions, ignored: ConfigFile["ignored"
       ...(options.tls ? { tls: options.tls } : {}),
     });
     await using bus = await createBus({ transport, log });
-    await using reach = await openReachServer(dea, { host, log });
+    await using reach = await openReachServer(dea, { ...reachOptions(host, file), log });
     await using _control = options.dataDir === undefined ? undefined : await openControlSocket(dea, options.dataDir, { log });
     member = await joinBus(withLimits(dea, limits), bus, {
       host,
