@@ -26,7 +26,7 @@ export function taskOfMessage(body: TaskMessage, stacks: readonly string[], runt
 /** A task as `opencf.task.exited` and `opencf.task.find` tell it. */
 export function taskFacts(dea: string, task: Task): Body<typeof taskExited> {
   const { id, name, appId, state, result } = task;
-  const started = result?.startedAt ?? (state === "RUNNING" ? task.instance.stateSince : undefined);
+  const started = result?.startedAt ?? (state === "RUNNING" ? task.instance.startedAt : undefined);
   return {
     dea,
     task_id: id,

@@ -50,6 +50,9 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
   let launching: Promise<void> = Promise.resolve();
   let logs = createLogBuffer({ now: clock.now });
   let { uris, version, egress } = spec;
+  const { env: _env, services: _services, application: _application, droplet: _droplet, command: _command, ...shown } = spec;
+  /** What everybody may see of it. It is looked at for every line of the log, so it is made only when something changes. */
+  let told = { ...shown, healthCheck: check, uris, version, egress };
   const cpu = createCpuMeter();
   const metrics = createMetrics(around.metricsMs);
   let execs = 0;
@@ -209,8 +212,8 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
     id,
     privateId,
     get spec() {
-      const { env: _env, services: _services, application: _application, droplet: _droplet, command: _command, ...rest } = spec;
-      return { ...rest, healthCheck: check, uris, version, egress };
+      if (told.healthCheck !== check || told.uris !== uris || told.version !== version || told.egress !== egress) told = { ...shown, healthCheck: check, uris, version, egress };
+      return told;
     },
     get state() { return state; },
     get stateSince() { return stateSince; },
@@ -219,6 +222,7 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
     get stateTimes() { return { ...stateTimes }; },
     get queuePosition() { return line.position; },
     get routable() { return facts[state].routed && readyAt !== undefined && isReady; },
+    get startedAt() { return process || readyAt !== undefined ? startedAt : undefined; },
     get homeInside() { return container?.homeInside; },
     get filesDir() {
       if (facts[state].final) return filesKept ? keptFiles.folderOf(id) : undefined;

@@ -41,6 +41,8 @@ export interface Instance {
   readonly routable: boolean;
   /** Folder of its files on the host, while they can be looked at: the droplet's; of a crashed one `logs/`, until that is reaped. The app may change what is in it. */
   readonly filesDir: string | undefined;
+  /** Wall time of its first instruction, in milliseconds; undefined when it never had one. */
+  readonly startedAt: number | undefined;
   /** Its folder as the app sees it; undefined before it has one. */
   readonly homeInside: string | undefined;
   /** Settles when the health check passed, or rejects: DEA_HEALTH_TIMEOUT, DEA_EXITED, DEA_NO_COMMAND, DEA_DROPLET_*, DEA_STOPPED ... */

@@ -25,7 +25,7 @@ export interface TaskResult {
 export type StopCause = "timeout" | "cancelled";
 
 /** What became of a task, from what became of its instance. `cause`: why it was stopped, where it was. */
-export function taskResult(id: string, exit: InstanceExit, cause: StopCause, timeoutMs: number): TaskResult {
+export function taskResult(id: string, { exit, startedAt, cause, timeoutMs }: { exit: InstanceExit; startedAt: number | undefined; cause: StopCause; timeoutMs: number }): TaskResult {
   const reason: TaskReason = exit.reason === "stopped" ? cause : exit.reason;
   return {
     id,
@@ -34,9 +34,9 @@ export function taskResult(id: string, exit: InstanceExit, cause: StopCause, tim
     description: descriptionOf(reason, exit, timeoutMs),
     exitCode: exit.status,
     logTail: exit.logTail,
-    startedAt: exit.uptimeMs > 0 ? exit.at - exit.uptimeMs : undefined,
+    startedAt,
     endedAt: exit.at,
-    durationMs: exit.uptimeMs,
+    durationMs: startedAt === undefined ? 0 : Math.max(0, exit.at - startedAt),
   };
 }
 

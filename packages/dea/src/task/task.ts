@@ -52,7 +52,7 @@ export function createTask(instance: ManagedInstance, clock: Clock, told: (task:
 
   const ended = instance.exited.then((exit) => {
     timer?.[Symbol.dispose]();
-    result = taskResult(id, exit, cause, timeoutMs);
+    result = taskResult(id, { exit, startedAt: instance.startedAt, cause, timeoutMs });
     tell();
     return result;
   });
