@@ -169,7 +169,7 @@ describe("the start", () => {
     ]);
     const instance = await run("echo $ORDER; echo $GREETING; pwd", { droplet: path, env: { GREETING: "env" } });
     const home = instance.id;
-    expect(await textsOf(instance)).toEqual(["finalizer,space,a,b", "from profile env", expect.stringMatching(new RegExp(`${home}/home/app$`))]);
+    expect(await textsOf(instance)).toEqual(["finalizer,space,a,b", "from profile env", expect.stringMatching(new RegExp(`^/home/vcap/app$|${home}/home/app$`))]);
   });
 
   test("the command of the message wins over the droplet's, which is YAML or JSON", async () => {

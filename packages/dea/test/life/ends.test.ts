@@ -102,7 +102,7 @@ describe("dea §20.2 typed reasons, with the last 50 lines", () => {
 
 describe("dea §9 what a stop is", () => {
   test.each([
-    ["TERM to every process, and whoever cleans up is left to", "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done", 10_000, ["up", "bye"]],
+    ["TERM to every process, and whoever cleans up is left to", "exec 2>/dev/null; trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done", 10_000, ["up", "bye"]],
     ["KILL after the grace", "trap '' TERM; echo up; while :; do sleep 0.05; done", 300, ["up"]],
     ["KILL at once where there is no grace", "trap 'echo bye' TERM; echo up; while :; do sleep 0.05; done", 0, ["up"]],
   ] as [string, string, number, string[]][])("%s", async (_name, command, graceMs, lines) => {
