@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { createDea } from "@opencf/dea";
 import { joinBus } from "@opencf/dea/bus-link";
-import { type Choice, chooseBackend, leaveOther } from "../backend.ts";
+import { backendBefore, type Choice, chooseBackend, leaveOther } from "../backend.ts";
 import { assemble } from "../parts.ts";
 import { defaultStack } from "../platform.ts";
 import type { RoleContext } from "./context.ts";
@@ -17,7 +17,7 @@ export const deaRole = (context: RoleContext): Promise<DeaRole> => assemble(asyn
   const { config, bus, log } = context;
   const logger = log("dea");
   const dataDir = join(config.dataDir, "dea");
-  const { backend, name, why } = await chooseBackend(config.backend);
+  const { backend, name, why } = await chooseBackend(config.backend, { before: await backendBefore(dataDir) });
   logger.info("backend", { name, why });
   await leaveOther(dataDir, { name, why }, logger);
   const dea = parts.use(await createDea({ backend, dataDir, memoryBytes: config.memoryBytes, host: config.internalHost, log: logger }));

@@ -21,6 +21,18 @@ test.skipIf(!host.able)(`auto takes linux where it works${host.able ? "" : ` (th
   expect(await chooseBackend("linux")).toMatchObject({ name: "linux", why: "asked for with --backend linux" });
 }, 60_000);
 
+test.skipIf(!host.able)("what worked at the start before is not tried again", async () => {
+  let made = 0;
+  const linux = () => {
+    made += 1;
+    return linuxBackend();
+  };
+  expect(await chooseBackend("auto", { linux, before: "linux" })).toMatchObject({ name: "linux" });
+  expect(made).toBe(1);
+  await chooseBackend("auto", { linux, before: "process" });
+  expect(made).toBe(3);
+}, 60_000);
+
 test.skipIf(process.getuid?.() === 0)("auto as an ordinary user: processes, and the reason; linux by name is refused with what is missing (skipped as root)", async () => {
   expect(await chooseBackend("auto")).toMatchObject({ name: "process", why: "the linux backend needs root" });
   await expect(chooseBackend("linux")).rejects.toMatchObject({ code: "DEA_UNSUPPORTED" });
@@ -31,6 +43,7 @@ test.skipIf(process.getuid?.() !== 0)("auto takes processes where the linux back
   const choice = await chooseBackend("auto", { linux });
   expect(choice).toMatchObject({ name: "process", backend: { name: "process" } });
   expect(choice.why).toMatch(/the linux backend cannot work here: .*oci runtime/);
+  expect(await chooseBackend("auto", { linux, before: "linux" })).toMatchObject({ name: "process" });
   await expect(chooseBackend("linux", { linux })).rejects.toMatchObject({ code: "DEA_UNSUPPORTED" });
 }, 60_000);
 
