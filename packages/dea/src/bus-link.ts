@@ -1,7 +1,7 @@
 import type { Body, Bus } from "@opencf/bus";
 import {
   deaAdvertise, deaDiscover, deaFindDroplet, deaHeartbeat, deaLocate, deaShutdown, deaStart, deaStartInstance, deaStatus, deaStop, deaUpdate,
-  dropletExited, healthStart, logEnvelopes, routerRegister, routerStart, routerUnregister,
+  dropletExited, healthStart, instanceMetrics, logEnvelopes, routerRegister, routerStart, routerUnregister,
 } from "@opencf/bus/messages";
 import { createCommandLedger } from "./bus/command-ledger.ts";
 import { createCountedCommands } from "./bus/counted-commands.ts";
@@ -9,6 +9,7 @@ import { discoverDelayMs } from "./bus/discover.ts";
 import { advertisement, countByApp, exited, found, heartbeat, type HostRuntime, type Identity, matchesFilter, status, version } from "./bus/fields.ts";
 import { createHttpCommands } from "./bus/http-commands.ts";
 import { createLogRelay } from "./bus/log-relay.ts";
+import { metricsMessages } from "./bus/metrics-message.ts";
 import { linkReach, type ReachFace } from "./bus/reach-link.ts";
 import { createRoutes } from "./bus/routes.ts";
 import { egressOf, specOfMessage, type StartMessage } from "./bus/start-message.ts";
@@ -50,6 +51,8 @@ export interface JoinOptions {
   registerIntervalMs?: number;
   /** Default 100 ms. */
   logFlushIntervalMs?: number;
+  /** Time between two messages on what instances use. Default 30 000 ms. */
+  metricsIntervalMs?: number;
   clock?: Clock;
   log?: Logger;
 }
@@ -77,7 +80,7 @@ type Ack = { accepted: boolean; reason?: string; code?: string };
 /** Makes an executor a member of a Cloud Foundry: hears commands, tells facts. Disposing leaves, as `leave()` does. */
 export async function joinBus(dea: Dea, bus: Bus, options: JoinOptions = {}): Promise<Membership> {
   const { id = dea.id, zone = "default", stacks = ["cflinuxfs4"], host = dea.host, clock = systemClock, log = silentLogger } = options;
-  const { heartbeatIntervalMs = 10_000, advertiseIntervalMs = 5_000, registerIntervalMs = 20_000, logFlushIntervalMs = 100 } = options;
+  const { heartbeatIntervalMs = 10_000, advertiseIntervalMs = 5_000, registerIntervalMs = 20_000, logFlushIntervalMs = 100, metricsIntervalMs = 30_000 } = options;
   const { isolationSegment, runtimes } = options;
   const enforces = promisedLimits(dea.backend.capabilities, options.enforces);
   const self: Identity = { id, host, zone, stacks, enforces, ...(isolationSegment !== undefined && { isolationSegment }), ...(runtimes && { runtimes }), ...(options.url !== undefined && { url: options.url }) };
@@ -234,6 +237,7 @@ export async function joinBus(dea: Dea, bus: Bus, options: JoinOptions = {}): Pr
     every(clock, heartbeatIntervalMs, beat, () => {}),
     every(clock, advertiseIntervalMs, advertise, () => {}),
     every(clock, registerIntervalMs, registerAll, () => {}),
+    every(clock, metricsIntervalMs, () => metricsMessages(dea.instances()).forEach((body) => say(instanceMetrics, body)), () => {}),
     every(clock, logFlushIntervalMs, () => { if (bus.connected) relay.flush(); }, (error) => log.error("log.flush", { error: textOf(error) })),
   );
 

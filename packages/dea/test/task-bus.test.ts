@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { request as httpsRequest } from "node:https";
 import { join } from "node:path";
 import { type Body, createBus, memoryTransport } from "@opencf/bus";
-import { deaAdvertise, deaFindDroplet, deaTask, logEnvelopes, routerRegister, routerStart, routerUnregister, taskCancel, taskExited, taskFind } from "@opencf/bus/messages";
+import { deaAdvertise, deaFindDroplet, deaTask, instanceMetrics, logEnvelopes, routerRegister, routerStart, routerUnregister, taskCancel, taskExited, taskFind } from "@opencf/bus/messages";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { followExecutors, joinBus, type Membership, requestOf, sendTask } from "../src/bus-link.ts";
 import { createDea, MiB } from "../src/index.ts";
@@ -140,6 +140,18 @@ test("dea §13: dea.find.droplet with a path answers with links of both generati
   await until(() => withdrawn.some(({ uris }) => uris.includes(reach.externalHost ?? "-")));
   await bus[Symbol.asyncDispose]();
 }, 40_000);
+
+test("dea §11: what instances use is told every so often, under the app's name and index", async () => {
+  await using one = await here.member({ metricsMs: 100, samplingMs: 50 }, { metricsIntervalMs: 100 });
+  const told: Body<typeof instanceMetrics>["samples"] = [];
+  one.bus.subscribe(instanceMetrics, ({ body }) => void told.push(...body.samples));
+  const message = await here.message({}, "sleep 1000", { uris: [], health_check_type: "process", index: 3, log_source: { source_id: "the-app", tags: { space: "s" } } });
+  expect(await one.start(message)).toEqual({ accepted: true });
+  await until(() => told.length >= 3, 20_000);
+  expect(told[0]).toMatchObject({ source_id: "the-app", instance_id: "3", tags: { process_type: "web", space: "s" }, cpu: 0, memory_quota: 256 * MiB, disk_quota: 512 * MiB });
+  expect(Number(told.at(-1)?.age_ms)).toBeGreaterThan(0);
+  expect(BigInt(told.at(-1)?.timestamp ?? "0")).toBeGreaterThan(1_600_000_000_000_000_000n);
+}, 30_000);
 
 describe("dea §15: the executor's HTTP API", () => {
   const make = (...args: string[]): void => void execFileSync("openssl", args, { cwd: here.folder, stdio: "pipe" });

@@ -25,7 +25,7 @@ export interface Step {
 }
 
 /** Said again and again, whether or not something happens. */
-const periodic = new Set(["dea.heartbeat", "router.register", "dea.advertise", "staging.advertise", "dea.find.droplet", "opencf.log", "healthmanager.status", "healthmanager.health", "droplet.status"]);
+const periodic = new Set(["dea.heartbeat", "router.register", "dea.advertise", "staging.advertise", "dea.find.droplet", "opencf.log", "opencf.metrics", "healthmanager.status", "healthmanager.health", "droplet.status"]);
 
 /** The messages of a story in the order in which they were heard, each with who spoke to whom, and what led to it. */
 export function stepsOf({ documents, instances, apps }: Story): Step[] {
