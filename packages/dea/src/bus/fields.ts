@@ -1,7 +1,7 @@
 import type { Body, Reply } from "@opencf/bus";
 import type { deaAdvertise, deaFindDroplet, deaHeartbeat, deaStatus, deaStop, dropletExited, routerRegister } from "@opencf/bus/messages";
 import type { Dea } from "../dea.ts";
-import { reasonText } from "../instance/exit.ts";
+import { kindOf, reasonText } from "../instance/exit.ts";
 import type { Instance } from "../instance/instance.ts";
 import type { Address } from "../instance/probe.ts";
 import { MiB } from "../instance/spec.ts";
@@ -141,7 +141,7 @@ export function exited({ id }: Identity, instance: Instance, leaving: boolean): 
     exit_description: exit ? (stopped ? exit.description : `${exit.description} (${reasonText(exit.reason)})`) : "cannot be determined",
     ...(stopped ? {} : { crash_timestamp: Math.floor((exit?.at ?? instance.stateSince) / 1000) }),
     dea: id,
-    ...(exit ? { exit_reason: exit.reason, exit_kind: exit.kind } : {}),
+    ...(exit ? { exit_reason: exit.reason, exit_kind: kindOf(exit.reason) } : {}),
     log_tail: [...(exit?.logTail ?? [])],
   };
 }

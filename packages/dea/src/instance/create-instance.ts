@@ -6,6 +6,7 @@ import type { InstanceRecord } from "../journal/record.ts";
 import type { Port } from "../port-pool.ts";
 import { elapsed } from "../ports.ts";
 import { attend } from "./attend.ts";
+import { healthCheckOf } from "./checks.ts";
 import { clearAway, endProcesses } from "./clear-away.ts";
 import { endWords } from "./end-words.ts";
 import { type ExitReason, exitError, exitOf, type InstanceExit, reasonOfError, reasonOfStatus } from "./exit.ts";
@@ -270,7 +271,8 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
     },
     async resume(record) {
       ({ state, stateSince, startedAt, readyAt, exit } = record);
-      check = record.spec.healthCheck;
+      // What an older executor wrote down knows no longest pause.
+      check = { ...healthCheckOf({}, spec.healthCheck.timeoutMs), ...record.spec.healthCheck };
       filesKept = exit !== undefined && exit.reason !== "stopped" && existsSync(keptFiles.folderOf(id));
       stateTimes[state] = stateSince;
       resumes = record.resumes + 1;
@@ -306,6 +308,9 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
         return;
       }
       watch(found.process);
+      // Whoever asks next shall not be told that it lives.
+      if (found.ended) await Promise.race([watched, sleep(clock, deadlines.kill, held.signal)]);
+      if (exit) return;
       if (state === "STOPPING") void finishStop(spec.graceMs);
       else void look(Math.max(1_000, check.timeoutMs - Math.max(0, clock.now() - startedAt)));
     },
