@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type ConformanceCase, opened, path, runToEnd, sh, until } from "./world.ts";
+import { type ConformanceCase, opened, owner, path, runToEnd, sh, specOf, until } from "./world.ts";
 
 /** From the start of the main process to its end. */
 export const runningCases: readonly ConformanceCase[] = [
@@ -35,6 +35,17 @@ export const runningCases: readonly ConformanceCase[] = [
       for (const [name, value] of Object.entries(values)) assert.equal(seen[name], value, name);
       assert.deepEqual(args, ["$A", "a b"]);
       await container.destroy();
+    },
+  },
+  {
+    title: "runs without a port on the host: 0 is none",
+    async check(context) {
+      await context.backend.open({ dir: context.dir, owner });
+      const containers = [];
+      // Two at once: no port is no port, not the port 0.
+      for (let at = 0; at < 2; at++) containers.push(await context.backend.create(await specOf({ hostPort: 0 })));
+      for (const container of containers) assert.equal((await runToEnd(container, sh("echo ran"))).out, "ran\n");
+      for (const container of containers) await container.destroy();
     },
   },
   {
