@@ -57,7 +57,7 @@ export async function recover(input: RecoveryInput): Promise<{ resumed: Resumed 
     for (const record of waiting) await instances.get(record.id)?.resume(record).catch((error: unknown) => log.error("resume.instance", { instance: record.id, error: textOf(error) }));
   }));
   const all = [...instances.values()];
-  // Long enough for the word of an app that ended while we were away to arrive.
+  // Long enough for the word of an app that ends just now to arrive.
   await Promise.race([Promise.allSettled(all.map((instance) => instance.exited)), sleep(clock, all.length > 0 ? 100 : 0)]);
   const exited = all.filter((instance) => instance.exit && !endedBefore.has(instance.id));
   const adopted = all.filter((instance) => !instance.exit);

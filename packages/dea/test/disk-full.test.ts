@@ -54,6 +54,12 @@ test("a full disk fails the start, not the executor, and what runs goes on", asy
     const told = await readFile(journalPath(join(folder.path, "small", "dea")), "utf8");
     expect(told).toContain(again.id);
     expect(told).not.toContain(runs.id);
+    // A disk that is full when an executor starts keeps it from nothing that it needs to take over what runs.
+    await dea.close({ instances: "keep" });
+    await writeFile(filler, Buffer.alloc(4_000_000)).catch(() => {});
+    await using next = await createDea({ dataDir: join(folder.path, "small", "dea"), diskBytes: 2 ** 40, samplingMs: 100, log: { info() {}, warn: note, error: note } });
+    expect(next.resumed.adopted.map(({ id, state }) => ({ id, state }))).toEqual([{ id: again.id, state: "RUNNING" }]);
+    expect((await next.resumed.adopted[0]?.stop())?.reason).toBe("stopped");
   } finally {
     await dea.close();
   }

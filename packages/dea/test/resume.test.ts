@@ -1,6 +1,7 @@
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, readFile, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -140,11 +141,13 @@ test("an executor with a temporary folder leaves nothing behind, even when it is
   const { id } = await child.next("up");
   child.tell({ droplet });
   await child.next("ready");
-  const home = /^HOME=(.*)$/m.exec((await readFile(`/proc/${(await processesOf(`OPENCF_CONTAINER=${id as string}/`))[0]}/environ`, "utf8")).replaceAll("\0", "\n"))?.[1] ?? "";
-  expect(home).toContain("opencf-dea-");
+  const folders = (await readdir(tmpdir())).filter((name) => name.startsWith("opencf-dea-")).map((name) => join(tmpdir(), name));
+  const told = await Promise.all(folders.map((path) => readFile(join(path, "id"), "utf8").catch(() => "")));
+  const own = folders[told.findIndex((text) => text.trim() === id)] ?? "";
+  expect(own).toContain("opencf-dea-");
   await child.kill();
   await until(async () => (await processesOf(`OPENCF_CONTAINER=${id as string}/`)).length === 0);
-  await until(() => readdir(home).then(() => false, () => true));
+  await until(() => readdir(own).then(() => false, () => true));
 });
 
 test("how an app ended while nobody was there is known, with its last words", async () => {
@@ -235,6 +238,23 @@ test.each([
   expect(dea.resumed.removed).toHaveLength(1 - adopted);
 });
 
+test("what carries another executor's mark, or none, is touched by no start", async () => {
+  await using old = await orphan("exec node server.js");
+  const mark = (value: string) => spawn("sleep", ["1000"], { env: { ...process.env, OPENCF_CONTAINER: value }, detached: true, stdio: "ignore" });
+  const strangers = [mark(`11111111-2222-4333-8444-555555555555/${old.id}`), mark(`x${old.deaId}/${old.id}`), spawn("sleep", ["1000"], { detached: true, stdio: "ignore" })];
+  const lost = mark(`${old.deaId}/of-nobody`);
+  try {
+    await until(async () => (await Promise.all([...strangers, lost].map(({ pid }) => readFile(`/proc/${pid}/cmdline`, "utf8")))).every((text) => text.startsWith("sleep")));
+    await using dea = await old.resume();
+    expect(dea.resumed.removed).toEqual(["of-nobody"]);
+    await until(() => lost.signalCode === "SIGKILL");
+    await dea.close();
+    expect(strangers.map(({ exitCode, signalCode }) => [exitCode, signalCode])).toEqual(strangers.map(() => [null, null]));
+  } finally {
+    for (const child of [...strangers, lost]) child.kill("SIGKILL");
+  }
+});
+
 test("what an older executor wrote, a snapshot, is taken over", async () => {
   await using old = await orphan("exec node server.js");
   const record = await recordIn(old.dataDir, old.deaId);
@@ -300,13 +320,14 @@ test("closing with keep leaves instances to the next executor, with sequences th
 
 test("an executor killed again and again loses no app and starts none twice", async () => {
   await using old = await orphan("exec node server.js");
+  const before = await processesOf(old.deaId);
   for (let round = 0; round < 3; round++) {
     await using child = await executor(old.dataDir);
     expect((await child.next("up"))["adopted"]).toEqual([{ id: old.id, state: "RUNNING" }]);
     await child.kill();
     expect(await (await fetch(`http://127.0.0.1:${old.address.port}/`)).text()).toContain("hello");
   }
-  expect((await processesOf(old.deaId)).length).toBe(2);
+  expect(await processesOf(old.deaId)).toEqual(before);
 });
 
 test("a folder that was moved is still the same executor", async () => {

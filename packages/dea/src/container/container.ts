@@ -163,6 +163,8 @@ export interface Adopted {
   process: ContainerProcess | undefined;
   /** How it ended, where nothing runs and something still tells. */
   status: ExitStatus;
+  /** The main process has ended, and `process.exited` tells how in a moment, after its last output. */
+  ended?: boolean;
 }
 
 export interface BackendPlace {

@@ -111,7 +111,7 @@ export function processBackend(options: ProcessBackendOptions = {}): Backend {
       const gone = { container, process: undefined, status: readStatusFile(join(opened().dir, spec.handle, "run")) ?? {} };
       if (!leader || !ours) return gone;
       try {
-        return { container, process: container.resume(leader), status: {} };
+        return { container, process: container.resume(leader), status: {}, ended: readStatusFile(join(opened().dir, spec.handle, "run")) !== undefined };
       } catch {
         return gone;
       }

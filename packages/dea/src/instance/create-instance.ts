@@ -4,7 +4,7 @@ import { deferred } from "../deferred.ts";
 import { DeaError, textOf } from "../errors.ts";
 import type { InstanceRecord } from "../journal/record.ts";
 import type { Port } from "../port-pool.ts";
-import { elapsed } from "../ports.ts";
+import { elapsed, sleep } from "../ports.ts";
 import { attend } from "./attend.ts";
 import { healthCheckOf } from "./checks.ts";
 import { clearAway, endProcesses } from "./clear-away.ts";

@@ -181,7 +181,7 @@ export async function linuxBackend(options: LinuxBackendOptions = {}): Promise<B
       // Without this the rules it has stay as they are; that is no reason to end it.
       await renewNetwork(ground.names.table, { slot, hostPort: spec.hostPort, containerPort: appPort, rules, pool, dns: dnsFor(slot) }).catch(() => {});
       try {
-        return { container, process: container.resume(leader), status: {} };
+        return { container, process: container.resume(leader), status: {}, ended: readStatusFile(join(ground.dir, spec.handle, "run")) !== undefined };
       } catch {
         return { container, process: undefined, status };
       }
