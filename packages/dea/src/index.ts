@@ -24,6 +24,8 @@ export type { Clock, Fetch, Logger } from "./ports.ts";
 
 // Where instances run, and what is needed to write another such place:
 export { processBackend, type ProcessBackendOptions } from "./container/process-backend.ts";
+export type { Isolation } from "./container/isolation.ts";
+export { findRuntimes, type FindRuntimesOptions, type FoundRuntime } from "./runtimes.ts";
 export { linuxBackend, type LinuxBackendOptions } from "./linux/linux-backend.ts";
 export { type HostFinding, type LinuxHost, probeLinux, type ProbeOptions } from "./linux/probe.ts";
 export { type Capabilities, enforcedLimits, enforcing, type LimitName, limitNames } from "./container/capabilities.ts";
