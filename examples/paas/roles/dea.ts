@@ -20,7 +20,7 @@ export const deaRole = (context: RoleContext): Promise<DeaRole> => assemble(asyn
   const { backend, name, why } = await chooseBackend(config.backend, { before: await backendBefore(dataDir) });
   logger.info("backend", { name, why });
   await leaveOther(dataDir, { name, why }, logger);
-  const dea = parts.use(await createDea({ backend, dataDir, memoryBytes: config.memoryBytes, host: config.internalHost, log: logger }));
+  const dea = parts.use(await createDea({ backend, dataDir, memoryBytes: config.memoryBytes, host: config.internalHost, onClose: "stop", log: logger }));
   parts.use(await joinBus(dea, bus, {
     zone: config.zone, stacks: [defaultStack], host: config.internalHost, log: logger,
     ...(config.isolationSegment !== undefined && { isolationSegment: config.isolationSegment }),
