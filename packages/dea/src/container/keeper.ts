@@ -1,5 +1,5 @@
 import { execFile, spawn } from "node:child_process";
-import { accessSync, chownSync, closeSync, constants, openSync, readFileSync, writeSync } from "node:fs";
+import { accessSync, chownSync, closeSync, constants, existsSync, openSync, readFileSync, writeSync } from "node:fs";
 import { Socket } from "node:net";
 import { constants as os } from "node:os";
 import { join } from "node:path";
@@ -70,7 +70,7 @@ exit 0
 `;
 
 const pipes = ["out", "err", "ctl", "hold"] as const;
-/** Only of a container that is handed over. */
+/** Used by a container that is handed over. Made last. */
 const toldPipe = "told";
 const run = promisify(execFile);
 
@@ -194,12 +194,15 @@ export interface KeeperPlace extends ProcessLimits {
   handsOverTo?: { uid: number; gid: number };
 }
 
+/** Makes the pipes of a keeper, where there is time before it is started. Rejects when they are there. */
+export const makePipes = async (dir: string): Promise<void> => void (await run("mkfifo", ["-m", "600", ...[...pipes, toldPipe].map((name) => join(dir, name))]));
+
 /** Starts a keeper in its own session and process group; the app waits for `go`. Throws DEA_CONTAINER. */
 export async function startKeeper(dir: string, spec: ProcessSpec, place: KeeperPlace): Promise<Keeper> {
   const { cwd, fileDescriptors, fileBytes, dataBytes, shell, handsOverTo } = place;
   const opened: number[] = [];
   try {
-    await run("mkfifo", ["-m", "600", ...[...pipes, ...(handsOverTo ? [toldPipe] : [])].map((name) => join(dir, name))]);
+    if (!existsSync(join(dir, toldPipe))) await makePipes(dir);
     if (handsOverTo) for (const name of ["out", "err"]) chownSync(join(dir, name), handsOverTo.uid, handsOverTo.gid);
     const script = `${prepares}${handsOverTo ? handedOver : itself}${tells}`;
     opened.push(openSync("/dev/null", constants.O_RDONLY), ...pipes.map((name) => openSync(join(dir, name), writers)));

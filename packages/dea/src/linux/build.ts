@@ -28,8 +28,8 @@ export async function buildContainer({ names, dir, pool }: Ground, { spec, slot,
   const storage = async (): Promise<void> => {
     const image = join(dir, spec.handle, "disk.img");
     await makeDisk({ kind: disk, imageFile: image, mountPoint: paths.disk, label: names.mountLabel, bytes: spec.diskBytes, inodes: spec.inodes ?? 200_000 });
-    await furnishDisk(paths.disk, slot.firstId);
-    await writeEtc(join(paths.disk, "upper"), { spec, slot, lowerDir, resolvConf });
+    furnishDisk(paths.disk, slot.firstId);
+    writeEtc(join(paths.disk, "upper"), { spec, slot, lowerDir, resolvConf });
     await mountRoot({ lowerDir, disk: paths.disk, root: paths.root, label: names.mountLabel });
   };
   const rules = spec.egress === undefined ? undefined : parseEgress(spec.egress);

@@ -9,7 +9,7 @@ import { findProgram, run } from "./programs.ts";
  * the kernel where it is older is perl, which every Debian has.
  */
 const script = `use strict; use warnings;
-my ($from, $to, $uid, $gid, $unshare) = @ARGV;
+my ($from, $to, $uid, $gid, $unshare, @mount) = @ARGV;
 my ($empty, $one) = ("", "");
 pipe(my $ready, my $is_ready) or die "pipe: $!";
 pipe(my $done, my $is_done) or die "pipe: $!";
@@ -36,6 +36,7 @@ syscall(442, $tree, $empty, 0x1000, $attributes, length $attributes) == 0 or die
 syscall(429, $tree, $empty, -100, $to, 4) == 0 or die "move_mount: $!";
 close $is_done;
 waitpid $pid, 0;
+exec @mount or die "mount: $!";
 `;
 
 /** Number of unshare(2), the one call of these that has not the same number everywhere. */
@@ -62,6 +63,6 @@ export async function mountSharedHome({ layer, mountPoint, disk, home, owner, la
   await access(layer, constants.R_OK);
   const [upper, work] = [join(disk, "own"), join(disk, "own-work")];
   await Promise.all([mkdir(mountPoint), mkdir(upper, { mode: 0o755 }).then(() => chown(upper, owner.uid, owner.gid)), mkdir(work)]);
-  await run(perl, ["-e", script, layer, mountPoint, String(owner.uid), String(owner.gid), String(unshare)]);
-  await run("mount", ["-t", "overlay", "-o", `nosuid,nodev,lowerdir=${mountPoint},upperdir=${upper},workdir=${work}`, label, home]);
+  const overlay = ["mount", "-t", "overlay", "-o", `nosuid,nodev,lowerdir=${mountPoint},upperdir=${upper},workdir=${work}`, label, home];
+  await run(perl, ["-e", script, layer, mountPoint, String(owner.uid), String(owner.gid), String(unshare), ...overlay]);
 }

@@ -4,7 +4,7 @@ import { totalmem } from "node:os";
 import { join } from "node:path";
 import type { Backend, BackendPlace, ContainerRecord, ContainerSpec } from "../container/container.ts";
 import { addressRange, parseEgress } from "../container/egress.ts";
-import { readStatusFile } from "../container/keeper.ts";
+import { makePipes, readStatusFile } from "../container/keeper.ts";
 import { listLabelled, writeLabels } from "../container/labels.ts";
 import { markVariable } from "../container/mark.ts";
 import { isAlive } from "../container/process-table.ts";
@@ -158,7 +158,7 @@ export async function linuxBackend(options: LinuxBackendOptions = {}): Promise<B
       await mkdir(dir, { mode: 0o700 }).catch((error: unknown) => Promise.reject(new DeaError("DEA_CONTAINER", `cannot create container ${spec.handle}`, { cause: error })));
       try {
         const slot = slotOf(await takeSlot(slotsIn(pool), { tag: ground.names.tag, handle: spec.handle, hostPort: spec.hostPort, containerPort: appPort }), pool);
-        await Promise.all([mkdir(join(dir, "run")), writeLabels(dir, spec.labels), build(spec, slot)]);
+        await Promise.all([mkdir(join(dir, "run")).then(() => makePipes(join(dir, "run"))), writeLabels(dir, spec.labels), build(spec, slot)]);
         return await containerOf(spec, slot);
       } catch (error) {
         await dismantle(ground, spec.handle).catch(() => {});

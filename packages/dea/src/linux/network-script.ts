@@ -11,7 +11,13 @@ export const bucket = ({ bytesPerSecond, burstBytes }: NonNullable<ContainerSpec
  */
 export function linkScript({ peer, address, hostAddress }: Pick<Slot, "peer" | "address" | "hostAddress">, bandwidth: ContainerSpec["bandwidth"]): string {
   return `set -e
-pid=$(tr -d '\\n' | sed -n 's/.*"pid": *\\([0-9][0-9]*\\).*/\\1/p')
+state=
+while read -r line || [ -n "$line" ]; do state="$state$line "; done
+pid=\${state#*\\"pid\\":}
+pid=\${pid%%[!0-9 ]*}
+pid=\${pid# }
+pid=\${pid%% *}
+case $pid in ''|*[!0-9]*) exit 1 ;; esac
 ip link set ${peer} netns "$pid"
 nsenter -t "$pid" -n ip -batch - <<END
 link set ${peer} name eth0

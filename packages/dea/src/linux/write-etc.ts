@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ContainerSpec } from "../container/container.ts";
 import { appUser, hostsFile, userFiles } from "./etc-files.ts";
@@ -12,13 +12,20 @@ export interface EtcInput {
 }
 
 /** Writes the files of `/etc` that differ from container to container into its upper layer. */
-export async function writeEtc(upper: string, { spec, slot, lowerDir, resolvConf }: EtcInput): Promise<void> {
+export function writeEtc(upper: string, { spec, slot, lowerDir, resolvConf }: EtcInput): void {
   const hostname = spec.handle.slice(0, 63);
   const files: Record<string, string> = { hostname: `${hostname}\n`, hosts: hostsFile(hostname, slot.address), "resolv.conf": resolvConf };
   if (spec.stack !== undefined) {
-    const read = (name: string): Promise<string> => readFile(join(lowerDir, "etc", name), "utf8").catch(() => "");
-    Object.assign(files, userFiles(await read("passwd"), await read("group")));
-    for (const name of ["proc", "sys", "dev", appUser.home.slice(1)]) await mkdir(join(upper, name), { recursive: true });
+    Object.assign(files, userFiles(textOf(join(lowerDir, "etc/passwd")), textOf(join(lowerDir, "etc/group"))));
+    for (const name of ["proc", "sys", "dev", appUser.home.slice(1)]) mkdirSync(join(upper, name), { recursive: true });
   }
-  for (const [name, text] of Object.entries(files)) await writeFile(join(upper, "etc", name), text, { mode: 0o644 });
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(upper, "etc", name), text, { mode: 0o644 });
+}
+
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
 }
