@@ -18,7 +18,7 @@ async function archive(path, entries) {
 export async function evilDroplets(dir) {
   const marker = join(dir, "escaped");
   writeFileSync(join(dir, "victim"), "untouched");
-  const refused = (exit) => exit.reason === "droplet" && !existsSync(marker);
+  const refused = (exit) => String(exit.reason).startsWith("droplet") && !existsSync(marker);
   const make = (name, entries) => archive(join(dir, `${name}.tgz`), entries);
   return [
     { name: "a droplet that is not what its digest says", droplet: { path: await make("digest", [{ name: "app/a", body: "x" }]), sha256: "0".repeat(64) }, held: refused },
