@@ -6,72 +6,26 @@ import {
 import { createCommandLedger } from "./bus/command-ledger.ts";
 import { createCountedCommands } from "./bus/counted-commands.ts";
 import { discoverDelayMs } from "./bus/discover.ts";
-import { advertisement, countByApp, exited, found, heartbeat, type HostRuntime, type Identity, matchesFilter, status, version } from "./bus/fields.ts";
+import { advertisement, countByApp, exited, found, heartbeat, type Identity, matchesFilter, status, version } from "./bus/fields.ts";
 import { createHttpCommands } from "./bus/http-commands.ts";
+import type { JoinOptions, Membership } from "./bus/join-options.ts";
 import { createLogRelay } from "./bus/log-relay.ts";
 import { metricsMessages } from "./bus/metrics-message.ts";
-import { linkReach, type ReachFace } from "./bus/reach-link.ts";
+import { linkReach } from "./bus/reach-link.ts";
 import { createRoutes } from "./bus/routes.ts";
 import { egressOf, specOfMessage, type StartMessage } from "./bus/start-message.ts";
 import { linkTasks } from "./bus/task-link.ts";
 import { demandLimits, promisedLimits } from "./bus/requires.ts";
-import type { LimitName } from "./container/capabilities.ts";
 import { narrows } from "./container/egress.ts";
 import type { Dea } from "./dea.ts";
 import { DeaError, textOf } from "./errors.ts";
 import type { Instance } from "./instance/instance.ts";
 import { facts } from "./instance/state.ts";
-import { type Clock, every, type Logger, silentLogger, sleep, systemClock } from "./ports.ts";
-import type { MoreRequests } from "./reach/control-server.ts";
-
-export interface JoinOptions {
-  /** Name on the bus. Default: the executor's own, which survives restarts. */
-  id?: string;
-  /** Placement zone. Default `default`. */
-  zone?: string;
-  /** Stacks whose apps may run here. Default `["cflinuxfs4"]`. */
-  stacks?: readonly string[];
-  /** Isolation segment: only apps of this segment are placed here. Default: none, the executor is shared. */
-  isolationSegment?: string;
-  /** Runtimes that stand on this host. An app that asks for another one is refused; without this nobody is asked. */
-  runtimes?: readonly HostRuntime[];
-  /** Limits that are advertised as enforced. Default all that the backend keeps; one that it does not keep is refused with DEA_UNSUPPORTED. */
-  enforces?: readonly LimitName[];
-  /** Address told in announcements. Default: the executor's. */
-  host?: string;
-  /** The door to files: answers to `dea.find.droplet` carry links to it, and the router is told where it has a name. Default: none. */
-  reach?: ReachFace;
-  /** Where commands are taken over HTTPS ({@link openExecutorApi} with `member.http`); advertised. Default: nowhere. */
-  url?: string;
-  /** Default 10 000 ms. */
-  heartbeatIntervalMs?: number;
-  /** Default 5 000 ms. */
-  advertiseIntervalMs?: number;
-  /** Default 20 000 ms; must stay well below the router's pruning threshold of 120 s. */
-  registerIntervalMs?: number;
-  /** Default 100 ms. */
-  logFlushIntervalMs?: number;
-  /** Time between two messages on what instances use. Default 30 000 ms. */
-  metricsIntervalMs?: number;
-  clock?: Clock;
-  log?: Logger;
-}
-
-export interface Membership extends AsyncDisposable {
-  readonly id: string;
-  /**
-   * Says goodbye and leaves. With `stop` (the default where the executor was made so) the executor is closed while
-   * the bus still hears it: routes are withdrawn and every end is reported. With `keep` nothing is withdrawn.
-   */
-  leave(options?: { instances?: "stop" | "keep" }): Promise<void>;
-  /** Answers `POST /v1/apps` as `dea.<id>.start` is answered: for the `more` of `openExecutorApi`. */
-  readonly http: MoreRequests;
-  /** Takes no more work: says `dea.shutdown`, advertises no longer, refuses starts with DEA_CLOSED. What runs goes on (dea_ng: USR1). */
-  rest(): void;
-}
+import { every, silentLogger, sleep, systemClock } from "./ports.ts";
 
 export { followExecutors, requestOf, sendStart, sendTask } from "./bus/follow.ts";
 export type { HostRuntime } from "./bus/fields.ts";
+export type { JoinOptions, Membership } from "./bus/join-options.ts";
 export type { ReachFace } from "./bus/reach-link.ts";
 
 type AnyMessage = Parameters<Bus["publish"]>[0];
