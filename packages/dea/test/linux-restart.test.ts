@@ -16,6 +16,7 @@ import { tracesOf } from "./fixtures/linux-traces.ts";
 import { until } from "./fixtures/until.ts";
 
 const host = await probeLinux();
+const lacks = host.findings.filter(({ ok, needed }) => needed && !ok).map(({ name }) => name).join(", ");
 /** Says what was asked, eats memory, or tries to reach somebody. */
 const server = `require("node:http").createServer((q, s) => { console.log("GET " + q.url);
   if (q.url === "/eat") { const all = []; setInterval(() => all.push(Buffer.alloc(8e6, 1)), 1); }
@@ -23,7 +24,7 @@ const server = `require("node:http").createServer((q, s) => { console.log("GET "
   else if (q.url === "/address") s.end(Object.values(require("node:os").networkInterfaces()).flat().find((one) => !one.internal && one.family === "IPv4").address);
   else s.end("ok"); }).listen(process.env.PORT)`;
 
-describe.skipIf(!host.able)("dea §12 linux backend: what the next executor finds", () => {
+describe.skipIf(!host.able)(`dea §12 linux backend: what the next executor finds${host.able ? "" : ` (this machine lacks ${lacks})`}`, () => {
   let programs: Awaited<ReturnType<typeof bundle>>;
   let folder: Awaited<ReturnType<typeof temporaryFolder>>;
   let droplet: string;

@@ -48,11 +48,13 @@ async function begin(child: ExecutorProcess, app: string, spec: Partial<StartSpe
   return await until(() => child.facts.find((fact) => fact.event === event && fact.app === app), 60_000);
 }
 
-describe.each([["process", true], ["linux", host.able]] as const)("dea §12 restart after kill -9, %s backend", (kind, able) => {
+const lacks = host.findings.filter(({ ok, needed }) => needed && !ok).map(({ name }) => name).join(", ");
+
+describe.each([["process", true, ""], ["linux", host.able, host.able ? "" : ` (this machine lacks ${lacks})`]] as const)("dea §12 restart after kill -9, %s backend", (kind, able, why) => {
   const open = async (dataDir: string, more: DeaOptions = {}): Promise<Dea> =>
     createDea({ dataDir, backend: kind === "linux" ? await linuxBackend() : processBackend(), memoryBytes: 4_096 * MiB, diskBytes: 2 ** 40, samplingMs: 300, ...more });
 
-  test.skipIf(!able)("each state becomes what the table says", async () => {
+  test.skipIf(!able)(`each state becomes what the table says${why}`, async () => {
     const dataDir = join(folder.path, `states-${kind}`);
     const at: Record<string, Fact> = {};
     let pid = 0;
@@ -100,7 +102,7 @@ describe.each([["process", true], ["linux", host.able]] as const)("dea §12 rest
     expect(await handlesOnMachine(dea.id, join(dataDir, "instances"))).toEqual([]);
   }, 240_000);
 
-  test.skipIf(!able)("an evacuation that was cut short by a death has left no orphan: who was leaving still serves, and is still leaving", async () => {
+  test.skipIf(!able)(`an evacuation that was cut short by a death has left no orphan: who was leaving still serves, and is still leaving${why}`, async () => {
     const dataDir = join(folder.path, `evacuating-${kind}`);
     let app: Fact;
     {
