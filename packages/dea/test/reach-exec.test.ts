@@ -174,7 +174,7 @@ describe.each([["process", true], ["linux", host.able]] as const)("exec on the %
     expect(await run([app.id])).toMatchObject({ code: 2 });
     expect(await run(["--data-dir", dataDir()])).toMatchObject({ code: 2 });
     expect(await run(["--data-dir", dataDir(), "nonsense"])).toMatchObject({ code: 2 });
-  }, 120_000);
+  }, 300_000);
 
   test("dea §11: samples of what it uses: age, totals that grow, memory, disk, network", async () => {
     await exec({ command: "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done" });
