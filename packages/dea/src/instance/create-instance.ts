@@ -4,7 +4,7 @@ import { deferred } from "../deferred.ts";
 import { DeaError, textOf } from "../errors.ts";
 import type { InstanceRecord } from "../journal/record.ts";
 import type { Port } from "../port-pool.ts";
-import { elapsed, sleep } from "../ports.ts";
+import { elapsed } from "../ports.ts";
 import { attend } from "./attend.ts";
 import { healthCheckOf } from "./checks.ts";
 import { clearAway, endProcesses } from "./clear-away.ts";
@@ -309,7 +309,7 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
       }
       watch(found.process);
       // Whoever asks next shall not be told that it lives.
-      if (found.ended) await Promise.race([watched, sleep(clock, deadlines.kill, held.signal)]);
+      if (found.ended) await settledWithin(watched, { ms: deadlines.kill, clock, signal: held.signal });
       if (exit) return;
       if (state === "STOPPING") void finishStop(spec.graceMs);
       else void look(Math.max(1_000, check.timeoutMs - Math.max(0, clock.now() - startedAt)));
