@@ -13,7 +13,7 @@ const host = await probeLinux();
 const script = `
 id -u; stat -c '%u %a' staging.txt ../deps; cat staging.txt
 echo $CF_INSTANCE_INDEX >staging.txt && mkdir -p deep && echo more >deep/er.txt && chmod 600 staging.txt && mv tool.sh other.sh && rm gone.txt
-cat staging.txt; ls; echo done; exec sleep 1000`;
+cat staging.txt; ls; echo by name >/dev/stdout; (echo 3 >/proc/1/fd/3) 2>/dev/null || echo refused; echo done; exec sleep 1000`;
 const files = { "staging.txt": "as staged\n", "tool.sh": "#!/bin/sh\n", "gone.txt": "x" };
 
 describe.skipIf(!host.able)(`a droplet that instances share${host.able ? "" : " (this machine cannot run the linux backend)"}`, () => {
@@ -43,10 +43,10 @@ describe.skipIf(!host.able)(`a droplet that instances share${host.able ? "" : " 
     throw new Error(`said only ${said.join(", ")}`);
   };
 
-  test("each owns what it sees and changes only its own; it is unpacked once", async () => {
+  test("each owns what it sees and changes only its own; it is unpacked once; outputs can be opened by name, the pipe of the first process cannot", async () => {
     const instances = await Promise.all([start(0), start(1)]);
     const said = await Promise.all(instances.map(words));
-    expect(said).toEqual([0, 1].map((index) => ["1000", "1000 755", "1000 755", "as staged", String(index), "deep", "other.sh", "staging.txt", "done"]));
+    expect(said).toEqual([0, 1].map((index) => ["1000", "1000 755", "1000 755", "as staged", String(index), "deep", "other.sh", "staging.txt", "by name", "refused", "done"]));
     const layer = join(cache(), "layers", `sha256-${sha256}`);
     expect(await readFile(join(layer, "app/staging.txt"), "utf8")).toBe("as staged\n");
     expect((await readdir(join(layer, "app"))).sort()).toEqual(["gone.txt", "staging.txt", "tool.sh"]);
