@@ -1,11 +1,13 @@
 import { execFileSync } from "node:child_process";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { createDea } from "../src/index.ts";
 import { journalPath } from "../src/journal/journal.ts";
 import { temporaryFolder, writeDroplet, writeTar } from "./fixtures/droplet.ts";
 import { until } from "./fixtures/until.ts";
+
+vi.setConfig({ testTimeout: 120_000 });
 
 /** A file system of 2 MiB, or the reason why there is none. */
 async function smallDisk(path: string): Promise<Disposable | string> {

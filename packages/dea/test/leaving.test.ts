@@ -1,11 +1,13 @@
 import { join } from "node:path";
 import { type Body, createBus, memoryTransport } from "@opencf/bus";
 import { deaAdvertise, deaHeartbeat, deaShutdown, deaStartInstance, deaStop, dropletExited, routerRegister, routerUnregister } from "@opencf/bus/messages";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { joinBus, type Membership } from "../src/bus-link.ts";
 import { createDea, type Dea, type DeaOptions, type Instance, MiB, next, type StartSpec, states } from "../src/index.ts";
 import { temporaryFolder, webServer, writeDroplet } from "./fixtures/droplet.ts";
 import { until } from "./fixtures/until.ts";
+
+vi.setConfig({ testTimeout: 120_000 });
 
 const heard = { deaAdvertise, deaHeartbeat, deaShutdown, dropletExited, routerRegister, routerUnregister };
 type Heard = { [Name in keyof typeof heard]: Body<(typeof heard)[Name]>[] };

@@ -4,7 +4,7 @@ import { mkdir, readFile, readdir, rename, rm, writeFile } from "node:fs/promise
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { isAlive, readProcesses } from "../src/container/process-table.ts";
 import { createDea, type Dea, type Instance, type StartSpec } from "../src/index.ts";
 import { journalPath, openJournal } from "../src/journal/journal.ts";
@@ -12,6 +12,9 @@ import type { InstanceRecord } from "../src/journal/record.ts";
 import { bundle } from "./fixtures/bundle.ts";
 import { temporaryFolder, webServer, writeDroplet } from "./fixtures/droplet.ts";
 import { until } from "./fixtures/until.ts";
+
+// Executors in processes of their own, one after the other: on a busy machine each takes seconds to come up.
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
 let programs: Awaited<ReturnType<typeof bundle>>;
 beforeAll(async () => {
@@ -40,7 +43,7 @@ async function executor(dataDir: string): Promise<{ tell(spec: StartSpec): void;
         if (child.exitCode !== null) throw new Error(`the executor died: ${errors}`);
         const at = facts.findIndex((fact) => fact.event === event);
         return at < 0 ? undefined : facts.splice(at, 1)[0];
-      });
+      }, 60_000);
     },
     kill,
     [Symbol.asyncDispose]: kill,

@@ -1,9 +1,11 @@
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { createDea, type Dea, MiB, type StartSpec } from "../../src/index.ts";
 import { jumpingClock } from "../fixtures/clocks.ts";
 import { temporaryFolder, writeDroplet } from "../fixtures/droplet.ts";
 import { until } from "../fixtures/until.ts";
+
+vi.setConfig({ testTimeout: 120_000 });
 
 const hour = 3_600_000;
 const jumps = [["forward by a day", 24 * hour], ["back by a day", -24 * hour]] as const;
