@@ -40,7 +40,7 @@ export interface StartContext {
 export async function startSequence(context: StartContext): Promise<void> {
   const { around, id, signal } = context;
   const { backend, store, ports, clock, deadlines, host } = around;
-  const timed = <T>(phase: Phase, work: (limit: AbortSignal) => Promise<T>): Promise<T> => inPhase(phase, { ms: deadlines[phase], clock, signal }, work);
+  const timed = <T>(phase: Phase, work: (limit: AbortSignal) => Promise<T>): Promise<T> => inPhase(phase, { ms: deadlines[phase], clock, signal, afterAbortMs: deadlines.kill }, work);
   using _place = await timed("queue", (limit) => context.line.wait(limit));
   context.onTurn();
   const { droplet, task, port: wanted, diskBytes } = context.spec();
