@@ -1,11 +1,15 @@
 import { spawn } from "node:child_process";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { parseBytes } from "../src/cli/usage.ts";
 import { bundle } from "./fixtures/bundle.ts";
 import { temporaryFolder, webServer, writeDroplet } from "./fixtures/droplet.ts";
-import { until } from "./fixtures/until.ts";
+import { until as untilWithin } from "./fixtures/until.ts";
 import { freePort } from "../../../test/support/free-port.ts";
+
+// Each test starts programs: on a busy machine that alone takes seconds.
+vi.setConfig({ testTimeout: 120_000 });
+const until = (check: () => boolean): Promise<boolean> => untilWithin(check, 60_000);
 
 let programs: Awaited<ReturnType<typeof bundle>>;
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
@@ -143,7 +147,7 @@ test("doctor says what this machine cannot isolate", async () => {
     backends: { process: { available: true, capabilities: { network: false }, sandboxes: [{ name: "bubblewrap" }, { name: "user-namespace" }] } },
     runtimes: expect.arrayContaining([expect.objectContaining({ name: "node" })]) as object[],
   });
-});
+}, 120_000);
 
 test.each([["128M", 128 * 2 ** 20], ["2G", 2 ** 31], ["1.5GiB", 1.5 * 2 ** 30], ["512kb", 512 * 1024], ["1048576", 1048576]])("size %s", (text, bytes) => {
   expect(parseBytes(text, "memory")).toBe(bytes);

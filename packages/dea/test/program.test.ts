@@ -60,7 +60,7 @@ async function executor(args: readonly string[] = []) {
   const program = startProgram(programs.path("cli"), ["--nats", nats.url, ...own, ...args]);
   await program.says("joined nats://");
   const id = /joined \S+ as (\S+) at/.exec(program.said.err)?.[1] ?? "";
-  await until(() => bus.heard.slice(before).some(({ subject, body }) => subject === "dea.advertise" && body["id"] === id));
+  await until(() => bus.heard.slice(before).some(({ subject, body }) => subject === "dea.advertise" && body["id"] === id), 60_000);
   return { program, id, [Symbol.asyncDispose]: () => program[Symbol.asyncDispose]() };
 }
 
@@ -153,7 +153,7 @@ describe.skipIf(absent !== undefined)(`opencf-dea on a bus${absent ? ` (skipped:
       const from = bus.heard.length;
       await using two = await executor(["--data-dir", dataDir]);
       expect(two.id).toBe(id);
-      await until(() => bus.heard.slice(from).some(({ subject, body }) => subject === "router.register" && (body["uris"] as string[]).includes(uris(ask)) && body["port"] === port));
+      await until(() => bus.heard.slice(from).some(({ subject, body }) => subject === "router.register" && (body["uris"] as string[]).includes(uris(ask)) && body["port"] === port), 60_000);
       const [found] = await bus.request("dea.find.droplet", { droplet: ask.droplet, include_stats: true });
       expect(found).toMatchObject({ instance, state: "RUNNING" });
       two.program.child.kill("SIGTERM");
@@ -228,7 +228,7 @@ wibble: 1
     expect((told["runtime_details"] as object[])[0]).toEqual({ name: "cobol", version: "85", found: "configured" });
     // Every second, not every five.
     const count = () => bus.heard.filter(({ subject, body }) => subject === "dea.heartbeat" && body["dea"] === joined["id"]).length;
-    await until(() => count() >= 3);
+    await until(() => count() >= 3, 60_000);
     program.child.kill("SIGTERM");
     expect(await program.code).toBe(0);
   }, 120_000);

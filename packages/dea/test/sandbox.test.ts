@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test, vi } from "vitest";
 import { processBackend, type ProcessBackendOptions } from "../src/index.ts";
 import { holdEnvironment } from "../src/container/sandbox/held.ts";
 import { probeSandboxes } from "../src/container/sandbox/probe.ts";
@@ -11,6 +11,7 @@ import { foldersBeside, hostView } from "../src/container/sandbox/view.ts";
 import { createPortPool } from "../src/port-pool.ts";
 import { until } from "./fixtures/until.ts";
 
+vi.setConfig({ testTimeout: 120_000 });
 const path = process.env["PATH"] ?? "/usr/bin:/bin";
 const kinds = probeSandboxes(hostView({ path }), { all: true });
 const root = process.getuid?.() === 0;
@@ -154,7 +155,7 @@ for (const { kind, ok, detail, limitsProcesses } of kinds) {
       running.stdout.resume();
       running.stderr.resume();
       let most = 0;
-      await until(async () => (most = Math.max(most, (await container.usage()).processes)) >= 25);
+      await until(async () => (most = Math.max(most, (await container.usage()).processes)) >= 25, 60_000);
       expect(execFileSync("/bin/echo", ["others can start"], { encoding: "utf8" })).toBe("others can start\n");
       expect(most).toBeLessThanOrEqual(32);
       await container.destroy();
@@ -171,8 +172,8 @@ for (const { kind, ok, detail, limitsProcesses } of kinds) {
       running.stdout.resume();
       running.stderr.resume();
       const isThere = (): boolean => readdirSync("/proc").some((entry) => /^\d+$/.test(entry) && commandOf(entry) === `sleep\0${name}\0`);
-      await until(isThere);
-      await until(async () => (await container.usage()).processes === 2);
+      await until(isThere, 60_000);
+      await until(async () => (await container.usage()).processes === 2, 60_000);
       await container.stop({ graceMs: 0 });
       expect(isThere()).toBe(false);
       await container.destroy();
