@@ -1,7 +1,8 @@
+import { statSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "vitest";
+import { expect, test } from "vitest";
 import { backendConformance } from "@opencf/dea/conformance";
 import { linuxBackend } from "../src/linux/linux-backend.ts";
 import { probeLinux } from "../src/linux/probe.ts";
@@ -18,6 +19,10 @@ for (const runtime of ["runc", "crun"]) {
         const dir = await mkdtemp(join(tmpdir(), "opencf-dea-linux-"));
         return { backend: await linuxBackend({ runtime }), again: () => linuxBackend({ runtime }), dir, [Symbol.asyncDispose]: () => rm(dir, { recursive: true, force: true }) };
       },
+    });
+
+    test(`linux with ${runtime}: devices of the host are given to nobody inside`, () => {
+      for (const device of ["/dev/null", "/dev/zero", "/dev/tty", "/dev/ptmx"]) expect([device, statSync(device).uid]).toEqual([device, 0]);
     });
   }
 }

@@ -53,9 +53,10 @@ __opencf_status=$?
  * An OCI runtime is large, so it does not stay: it makes the container and ends, and the container's first process
  * has one end of a pipe on which it says how the app ended. When it says nothing it was killed. Signals are ignored
  * from then on: one that is trapped would interrupt the waiting. The app's outputs are opened for writing only.
+ * Its input is an empty pipe: crun gives what stands there to the user inside, and /dev/null is everybody's.
  */
 const handedOver = `exec 5>&1 6>&2 >/dev/null 2>/dev/null 8<>"\${__opencf_status_file%/*}/told" 7<"\${__opencf_status_file%/*}/told"
-(echo 500 >/proc/self/oom_score_adj; exec "$@" >"\${__opencf_status_file%/*}/out" 2>"\${__opencf_status_file%/*}/err" 3>"\${__opencf_status_file%/*}/told" 4>&- 5>&- 6>&- 7>&- 8>&-)
+: | (echo 500 >/proc/self/oom_score_adj; exec "$@" >"\${__opencf_status_file%/*}/out" 2>"\${__opencf_status_file%/*}/err" 3>"\${__opencf_status_file%/*}/told" 4>&- 5>&- 6>&- 7>&- 8>&-)
 __opencf_status=$?
 exec 8>&-
 trap '' HUP INT QUIT TERM USR1 USR2 ALRM
