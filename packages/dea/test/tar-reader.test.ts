@@ -32,7 +32,7 @@ async function tarOf(entries: readonly { name: string; body: string; mode: numbe
 }
 
 const name = fc.stringMatching(/^[a-zé]{1,60}(\/[a-z.é]{1,90}){0,4}[a-z]$/u);
-const entry = fc.record({ name, body: fc.string({ maxLength: 2_000 }).map((text) => Buffer.from(text).toString("latin1")), mode: fc.integer({ min: 1, max: 0o777 }), mtime: fc.integer({ min: 1, max: 2 ** 31 }) });
+const entry = fc.record({ name, body: fc.string({ maxLength: 2_000 }).map((text) => Buffer.from(text).toString("latin1")), mode: fc.integer({ min: 1, max: 0o777 }), mtime: fc.integer({ min: 1, max: 2 ** 31 - 1 }) });
 
 test("what was packed is read, in whatever pieces it comes", async () => {
   await fc.assert(fc.asyncProperty(fc.array(entry, { maxLength: 8 }), fc.array(fc.integer({ min: 1, max: 1_500 }), { minLength: 1, maxLength: 5 }), async (entries, sizes) => {

@@ -59,7 +59,7 @@ describe("errors", () => {
     ["an odd order", "GET", "/v3/organizations?order_by=colour", undefined, 400, { code: 10005, title: "CF-BadQueryParameter", detail: "The query parameter is invalid: Order by can only be: 'created_at', 'updated_at', 'name'" }],
     ["an odd include", "GET", "/v3/spaces?include=moon", undefined, 400, { code: 10005, title: "CF-BadQueryParameter", detail: "The query parameter is invalid: Invalid included resource: 'moon'. Valid included resources are: 'organization'" }],
     ["a body that is too large", "POST", "/v3/probe/large", { text: "01234567890123456789" }, 413, { code: 1005, title: "CF-RequestTooLarge", detail: "The request body is too large" }],
-    ["what other platforms have", "POST", "/v3/security_groups", {}, 422, { code: 10008, title: "CF-NotImplemented", detail: "Security groups: this platform does not have this feature." }],
+    ["what other platforms have", "POST", "/v3/stacks", { name: "x" }, 422, { code: 10008, title: "CF-NotImplemented", detail: "Creating stacks: this platform does not have this feature." }],
   ] as const) test(title, async () => {
     const reply = await admin.send(method, path, body);
     expect([reply.status, reply.body]).toEqual([status, { errors: [error] }]);

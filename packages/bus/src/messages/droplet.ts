@@ -74,7 +74,7 @@ export const deaShutdown = message("dea.shutdown", Type.Object({
 });
 export const dropletExited = message("droplet.exited", Exited, {
   about: `An instance has ended. Controllers that record crashes share the group \`${crashQueue}\`.`,
-  from: ["executor"], to: ["health-manager", "controller"], era: "v1-v2c", onDisconnect: buffer(10_000, 300_000),
+  from: ["executor"], to: ["health-manager", "controller"], era: "v1-v2c", onDisconnect: buffer(10_000, 900_000),
   upgrade: olderExited, older: olderExitedWords,
 });
 export const dropletUpdated = message("droplet.updated", Type.Object({ droplet: Type.String(), cc_partition: Type.Optional(Type.String()) }), {

@@ -21,5 +21,5 @@ export const taskFind = message("opencf.task.find", TaskFilter, {
 });
 export const taskExited = message("opencf.task.exited", TaskFacts, {
   about: "A task has ended. Said at least once; whoever was away asks with `opencf.task.find`.",
-  from: ["executor"], to: ["controller"], era: "opencf", onDisconnect: buffer(10_000, 300_000),
+  from: ["executor"], to: ["controller"], era: "opencf", onDisconnect: buffer(10_000, 900_000),
 });
