@@ -205,7 +205,9 @@ export function createProcessContainer({ dir, owner, sandbox }: ProcessPlace, sp
     },
     async usage(): Promise<Usage> {
       present();
-      const { app: entries } = familyIn(around.recent());
+      let { app: entries } = familyIn(around.recent());
+      // A list made before the app began says nothing of it.
+      if (entries.length === 0 && !mainEnded()) entries = familyIn(await around.fresh()).app;
       const used = await meter.disk();
       return {
         memoryBytes: meter.memory(entries),
