@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
-import { mkdir, mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
+import { chown, mkdir, mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test, vi } from "vitest";
@@ -54,6 +54,25 @@ async function inside(options: ProcessBackendOptions, script: string, { env = []
     await backend[Symbol.asyncDispose]();
   }
 }
+
+test.runIf(root)("in a folder that only root's rights lead to nothing can be made: then there is none, and that is said", async () => {
+  const dir = await folder();
+  await chown(dir, 65_534, 65_534);
+  const backend = processBackend();
+  await backend.open({ dir: join(dir, "instances"), owner: `sandbox-test-${process.pid}` });
+  expect(backend.capabilities.summary).toMatch(/^isolation none/);
+  using port = await createPortPool().take();
+  const container = await backend.create({ handle: "one", hostPort: port.number, memoryBytes: 256e6, diskBytes: 64e6, fileDescriptors: 222 });
+  try {
+    const running = await container.run({ argv: ["/bin/sh", "-c", "exit 7"], env: [] });
+    running.stdout.resume();
+    running.stderr.resume();
+    expect(await running.exited).toEqual({ code: 7 });
+  } finally {
+    await container.destroy();
+    await backend[Symbol.asyncDispose]();
+  }
+});
 
 describe("process backend, whatever stands around the app", () => {
   test.each(["none", ...kinds.filter(({ ok }) => ok).map(({ kind }) => kind)] as const)("%s: own session and group, limits, no descriptor of ours, no core files", async (isolate) => {

@@ -56,8 +56,8 @@ const sandboxed = ({ kind, limitsProcesses = false }: SandboxFinding): Capabilit
 const because = (findings: readonly SandboxFinding[]): string => findings.map(({ kind, detail, remedy }) => `${kind}: ${detail}${remedy ? ` (${remedy})` : ""}`).join("; ");
 
 /** Finds what works here. Throws DEA_UNSUPPORTED where one kind was insisted on and does not work. */
-export function chooseIsolation(wanted: Isolation, view: () => HostView): IsolationChoice {
-  const findings = wanted === "none" ? [] : probeSandboxes(view(), wanted === "auto" ? {} : { kinds: [wanted] });
+export function chooseIsolation(wanted: Isolation, view: () => HostView, dir?: string): IsolationChoice {
+  const findings = wanted === "none" ? [] : probeSandboxes(view(), { ...(wanted === "auto" ? {} : { kinds: [wanted] }), ...(dir === undefined ? {} : { dir }) });
   const found = findings.find(({ ok }) => ok);
   if (found?.sandbox) return { capabilities: sandboxed(found), sandbox: found.sandbox, findings };
   if (wanted !== "auto" && wanted !== "none") throw new DeaError("DEA_UNSUPPORTED", `no isolation by ${because(findings)}`);

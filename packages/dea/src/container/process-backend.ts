@@ -51,9 +51,9 @@ export function processBackend(options: ProcessBackendOptions = {}): Backend {
   let guard: Disposable | undefined;
   const hidden = (): string[] => [...(options.hide ?? []), ...(place ? [place.dir, ...(place.hide ?? [])] : [])];
   const view = (): HostView => hostView({ path: options.searchPath ?? process.env["PATH"] ?? "/usr/bin:/bin", hide: hidden(), ...(options.show ? { show: options.show } : {}) });
-  // Tried when somebody asks for the first time, and never again: what this executor does shall not change while it lives.
+  // Tried when somebody asks for the first time, once more where the apps will lie, and never again: what this executor does shall not change while it lives.
   let chosen: IsolationChoice | undefined;
-  const choice = (): IsolationChoice => (chosen ??= chooseIsolation(options.isolate ?? "auto", view));
+  const choice = (): IsolationChoice => (chosen ??= chooseIsolation(options.isolate ?? "auto", view, place?.dir));
   let seen: HostView | undefined;
   const around: Surroundings = { clock, shell, view: () => (seen ??= view()), ...createProcessWatch(() => place?.dir) };
 
@@ -73,10 +73,11 @@ export function processBackend(options: ProcessBackendOptions = {}): Backend {
       return choice().capabilities;
     },
     async open(where) {
-      choice();
       await mkdir(where.dir, { recursive: true, mode: 0o711 });
       // As the kernel names it: open files are compared with it.
       place = { ...where, dir: await realpath(where.dir) };
+      chosen = undefined;
+      choice();
       if (where.ephemeral !== undefined) guard ??= guardOrphans(where.owner, where.ephemeral);
     },
     async ping() {

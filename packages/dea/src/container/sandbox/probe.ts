@@ -50,7 +50,7 @@ function forbidding(): string | undefined {
 }
 
 /** Makes one sandbox of this kind, looks around in it, and takes it away again. */
-function tryOne(kind: SandboxKind, view: HostView): SandboxFinding {
+function tryOne(kind: SandboxKind, view: HostView, below: string): SandboxFinding {
   const tools = findTools();
   if ("missing" in tools) {
     const names = [...new Set(tools.missing.map((name) => packages[name as keyof typeof packages]))];
@@ -61,7 +61,7 @@ function tryOne(kind: SandboxKind, view: HostView): SandboxFinding {
     if (isSetuid(tools.bubblewrap) && process.getuid?.() !== 0) return { kind, ok: false, detail: `${tools.bubblewrap} runs with root's rights; what it makes cannot be entered` };
   }
   if (view.shown.some(({ at }) => isBelow(at, homeInside))) return { kind, ok: false, detail: `programs lie in ${homeInside}, where apps have their home` };
-  const dir = realpathSync(mkdtempSync(join(tmpdir(), "opencf-dea-probe-")));
+  const dir = realpathSync(mkdtempSync(join(below, "opencf-dea-probe-")));
   try {
     const [homeDir, rootDir] = [join(dir, "home"), join(dir, "root")];
     const temporaryDir = join(homeDir, "tmp");
@@ -87,12 +87,12 @@ function tryOne(kind: SandboxKind, view: HostView): SandboxFinding {
 
 /**
  * Tries kinds of sandboxes on this machine, one after the other, until one works (or all of them, for people who ask).
- * Each trial starts a process and waits for it: some 20 ms.
+ * Each trial starts a process and waits for it: some 20 ms. In `dir`, since what makes a sandbox may not go wherever root may.
  */
-export function probeSandboxes(view: HostView, { kinds = sandboxKinds, all = false }: { kinds?: readonly SandboxKind[]; all?: boolean } = {}): SandboxFinding[] {
+export function probeSandboxes(view: HostView, { kinds = sandboxKinds, all = false, dir = tmpdir() }: { kinds?: readonly SandboxKind[]; all?: boolean; dir?: string } = {}): SandboxFinding[] {
   const findings: SandboxFinding[] = [];
   for (const kind of kinds) {
-    const finding = tryOne(kind, view);
+    const finding = tryOne(kind, view, dir);
     findings.push(finding);
     if (finding.ok && !all) break;
   }
