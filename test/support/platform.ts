@@ -106,13 +106,17 @@ export function processesOf(folder: string): number[] {
     }
   };
   const text = (path: string) => readFileSync(path, "utf8");
-  return readdirSync("/proc").filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid).map(Number).filter((pid) => {
-    if (/^State:\s+Z/m.test(read(`/proc/${pid}/status`, text))) return false;
-    return [read(`/proc/${pid}/cmdline`, text), read(`/proc/${pid}/cwd`, readlinkSync), read(`/proc/${pid}/environ`, text)].some((found) => found.includes(folder));
+  const status = new Map(readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map((name) => [Number(name), read(`/proc/${name}/status`, text)]));
+  const living = [...status].filter(([pid, words]) => pid !== process.pid && !/^State:\s+Z/m.test(words)).map(([pid]) => pid);
+  const parentOf = (pid: number): number => Number(/^PPid:\s+(\d+)/m.exec(status.get(pid) ?? "")?.[1] ?? 0);
+  const named = new Set(living.filter((pid) => [read(`/proc/${pid}/cmdline`, text), read(`/proc/${pid}/cwd`, readlinkSync), read(`/proc/${pid}/environ`, text)].some((found) => found.includes(folder))));
+  // In a sandbox nothing of an app speaks of the folder, but who started it does.
+  return living.filter((pid) => {
+    for (let at = pid, steps = 0; at > 1 && at !== process.pid && steps < 50; at = parentOf(at), steps += 1) if (named.has(at)) return true;
+    return false;
   });
 }
 
-/** Command lines of these processes, for messages. */
 export function describeProcesses(pids: readonly number[]): string {
   return pids.map((pid) => {
     try {
