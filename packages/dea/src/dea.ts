@@ -125,9 +125,10 @@ export async function createDea(options: DeaOptions = {}): Promise<Dea> {
       ...(options.fetch ? { fetch: options.fetch } : {}),
     });
     const written = (journal = await openJournal({ dir: dir.path, id: dir.id, key: options.journalKey, log }));
+    await backend.open({ dir: dir.instances, owner: dir.id, hide: [dir.path, ...(options.dropletCacheDir === undefined ? [] : [options.dropletCacheDir])], ...(temporary === undefined ? {} : { ephemeral: temporary }) });
+    // What stands around the apps can depend on where they lie.
     const { isolation, summary } = backend.capabilities;
     if (summary !== undefined) log[isolation === "none" ? "warn" : "info"](isolationEvent, { backend: backend.name, isolation, text: summary });
-    await backend.open({ dir: dir.instances, owner: dir.id, hide: [dir.path, ...(options.dropletCacheDir === undefined ? [] : [options.dropletCacheDir])], ...(temporary === undefined ? {} : { ephemeral: temporary }) });
     const keptFiles = openKeptFiles(join(dir.path, "crashes"));
     const around: Surroundings = {
       deadlines,

@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
-import { accessSync, constants, readdirSync, realpathSync } from "node:fs";
+import { readdirSync, realpathSync } from "node:fs";
 import { delimiter, join } from "node:path";
+import { isExecutable } from "./executable.ts";
 import { type RuntimeKind, runtimeTable } from "./runtime-table.ts";
 import { createSemaphore } from "./semaphore.ts";
 
@@ -42,11 +43,11 @@ function programsOf({ programs }: RuntimeKind, folders: readonly string[]): stri
     for (const name of names) {
       const file = join(folder, name);
       try {
-        accessSync(file, constants.X_OK);
+        if (!isExecutable(file)) continue;
         const real = realpathSync(file);
         if (!seen.has(real) && seen.size < maxOfKind) seen.set(real, file);
       } catch {
-        // Not for us, or a link to nothing.
+        // Gone in between.
       }
     }
   }

@@ -1,67 +1,25 @@
-import { createHash, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { type Body, type Bus, createBus, memoryTransport } from "@opencf/bus";
 import {
-  deaAdvertise, deaFindDroplet, deaHeartbeat, deaLocate, deaShutdown, deaStart, deaStartInstance, deaStatus, deaStop, deaUpdate,
-  dropletExited, healthStart, logEnvelopes, routerRegister, routerStart, routerUnregister,
+  deaFindDroplet, deaLocate, deaStartInstance, deaStatus, deaStop, deaUpdate, healthStart, routerStart,
 } from "@opencf/bus/messages";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { joinBus, type JoinOptions } from "../src/bus-link.ts";
 import { createDea, type DeaOptions, enforcedLimits, MiB } from "../src/index.ts";
-import { temporaryFolder, webServer, writeDroplet } from "./fixtures/droplet.ts";
+import { webServer } from "./fixtures/droplet.ts";
+import { type StartMessage, world } from "./fixtures/member.ts";
 import { until } from "./fixtures/until.ts";
 
-type StartMessage = Body<typeof deaStartInstance>;
-const heard = { deaStart, deaAdvertise, deaHeartbeat, deaShutdown, dropletExited, routerRegister, routerUnregister, logEnvelopes };
-type Heard = { [Name in keyof typeof heard]: Body<(typeof heard)[Name]>[] };
+let here: Awaited<ReturnType<typeof world>>;
+beforeAll(async () => { here = await world(); });
+afterAll(() => here[Symbol.asyncDispose]());
 
-let folder: Awaited<ReturnType<typeof temporaryFolder>>;
-let server: ReturnType<typeof createServer>;
-let base: string;
-let counter = 0;
-beforeAll(async () => {
-  folder = await temporaryFolder();
-  server = createServer((request, response) => {
-    readFile(join(folder.path, request.url ?? "")).then((bytes) => response.end(bytes), () => response.writeHead(404).end());
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-});
-afterAll(async () => {
-  server.close();
-  await folder[Symbol.asyncDispose]();
-});
-
-/** An executor on a bus of its own, and everything it says. */
-async function member(dea: DeaOptions = {}, options: JoinOptions = {}) {
-  const bus = await createBus({ transport: memoryTransport() });
-  const said = Object.fromEntries(Object.keys(heard).map((name) => [name, []])) as unknown as Heard;
-  for (const [name, message] of Object.entries(heard)) bus.subscribe(message, ({ body }) => void (said[name as keyof Heard] as unknown[]).push(body));
-  const executor = await createDea({ dataDir: join(folder.path, `dea${counter++}`), memoryBytes: 1024 * MiB, diskBytes: 8192 * MiB, samplingMs: 200, ...dea });
-  const membership = await joinBus(executor, bus, { zone: "z7", stacks: ["cflinuxfs4"], ...options });
-  const start = (message: StartMessage) => bus.request(deaStartInstance, message, { params: { id: membership.id } });
-  return {
-    bus, said, dea: executor, membership, start,
-    async [Symbol.asyncDispose]() {
-      await membership.leave({ instances: "stop" });
-      await bus[Symbol.asyncDispose]();
-    },
-  };
-}
-
-/** A start message for a droplet that the test's file server has. */
-async function message(files: Record<string, string>, command: string | undefined, change: Partial<StartMessage> = {}): Promise<StartMessage> {
-  const name = `d${counter++}.tgz`;
-  const bytes = await readFile(await writeDroplet(join(folder.path, name), files, command));
-  return {
-    droplet: `process-${counter}`, version: "v1", index: 0, name: "shop", uris: ["shop.example.com"], stack: "cflinuxfs4",
-    sha1: createHash("sha1").update(bytes).digest("hex"), executableUri: `${base}/${name}`, limits: { mem: 256, disk: 512, fds: 1024 },
-    env: ["GREETING=a=b"], health_check_timeout: 10, ...change,
-  };
-}
+const member = (dea: DeaOptions = {}, options: JoinOptions = {}) =>
+  here.member({ memoryBytes: 1024 * MiB, diskBytes: 8192 * MiB, ...dea }, { zone: "z7", stacks: ["cflinuxfs4"], ...options });
+const message = (files: Record<string, string>, command: string | undefined, change: Partial<StartMessage> = {}): Promise<StartMessage> =>
+  here.message(files, command, { env: ["GREETING=a=b"], health_check_timeout: 10, ...change });
 const web = (change: Partial<StartMessage> = {}): Promise<StartMessage> => message({ "server.js": webServer }, "exec node server.js", change);
 const sleeper = (change: Partial<StartMessage> = {}): Promise<StartMessage> => message({ x: "" }, "exec sleep 1000", { uris: [], ...change });
 const running = async ({ dea }: { dea: { instances(): { state: string }[] } }, count = 1): Promise<void> =>
@@ -166,7 +124,7 @@ test("a repeated command starts nothing twice, not even at the same moment, nor 
   expect(one.dea.instances()).toHaveLength(1);
   await one.membership.leave();
   await one.dea.close();
-  await using again = await member({ dataDir: join(folder.path, `dea${counter - 2}`) });
+  await using again = await member({ dataDir: one.dataDir });
   expect(again.dea.id).toBe(one.dea.id);
   expect(again.dea.resumed.adopted).toHaveLength(1);
   expect(await again.start(ask)).toEqual({ accepted: true });
@@ -298,7 +256,7 @@ test("what ended while no executor was there is reported by the next", async () 
   await using one = await member({ onClose: "keep" });
   await one.start(await message({ x: "" }, "while [ ! -e go ]; do sleep 0.02; done; exit 4", { uris: [] }));
   await running(one);
-  const dataDir = join(folder.path, `dea${counter - 2}`);
+  const { dataDir } = one;
   const [instance] = one.dea.instances();
   await one.membership.leave({ instances: "keep" });
   await one.dea.close();

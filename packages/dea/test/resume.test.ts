@@ -55,6 +55,16 @@ const processesOf = async (mark: string): Promise<number[]> => {
   for (const { pid } of readProcesses()) if ((await readFile(`/proc/${pid}/environ`, "utf8").catch(() => "")).includes(mark)) found.push(pid);
   return found;
 };
+/** Some end by themselves in the same moment. */
+const endAll = async (mark: string): Promise<void> => {
+  for (const pid of await processesOf(mark)) {
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+    }
+  }
+};
 
 /** Starts one instance in a child executor, kills the child, and hands over the folder. */
 async function orphan(command: string, spec: Partial<StartSpec> = {}, files: Record<string, string> = { "server.js": webServer }) {
@@ -72,7 +82,7 @@ async function orphan(command: string, spec: Partial<StartSpec> = {}, files: Rec
     resume: (options = {}): Promise<Dea> => createDea({ dataDir, samplingMs: 200, ...options }),
     [Symbol.asyncDispose]: async () => {
       // Whatever the test did, nothing of it may stay.
-      for (const pid of await processesOf(`OPENCF_CONTAINER=${deaId as string}/`)) process.kill(pid, "SIGKILL");
+      await endAll(`OPENCF_CONTAINER=${deaId as string}/`);
       await folder[Symbol.asyncDispose]();
     },
   };
@@ -169,7 +179,7 @@ test("how an app ended is known even when its keeper is gone too, as after a reb
   await using old = await orphan("while [ ! -e go ]; do sleep 0.02; done; exit 9", { healthCheck: { type: "process" } });
   await writeFile(join(old.appDir, "go"), "");
   await until(async () => (await readFile(join(old.dataDir, "instances", old.id, "run", "status"), "utf8").catch(() => "")) === "9\n");
-  for (const pid of await processesOf(old.deaId)) process.kill(pid, "SIGKILL");
+  await endAll(old.deaId);
   await until(async () => (await processesOf(old.deaId)).length === 0);
   await using dea = await old.resume();
   expect(dea.resumed.exited[0]?.exit?.reason).toBe("exit:9");
@@ -177,7 +187,7 @@ test("how an app ended is known even when its keeper is gone too, as after a reb
 
 test("an app that was killed together with its keeper is lost, and said to be", async () => {
   await using old = await orphan("exec node server.js");
-  for (const pid of await processesOf(old.deaId)) process.kill(pid, "SIGKILL");
+  await endAll(old.deaId);
   await until(async () => (await processesOf(old.deaId)).length === 0);
   await using dea = await old.resume();
   expect(dea.resumed.exited[0]?.exit).toMatchObject({ reason: "lost", status: -1 });

@@ -4,7 +4,7 @@ import { chown, mkdir, mkdtemp, realpath, rm, writeFile } from "node:fs/promises
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test, vi } from "vitest";
-import { processBackend, type ProcessBackendOptions } from "../src/index.ts";
+import { createDea, processBackend, type ProcessBackendOptions } from "../src/index.ts";
 import { holdEnvironment } from "../src/container/sandbox/held.ts";
 import { probeSandboxes } from "../src/container/sandbox/probe.ts";
 import { foldersBeside, hostView } from "../src/container/sandbox/view.ts";
@@ -58,6 +58,11 @@ async function inside(options: ProcessBackendOptions, script: string, { env = []
 test.runIf(root)("in a folder that only root's rights lead to nothing can be made: then there is none, and that is said", async () => {
   const dir = await folder();
   await chown(dir, 65_534, 65_534);
+  const said: string[] = [];
+  const log = { info: () => {}, error: () => {}, warn: (event: string, data?: object) => void said.push(`${event} ${JSON.stringify(data)}`) };
+  const dea = await createDea({ dataDir: join(dir, "dea"), log });
+  expect(said.filter((line) => line.startsWith("dea.isolation"))).toEqual([expect.stringContaining("isolation none")]);
+  await dea.close();
   const backend = processBackend();
   await backend.open({ dir: join(dir, "instances"), owner: `sandbox-test-${process.pid}` });
   expect(backend.capabilities.summary).toMatch(/^isolation none/);

@@ -1,10 +1,11 @@
 import { execFile, spawn } from "node:child_process";
-import { accessSync, chownSync, closeSync, constants, existsSync, openSync, readFileSync, writeSync } from "node:fs";
+import { chownSync, closeSync, constants, existsSync, openSync, readFileSync, writeSync } from "node:fs";
 import { Socket } from "node:net";
 import { constants as os } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { DeaError, textOf } from "../errors.ts";
+import { isExecutable } from "../executable.ts";
 import type { ExitStatus, ProcessSpec } from "./container.ts";
 import { environmentOf } from "./environment-of.ts";
 import type { ProcessLimits } from "./limits.ts";
@@ -75,23 +76,12 @@ const pipes = ["out", "err", "ctl", "hold"] as const;
 const toldPipe = "told";
 const run = promisify(execFile);
 
-/** The first of these files that can be executed. */
-const firstProgram = (paths: readonly string[]): string | undefined =>
-  paths.find((path) => {
-    try {
-      accessSync(path, constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
-
 /**
  * bash where there is one: dash drops variables whose names are no shell identifiers, and such names
  * (`spring.datasource.url`) are common. `-p` keeps bash from running a user's BASH_ENV here.
  */
 export const keeperShell = (): string[] => {
-  const bash = firstProgram(["/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash"]);
+  const bash = ["/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash"].find(isExecutable);
   return bash ? [bash, "-p"] : ["/bin/sh"];
 };
 

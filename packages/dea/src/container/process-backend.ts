@@ -2,15 +2,16 @@ import { mkdir, readdir, realpath, rm, statfs } from "node:fs/promises";
 import { totalmem } from "node:os";
 import { join } from "node:path";
 import { DeaError } from "../errors.ts";
-import { type Clock, elapsed, sleep, systemClock } from "../ports.ts";
+import { type Clock, systemClock } from "../ports.ts";
 import type { Backend, BackendPlace, ContainerRecord, ContainerSpec } from "./container.ts";
 import { keeperShell, readStatusFile } from "./keeper.ts";
 import { listLabelled, writeLabels } from "./labels.ts";
 import { chooseIsolation, type Isolation, type IsolationChoice, recordedSandbox } from "./isolation.ts";
+import { killUntilGone } from "./kill-until-gone.ts";
 import { guardOrphans } from "./orphan-guard.ts";
 import { createProcessContainer, type ProcessContainer, type Surroundings } from "./process-container.ts";
 import type { Leader } from "./process-family.ts";
-import { isAlive, type MarkedProcess } from "./process-table.ts";
+import type { MarkedProcess } from "./process-table.ts";
 import { createProcessWatch } from "./process-watch.ts";
 import type { Sandbox } from "./sandbox/sandbox.ts";
 import { type HostView, hostView } from "./sandbox/view.ts";
@@ -126,17 +127,7 @@ export function processBackend(options: ProcessBackendOptions = {}): Backend {
           removed.add(mark.slice(owner.length + 1));
           return true;
         });
-      const deadline = elapsed(clock) + 10_000;
-      for (let left = await strangers(); left.length > 0 && elapsed(clock) < deadline; left = await strangers()) {
-        for (const { pid, startTicks } of left) {
-          try {
-            if (isAlive(pid, startTicks)) process.kill(pid, "SIGKILL");
-          } catch {
-            // It ended in between.
-          }
-        }
-        await sleep(clock, 5);
-      }
+      await killUntilGone(strangers, 10_000, clock);
       const survivors = new Map((await strangers()).map(({ pid, mark = "" }) => [mark.slice(owner.length + 1), pid]));
       for (const name of await readdir(dir)) {
         if (keep.has(name) || survivors.has(name)) continue;

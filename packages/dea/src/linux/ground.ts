@@ -2,6 +2,7 @@ import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Range } from "../container/egress.ts";
 import { DeaError } from "../errors.ts";
+import { killUntilGone } from "../container/kill-until-gone.ts";
 import { createMarkReader } from "../container/process-table.ts";
 import { markVariable } from "../container/mark.ts";
 import { type Clock, elapsed, sleep } from "../ports.ts";
@@ -76,16 +77,5 @@ export async function handlesOf({ names, cgroups, dir }: Ground): Promise<string
 /** Ends the helpers outside of a container (keeper and runtime) that a killed executor left, so that they make nothing more. */
 export async function endHelpers(owner: string, wanted: (handle: string) => boolean, clock: Clock): Promise<void> {
   const read = createMarkReader(markVariable);
-  const ours = (): number[] => read().filter(({ pid, mark }) => pid !== process.pid && mark?.startsWith(`${owner}/`) && wanted(mark.slice(owner.length + 1))).map(({ pid }) => pid);
-  const deadline = elapsed(clock) + killWaitMs;
-  for (let left = ours(); left.length > 0 && elapsed(clock) < deadline; left = ours()) {
-    for (const pid of left) {
-      try {
-        process.kill(pid, "SIGKILL");
-      } catch {
-        // It ended in between.
-      }
-    }
-    await sleep(clock, 5);
-  }
+  await killUntilGone(() => read().filter(({ pid, mark }) => pid !== process.pid && mark?.startsWith(`${owner}/`) && wanted(mark.slice(owner.length + 1))), killWaitMs, clock);
 }

@@ -1,8 +1,9 @@
 import { readFileSync } from "node:fs";
 import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { killUntilGone } from "../container/kill-until-gone.ts";
 import { createMarkReader, isAlive, readProcess } from "../container/process-table.ts";
-import { type Clock, elapsed, sleep } from "../ports.ts";
+import type { Clock } from "../ports.ts";
 
 /*
  * An executor that is killed leaves the programs it had started: a mount that is half way, a file system that is being
@@ -28,18 +29,7 @@ export async function endHelpersOfThePast(runDir: string, clock: Clock): Promise
   const past = (await readFile(file, "utf8").catch(() => "")).trim();
   if (past !== "" && past !== ownMark() && !lives(past)) {
     const read = createMarkReader(markName);
-    const helpers = (): number[] => read().filter(({ mark }) => mark === past).map(({ pid }) => pid);
-    const deadline = elapsed(clock) + waitMs;
-    for (let left = helpers(); left.length > 0 && elapsed(clock) < deadline; left = helpers()) {
-      for (const pid of left) {
-        try {
-          process.kill(pid, "SIGKILL");
-        } catch {
-          // It ended in between.
-        }
-      }
-      await sleep(clock, 5);
-    }
+    await killUntilGone(() => read().filter(({ mark }) => mark === past), waitMs, clock);
   }
   await writeFile(`${file}.part`, `${ownMark()}\n`, { mode: 0o600 });
   await rename(`${file}.part`, file);

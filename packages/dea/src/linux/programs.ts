@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
-import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 import { DeaError, textOf } from "../errors.ts";
+import { isExecutable } from "../executable.ts";
 import { helperMark } from "./orphan-helpers.ts";
 
 /** Most of a program's output that is kept. */
@@ -12,14 +12,7 @@ export const searchPath = [...(process.env["PATH"] ?? "/usr/bin:/bin").split(del
 
 /** Path of a program, or undefined. */
 export function findProgram(name: string, path: readonly string[] = searchPath): string | undefined {
-  return path.map((dir) => join(dir, name)).find((file) => {
-    try {
-      accessSync(file, constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
+  return path.map((dir) => join(dir, name)).find(isExecutable);
 }
 
 export interface RunOptions {

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Instance } from "../instance/instance.ts";
 import type { LogLine } from "../instance/log-buffer.ts";
 import { refuse } from "./answers.ts";
+import { drained } from "./drained.ts";
 import type { PathServing } from "./serve-path.ts";
 
 /** A line in JSON; the time as text, because it is larger than a number of JSON holds exactly. */
@@ -31,18 +32,7 @@ export async function serveLogs(request: IncomingMessage, response: ServerRespon
   const lines = instance.logs({ signal, follow, ...(after === undefined ? {} : { after }), ...(tail === undefined ? {} : { tail }) });
   for await (const line of lines) {
     const text = asEvents ? `id: ${line.sequence}\ndata: ${lineJson(line)}\n\n` : `${lineJson(line)}\n`;
-    if (!response.write(text)) {
-      await new Promise<void>((resolve) => {
-        const done = (): void => {
-          response.off("drain", done);
-          signal.removeEventListener("abort", done);
-          resolve();
-        };
-        response.once("drain", done);
-        signal.addEventListener("abort", done, { once: true });
-        if (signal.aborted) done();
-      });
-    }
+    if (!response.write(text)) await drained(response, signal);
   }
   // An end that a client of events takes for good: without it, it would come back for ever.
   if (asEvents && !signal.aborted) response.write("event: end\ndata: {}\n\n");

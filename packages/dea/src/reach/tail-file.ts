@@ -1,6 +1,7 @@
 import type { FileHandle } from "node:fs/promises";
 import type { ServerResponse } from "node:http";
 import { type Clock, elapsed, sleep } from "../ports.ts";
+import { drained } from "./drained.ts";
 import { isStill } from "./open-inside.ts";
 
 export interface TailOptions {
@@ -50,15 +51,3 @@ export async function tailFile(response: ServerResponse, { handle, parent, name 
   }
   response.destroy();
 }
-
-const drained = (response: ServerResponse, stop: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    const done = (): void => {
-      response.off("drain", done);
-      stop.removeEventListener("abort", done);
-      resolve();
-    };
-    response.once("drain", done);
-    stop.addEventListener("abort", done, { once: true });
-    if (stop.aborted) done();
-  });

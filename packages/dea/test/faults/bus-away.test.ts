@@ -7,6 +7,7 @@ import { type Body, createBus, natsTransport } from "@opencf/bus";
 import { deaAdvertise, deaHeartbeat, deaStartInstance, deaStop, dropletExited, logEnvelopes, routerRegister } from "@opencf/bus/messages";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { hasNatsServer, startNatsServer } from "../../../bus/test/fixtures/nats-server.ts";
+import { startTcpProxy } from "../../../bus/test/fixtures/tcp-proxy.ts";
 import { joinBus } from "../../src/bus-link.ts";
 import { createDea, MiB } from "../../src/index.ts";
 import { fastClock } from "../fixtures/clocks.ts";
@@ -37,11 +38,11 @@ describe.skipIf(!hasNatsServer())("faults: the bus away for five minutes", () =>
     // Five minutes of the executor in some ten seconds of ours.
     const clock = fastClock(30);
     await using nats = await startNatsServer({ jetStream: false });
-    const transport = () => natsTransport({ servers: [nats.url] });
-    await using observer = await createBus({ transport: transport() });
+    await using observer = await createBus({ transport: natsTransport({ servers: [nats.url] }) });
     const said = Object.fromEntries(Object.keys(heard).map((name) => [name, []])) as unknown as Heard;
     for (const [name, message] of Object.entries(heard)) observer.subscribe(message, ({ body }) => void (said[name as keyof Heard] as unknown[]).push(body));
-    await using bus = await createBus({ transport: transport(), clock });
+    await using way = await startTcpProxy(Number(new URL(nats.url).port));
+    await using bus = await createBus({ transport: natsTransport({ servers: [way.url] }), clock });
     const dea = await createDea({ dataDir: join(folder.path, "dea"), memoryBytes: 1_024 * MiB, clock });
     const member = await joinBus(dea, bus, { clock });
     try {
@@ -57,8 +58,9 @@ describe.skipIf(!hasNatsServer())("faults: the bus away for five minutes", () =>
       const ask = async (port: number, path = "/"): Promise<string> => (await fetch(`http://127.0.0.1:${port}${path}`, { headers: { connection: "close" } })).text();
       const name = await ask(stays!.address.port);
 
+      way.refuse(true);
       await nats.kill();
-      await until(() => !bus.connected, 20_000);
+      await until(() => !bus.connected && !observer.connected, 20_000);
       const away = clock.now();
       await ask(ends!.address.port, "/end").catch(() => {});
       await until(() => ends!.exit !== undefined, 30_000);
@@ -71,6 +73,10 @@ describe.skipIf(!hasNatsServer())("faults: the bus away for five minutes", () =>
       expect(stays!.state).toBe("RUNNING");
       for (const list of Object.values(said)) (list as unknown[]).length = 0;
       await nats.restart();
+      // What is said at once is said to those who are back: the observer is first.
+      await until(() => observer.connected && observer.bulk.status === "connected", 20_000);
+      await observer.flush();
+      way.refuse(false);
 
       // Within the same intervals as ever, and without anybody asking.
       await until(() => said.deaAdvertise.length > 0 && said.deaHeartbeat.length > 0, 30_000);

@@ -1,19 +1,13 @@
-import { accessSync, constants, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { delimiter, join } from "node:path";
+import { isExecutable } from "../../executable.ts";
 
 const systemFolders = ["/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/local/sbin"];
 
 /** Path of a program: where systems keep them first, for what is there is seen inside too. */
 function findTool(name: string): string | undefined {
   const folders = [...systemFolders, ...(process.env["PATH"] ?? "").split(delimiter).filter((folder) => folder.startsWith("/"))];
-  return folders.map((folder) => join(folder, name)).find((file) => {
-    try {
-      accessSync(file, constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
+  return folders.map((folder) => join(folder, name)).find(isExecutable);
 }
 
 /** Programs that sandboxes are made with, by path. */
