@@ -91,6 +91,12 @@ export function createDesiredSource({ database, services, apiUrl }: DesiredSourc
             ...(row.health_check_invocation_timeout !== null && { invocationTimeoutSeconds: row.health_check_invocation_timeout }),
             ...(row.health_check_interval !== null && { intervalSeconds: row.health_check_interval }),
           },
+          readinessCheck: {
+            type: row.readiness_health_check_type,
+            ...(row.readiness_health_check_http_endpoint !== null && { endpoint: row.readiness_health_check_http_endpoint }),
+            ...(row.readiness_health_check_invocation_timeout !== null && { invocationTimeoutSeconds: row.readiness_health_check_invocation_timeout }),
+            ...(row.readiness_health_check_interval !== null && { intervalSeconds: row.readiness_health_check_interval }),
+          },
           spaceGuid: row.space_guid,
           spaceName: row.space_name,
           orgGuid: row.organization_guid,

@@ -1,5 +1,5 @@
 import type { ProcessRow } from "./app-parts.ts";
-import type { ActualInstance, InstanceStats } from "../runtime/runtime.ts";
+import { isServing, type ActualInstance, type InstanceStats } from "../runtime/runtime.ts";
 
 const mebibyte = 1024 ** 2;
 const whole = (value: number | undefined): number => Math.max(0, Math.round(value ?? 0));
@@ -20,7 +20,7 @@ export function presentStats(process: ProcessRow, found: readonly InstanceStats[
       index,
       instance_guid: instance.instanceGuid,
       state: instance.state,
-      routable: instance.state === "RUNNING" ? true : instance.state === "STARTING" ? false : null,
+      routable: instance.state === "RUNNING" || instance.state === "STARTING" ? isServing(instance) : null,
       host: host ?? "",
       instance_internal_ip: host ?? "",
       instance_ports: port === undefined ? [] : [{ external: port, internal: port, external_tls_proxy_port: null, internal_tls_proxy_port: null }],

@@ -10,6 +10,7 @@ import { useDroplet } from "../apps/droplet-assign.ts";
 import { notFound, unprocessable } from "../api/errors.ts";
 import { mergedMetadata, type MetadataPatch } from "../api/present.ts";
 import { diskProblem } from "../apps/process-rules.ts";
+import { isServing } from "../runtime/runtime.ts";
 import { resolveRevision, rollbackRevision, type Revision } from "../apps/revision-store.ts";
 import { json, type RowOf } from "../data/schema.ts";
 
@@ -147,7 +148,7 @@ export async function advance(parts: AppParts, guid: string): Promise<boolean> {
     const now = new Date(clock.now());
     if (!fresh) return false;
     const { memory, max_in_flight, canary } = optionsOf(row);
-    const running = new Set(runtime.instances(fresh.guid).filter(({ state, version, index }) => state === "RUNNING" && version === fresh.version && index < fresh.instances).map(({ index }) => index)).size;
+    const running = new Set(runtime.instances(fresh.guid).filter((each) => isServing(each) && each.version === fresh.version && each.index < fresh.instances).map(({ index }) => index)).size;
     const old = processes.filter(({ type, guid: other }) => type === "web" && other !== fresh.guid);
     const step = nextStep({
       target: memory.target, maxInFlight: max_in_flight, fresh: { instances: fresh.instances, running }, old,

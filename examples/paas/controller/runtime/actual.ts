@@ -50,6 +50,7 @@ export function createActual(bus: Bus, { now = Date.now }: { now?: () => number 
         ...(entry.host !== undefined && { host: entry.host }),
         ...(entry.port !== undefined && { port: entry.port }),
         ...(entry.details !== undefined && { details: entry.details }),
+        ...(entry.routable !== undefined && { routable: entry.routable }),
       }));
       changed();
     }),

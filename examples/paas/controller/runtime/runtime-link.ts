@@ -6,6 +6,7 @@ import { createActual, type SeenInstance } from "./actual.ts";
 import { createPool, refusalWords } from "./placement.ts";
 import type { ActualInstance, DesiredProcess, DesiredSource, InstanceStats, Runtime } from "./runtime.ts";
 import { createStagers } from "./stagers.ts";
+import { startMessage } from "./start-message.ts";
 
 export interface Crash {
   readonly processGuid: string;
@@ -71,34 +72,6 @@ export function createRuntime({ bus, desired: source, dropletUrl, onCrash, log, 
     refusals.set(key, { reason, atMs: now() });
     log.warn("placement.failed", { process: process.processGuid, index, reason });
   }
-
-  const startMessage = (process: DesiredProcess, index: number, url: string) => ({
-    droplet: process.processGuid,
-    version: process.version,
-    index,
-    name: process.name,
-    uris: [...process.uris],
-    stack: process.stack,
-    sha1: process.dropletSha1,
-    sha256: process.dropletSha256,
-    executableUri: url,
-    start_command: process.startCommand,
-    limits: { mem: process.memoryMb, disk: process.diskMb, fds: 16_384 },
-    env: Object.entries(process.env).map(([name, value]) => `${name}=${value}`),
-    services: [],
-    vcap_application: { ...process.vcapApplication },
-    vcap_services: { ...process.vcapServices },
-    ...(process.egress && { egress_network_rules: [...process.egress] }),
-    health_check_type: process.healthCheck.type,
-    ...(process.healthCheck.endpoint !== undefined && { health_check_http_endpoint: process.healthCheck.endpoint }),
-    ...(process.healthCheck.timeoutSeconds !== undefined && { health_check_timeout: process.healthCheck.timeoutSeconds }),
-    ...(process.healthCheck.invocationTimeoutSeconds !== undefined && { health_check_invocation_timeout: process.healthCheck.invocationTimeoutSeconds }),
-    ...(process.healthCheck.intervalSeconds !== undefined && { health_check_interval: process.healthCheck.intervalSeconds }),
-    cc_partition: "default",
-    process_guid: process.processGuid,
-    process_type: process.processType,
-    log_source: { source_id: process.appGuid, tags: logTags(process) },
-  });
 
   async function converge(guids: readonly string[]): Promise<void> {
     const wanted = new Map((await source.desired({ processGuids: guids })).map((process) => [process.processGuid, process]));
@@ -256,12 +229,6 @@ export function createRuntime({ bus, desired: source, dropletUrl, onCrash, log, 
     },
   };
 }
-
-const logTags = (process: DesiredProcess): Record<string, string> => ({
-  app_id: process.appGuid, app_name: process.name, process_id: process.processGuid, process_type: process.processType,
-  space_id: process.spaceGuid, space_name: process.spaceName, organization_id: process.orgGuid, organization_name: process.orgName,
-  source_type: `APP/PROC/${process.processType.toUpperCase()}`,
-});
 
 function statsOf(instance: ActualInstance, found: Reply<typeof deaFindDroplet> | undefined, nowMs: number): InstanceStats {
   const stats = found?.stats;

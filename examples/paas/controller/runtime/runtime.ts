@@ -29,6 +29,13 @@ export interface DesiredProcess {
     readonly invocationTimeoutSeconds?: number;
     readonly intervalSeconds?: number;
   };
+  /** Whether requests should come to an instance that is up. Absent, or of type `process`: they come as soon as it is. */
+  readonly readinessCheck?: {
+    readonly type: "port" | "http" | "process";
+    readonly endpoint?: string;
+    readonly invocationTimeoutSeconds?: number;
+    readonly intervalSeconds?: number;
+  };
   readonly spaceGuid: string;
   readonly spaceName: string;
   readonly orgGuid: string;
@@ -56,7 +63,12 @@ export interface ActualInstance {
   readonly host?: string;
   readonly port?: number;
   readonly details?: string;
+  /** Only where there is a readiness check: whether requests come to it. */
+  readonly routable?: boolean;
 }
+
+/** Whether it serves: up, and where there is a readiness check, ready as well. */
+export const isServing = ({ state, routable }: Pick<ActualInstance, "state" | "routable">): boolean => state === "RUNNING" && routable !== false;
 
 /** An instance with what it uses; without `usage` where the executor did not answer. */
 export interface InstanceStats extends ActualInstance {

@@ -284,11 +284,14 @@ describe("what should run", () => {
     const [process] = await desired.desired({ processGuids: [app] });
     expect(process).toMatchObject({
       appGuid: app, processGuid: app, processType: "web", instances: 3, memoryMb: 128, startCommand: "./run", dropletGuid: droplet, stack: "cflinuxfs4",
-      uris: [`r${count}.cf.test/p`], env: { GROUP: "g", BOTH: "a" }, healthCheck: { type: "port" }, vcapServices: {},
+      uris: [`r${count}.cf.test/p`], env: { GROUP: "g", BOTH: "a" }, healthCheck: { type: "port" }, readinessCheck: { type: "process" }, vcapServices: {},
       vcapApplication: { application_id: app, process_id: app, uris: [`r${count}.cf.test/p`], limits: { mem: 128 } },
     });
     expect(process?.vcapApplication["version"]).toBe(process?.version);
     expect(process?.dropletSha256).toMatch(/^[0-9a-f]{64}$/);
+    await admin.patch(`/v3/processes/${app}`, { readiness_health_check: { type: "http", data: { endpoint: "/ready", interval: 7, invocation_timeout: 3 } } });
+    expect((await desired.desired({ processGuids: [app] }))[0]?.readinessCheck).toEqual({ type: "http", endpoint: "/ready", intervalSeconds: 7, invocationTimeoutSeconds: 3 });
+    await admin.patch(`/v3/processes/${app}`, { readiness_health_check: { type: "process" } });
     await admin.post(`/v3/apps/${app}/actions/stop`);
     expect(await desired.desired({ processGuids: [app] }), "a stopped app has nothing that should run").toEqual([]);
     expect(await desired.desired({ processGuids: [] })).toEqual([]);

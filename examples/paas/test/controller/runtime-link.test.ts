@@ -26,6 +26,8 @@ const app = `const http = require("node:http");
 console.log("hello from instance", process.env.CF_INSTANCE_INDEX);
 http.createServer((request, response) => {
   if (request.url === "/crash") process.exit(7);
+  if (request.url === "/turn") global.closed = !global.closed;
+  if (request.url === "/ready" && global.closed) response.statusCode = 503;
   response.end("index " + process.env.CF_INSTANCE_INDEX + " " + process.env.GREETING);
 }).listen(process.env.PORT);
 `;
@@ -116,6 +118,26 @@ test("stage, place, run, route, measure, scale, restart, stop", async () => {
   rows = [];
   runtime.converge(["app"]);
   await settled([]);
+}, 60_000);
+
+test("an instance whose readiness check fails is up, and requests do not come to it", async () => {
+  const router = parts.use(createRouter({ port: 0, sources: [routesFromBus(bus)] }));
+  const { port } = await router.listen();
+  const { request } = await import("undici");
+  const status = async () => (await request(`http://127.0.0.1:${port}/`, { headers: { host: "hello.cf.localhost" } })).statusCode;
+  rows = [{ ...(await stageHello()), readinessCheck: { type: "http", endpoint: "/ready", intervalSeconds: 1 } }];
+  runtime.converge(["app"]);
+  const seen = () => runtime.instances("app").map(({ state, routable }) => `${state} ${String(routable)}`);
+  await expect.poll(seen, { timeout: 15_000 }).toEqual(["RUNNING true"]);
+  await expect.poll(status).toBe(200);
+  const [instance] = runtime.instances("app");
+  const turn = () => request(`http://${instance!.host!}:${instance!.port!}/turn`);
+  await turn();
+  await expect.poll(seen, { timeout: 15_000 }).toEqual(["RUNNING false"]);
+  await expect.poll(status).toBeGreaterThanOrEqual(404);
+  await turn();
+  await expect.poll(seen, { timeout: 15_000 }).toEqual(["RUNNING true"]);
+  await expect.poll(status).toBe(200);
 }, 60_000);
 
 test("a crash is told with its status, and the health manager brings the instance back", async () => {

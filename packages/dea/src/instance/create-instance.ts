@@ -8,9 +8,10 @@ import { elapsed } from "../ports.ts";
 import { attend } from "./attend.ts";
 import { healthCheckOf } from "./checks.ts";
 import { clearAway, endProcesses } from "./clear-away.ts";
+import { createCourse } from "./course.ts";
 import { endWords } from "./end-words.ts";
 import { type ExitReason, exitError, exitOf, type InstanceExit, reasonOfError, reasonOfStatus } from "./exit.ts";
-import { execIn, maxExecs } from "./exec.ts";
+import { createExecs } from "./exec.ts";
 import type { ManagedInstance, Surroundings } from "./instance.ts";
 import { createLogBuffer, type LogLine } from "./log-buffer.ts";
 import { createLogLimit } from "./log-limit.ts";
@@ -18,8 +19,9 @@ import { pumpLogs } from "./log-pump.ts";
 import { createMetrics } from "./metrics.ts";
 import { settledWithin } from "./phases.ts";
 import type { Address } from "./probe.ts";
+import { createShownSpec } from "./shown-spec.ts";
 import type { InstanceSpec } from "./spec.ts";
-import { advance, facts, type InstanceEvent, type InstanceState, next } from "./state.ts";
+import { facts, next } from "./state.ts";
 import { startSequence } from "./start-sequence.ts";
 import { createCpuMeter, statsOf } from "./stats.ts";
 import { stateFileTimeoutMs } from "./state-file.ts";
@@ -30,10 +32,8 @@ const tailLines = 50;
 /** Carries one instance through its states: the table says what may happen, this does it. */
 export function createInstance(around: Surroundings, id: string, privateId: string, spec: InstanceSpec): ManagedInstance {
   const { backend, ports, admission, clock, log, host, changed, deadlines, keptFiles } = around;
-  let state: InstanceState = "BORN";
-  let stateSince = clock.now();
-  let startedAt = stateSince;
-  let readyAt: number | undefined;
+  const course = createCourse(clock.now, (from, to) => changed({ type: "state", instance, from, to }));
+  const told = createShownSpec(spec);
   let resumes = 0;
   let port: Port | undefined;
   let container: Container | undefined;
@@ -43,20 +43,14 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
   let released = false;
   let isReady = false;
   let filesKept = false;
-  let check = spec.healthCheck;
   /** What the start still does after its deadline: what it brings is cleared away too. */
   let pending: Promise<unknown> = Promise.resolve();
   let cpuGranted: Promise<void> = Promise.resolve();
-  const stateTimes: Partial<Record<InstanceState, number>> = { BORN: stateSince };
   let launching: Promise<void> = Promise.resolve();
   let logs = createLogBuffer({ now: clock.now });
-  let { uris, version, egress } = spec;
-  const { env: _env, services: _services, application: _application, droplet: _droplet, command: _command, ...shown } = spec;
-  /** What everybody may see of it. It is looked at for every line of the log, so it is made only when something changes. */
-  let told = { ...shown, healthCheck: check, uris, version, egress };
   const cpu = createCpuMeter();
   const metrics = createMetrics(around.metricsMs);
-  let execs = 0;
+  const execs = createExecs();
   /** Aborts when it shall end or has ended: downloads, checks and waits stop. */
   const life = new AbortController();
   /** Aborts when the executor leaves it alone. */
@@ -72,26 +66,16 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
   /** Writes down what is true now. What cannot be written down is said, and no reason to do nothing. */
   const save = (): Promise<void> => around.persist(instance).catch((error: unknown) => log.error("journal.write", { instance: id, error: textOf(error) }));
 
-  const move = (event: InstanceEvent): void => {
-    const from = state;
-    state = advance(from, event);
-    if (state === from) return;
-    stateSince = clock.now();
-    stateTimes[state] = stateSince;
-    if (state === "RUNNING") readyAt = stateSince;
-    changed({ type: "state", instance, from, to: state });
-  };
-
   /** The end: tells everybody, then clears away. Later calls mean nothing. */
   const settle = (event: "exit" | "fail" | "stop", reason: ExitReason, status: ExitStatus, cause?: unknown): void => {
-    if (released || facts[state].final) return;
+    if (released || course.final) return;
     life.abort(new DeaError("DEA_STOPPED", "the instance ends"));
-    const stopped = state === "STOPPING" || event === "stop";
+    const stopped = course.state === "STOPPING" || event === "stop";
     const at = clock.now();
     const why: ExitReason = stopped ? "stopped" : reason;
-    exit = exitOf(why, { status, cause: stopped ? undefined : cause, at, upSince: readyAt, logTail: logs.tail(tailLines) });
+    exit = exitOf(why, { status, cause: stopped ? undefined : cause, at, upSince: course.readyAt, logTail: logs.tail(tailLines) });
     say(endWords(spec, exit));
-    move(event);
+    course.move(event);
     changed({ type: "exit", instance, exit });
     ready.reject(exitError(exit, cause));
     void clear(exit);
@@ -140,7 +124,7 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
       processGone = true;
       // Its last words belong to the report of its end.
       await settledWithin(pumped, { ms: deadlines.kill, clock, signal: held.signal });
-      if (!released && !facts[state].final) say(`Process ended: ${reasonOfStatus(status)}`);
+      if (!released && !course.final) say(`Process ended: ${reasonOfStatus(status)}`);
       settle("exit", reasonOfStatus(status), status);
     });
   };
@@ -150,17 +134,17 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
   /** Health, from the first instruction to the end. */
   const look = (timeoutMs: number): Promise<void> =>
     attend({
-      check: { ...check, timeoutMs },
+      check: { ...told.shown.healthCheck, timeoutMs },
       readiness: spec.readinessCheck,
       address: reach(),
       homeDir: container?.homeDir ?? "",
-      isUp: readyAt !== undefined,
+      isUp: course.readyAt !== undefined,
       granted: cpuGranted,
       clock,
       signal: life.signal,
       onUp() {
-        move("ready");
-        readyAt ??= clock.now();
+        course.move("ready");
+        course.readyAt ??= clock.now();
         say("Instance became healthy");
         ready.resolve();
         void save();
@@ -180,16 +164,16 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
     diskBytes: spec.diskBytes,
     fileDescriptors: spec.fileDescriptors,
     ...spec.place,
-    ...(egress === undefined ? {} : { egress }),
+    ...(told.shown.egress && { egress: told.shown.egress }),
   });
 
   const begin = async (): Promise<void> => {
     await startSequence({
       around, id, line, containerSpec,
       signal: life.signal,
-      spec: () => ({ ...spec, uris, version, egress }),
+      spec: () => ({ ...told.secret, ...told.shown }),
       onTurn() {
-        move("start");
+        course.move("start");
         say(`Creating container for instance ${id}`);
       },
       async onPort(taken) {
@@ -198,8 +182,11 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
       },
       onContainer: (made) => (container = made),
       onPending: (work) => (pending = work),
-      onStateFile: (path) => (check = { ...check, type: "state-file", path, timeoutMs: Math.max(check.timeoutMs, stateFileTimeoutMs) }),
-      onStart: (at) => (startedAt = at),
+      onStateFile(path) {
+        const check = told.shown.healthCheck;
+        told.change({ healthCheck: { ...check, type: "state-file", path, timeoutMs: Math.max(check.timeoutMs, stateFileTimeoutMs) } });
+      },
+      onStart: (at) => (course.startedAt = at),
       beforeRun: () => around.persist(instance),
       onProcess(started, granted) {
         watch(started);
@@ -212,22 +199,19 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
   const instance: ManagedInstance = {
     id,
     privateId,
-    get spec() {
-      if (told.healthCheck !== check || told.uris !== uris || told.version !== version || told.egress !== egress) told = { ...shown, healthCheck: check, uris, version, egress };
-      return told;
-    },
-    get state() { return state; },
-    get stateSince() { return stateSince; },
+    get spec() { return told.shown; },
+    get state() { return course.state; },
+    get stateSince() { return course.since; },
     get exit() { return exit; },
     get present() { return present; },
-    get stateTimes() { return { ...stateTimes }; },
+    get stateTimes() { return course.times; },
     get queuePosition() { return line.position; },
-    get routable() { return facts[state].routed && readyAt !== undefined && isReady; },
-    get startedAt() { return process || readyAt !== undefined ? startedAt : undefined; },
+    get routable() { return facts[course.state].routed && course.readyAt !== undefined && isReady; },
+    get startedAt() { return process || course.readyAt !== undefined ? course.startedAt : undefined; },
     get homeInside() { return container?.homeInside; },
     get filesDir() {
-      if (facts[state].final) return filesKept ? keptFiles.folderOf(id) : undefined;
-      return facts[state].filesReadable ? container?.homeDir : undefined;
+      if (course.final) return filesKept ? keptFiles.folderOf(id) : undefined;
+      return facts[course.state].filesReadable ? container?.homeDir : undefined;
     },
     dropFiles() {
       filesKept = false;
@@ -244,40 +228,31 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
     metrics: () => metrics.kept(),
     followMetrics: (options) => metrics.follow(options),
     async exec(options = {}) {
-      if (!container || !process || processGone || facts[state].final) throw new DeaError("DEA_STOPPED", `the instance is ${state}`);
-      if (execs >= maxExecs) throw new DeaError("DEA_CONTAINER", `${maxExecs} commands run in this instance already`, { retryable: true });
-      execs += 1;
-      try {
-        const started = await execIn({ container, shell: container.inside?.shell ?? around.shell, clock }, options);
-        void started.exited.then(() => (execs -= 1));
-        return started;
-      } catch (error) {
-        execs -= 1;
-        throw error;
-      }
+      if (!container || !process || processGone || course.final) throw new DeaError("DEA_STOPPED", `the instance is ${course.state}`);
+      return await execs({ container, shell: container.inside?.shell ?? around.shell, clock }, options);
     },
     async launch() {
-      if (state === "BORN" && !spec.task) say(`Starting app instance (index ${spec.index}) with guid ${spec.appId}`);
+      if (course.state === "BORN" && !spec.task) say(`Starting app instance (index ${spec.index}) with guid ${spec.appId}`);
       launching = begin();
       try {
         await launching;
       } catch (error) {
         // A stop that came in between is no failure.
-        if (state === "STOPPING") settle("exit", "stopped", {});
+        if (course.state === "STOPPING") settle("exit", "stopped", {});
         else settle("fail", reasonOfError(error), {}, error);
         return;
       }
-      if (!life.signal.aborted) await look(check.timeoutMs);
+      if (!life.signal.aborted) await look(told.shown.healthCheck.timeoutMs);
     },
     async resume(record) {
-      ({ state, stateSince, startedAt, readyAt, exit } = record);
+      course.resume(record);
+      ({ exit } = record);
       // What an older executor wrote down knows no longest pause.
-      check = { ...healthCheckOf({}, spec.healthCheck.timeoutMs), ...record.spec.healthCheck };
+      told.change({ healthCheck: { ...healthCheckOf({}, spec.healthCheck.timeoutMs), ...record.spec.healthCheck } });
       filesKept = exit !== undefined && exit.reason !== "stopped" && existsSync(keptFiles.folderOf(id));
-      stateTimes[state] = stateSince;
       resumes = record.resumes + 1;
       logs = createLogBuffer({ now: clock.now, firstSequence: resumes * 2 ** 40 });
-      if (facts[state].final) {
+      if (course.final) {
         present = false;
         gone.resolve();
         logs.close();
@@ -289,17 +264,16 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
       }
       if (record.container === undefined) {
         // Nothing of it was started. Whoever knows everything about it starts it now; whoever does not, says so.
-        if (state === "STOPPING") settle("exit", "stopped", {});
-        else if (record.secret === undefined || state === "EVACUATING") settle("fail", "interrupted", {}, interrupted());
+        if (course.state === "STOPPING") settle("exit", "stopped", {});
+        else if (record.secret === undefined || course.state === "EVACUATING") settle("fail", "interrupted", {}, interrupted());
         else {
-          state = "BORN";
-          stateSince = clock.now();
+          course.restart();
           say("The executor was restarted; starting again");
           void instance.launch();
         }
         return;
       }
-      if (readyAt !== undefined) ready.resolve();
+      if (course.readyAt !== undefined) ready.resolve();
       port = record.port === undefined ? undefined : await ports.adopt(record.port);
       const found = (port || spec.task) && record.container ? await backend.adopt(containerSpec(port?.number ?? 0), record.container) : undefined;
       container = found?.container;
@@ -311,62 +285,61 @@ export function createInstance(around: Surroundings, id: string, privateId: stri
       // Whoever asks next shall not be told that it lives.
       if (found.ended) await settledWithin(watched, { ms: deadlines.kill, clock, signal: held.signal });
       if (exit) return;
-      if (state === "STOPPING") void finishStop(spec.graceMs);
-      else void look(Math.max(1_000, check.timeoutMs - Math.max(0, clock.now() - startedAt)));
+      if (course.state === "STOPPING") void finishStop(spec.graceMs);
+      else void look(Math.max(1_000, told.shown.healthCheck.timeoutMs - Math.max(0, clock.now() - course.startedAt)));
     },
     async enforce() {
       if (!container || !process || life.signal.aborted) return;
       const usage = await container.usage();
       cpu.sample(usage, elapsed(clock));
-      if (metrics.due(elapsed(clock))) metrics.add(usage, { at: clock.now(), ageMs: Math.max(0, clock.now() - startedAt), memoryQuotaBytes: spec.memoryBytes, diskQuotaBytes: spec.diskBytes, log: logs.counts() }, elapsed(clock));
+      if (metrics.due(elapsed(clock))) metrics.add(usage, { at: clock.now(), ageMs: Math.max(0, clock.now() - course.startedAt), memoryQuotaBytes: spec.memoryBytes, diskQuotaBytes: spec.diskBytes, log: logs.counts() }, elapsed(clock));
       if (life.signal.aborted) return;
       if (usage.memoryBytes > spec.memoryBytes || (usage.outOfMemoryKills ?? 0) > 0) settle("fail", "oom", {});
       else if (usage.diskBytes > spec.diskBytes || !usage.diskComplete) settle("fail", "disk-quota", {});
     },
     async stats() {
-      if (facts[state].final) throw new DeaError("DEA_STOPPED", `the instance is ${state}`);
+      if (course.final) throw new DeaError("DEA_STOPPED", `the instance is ${course.state}`);
       if (!container || !process) return statsOf(spec, undefined, { uptimeMs: 0, cpu: 0, queuePosition: line.position });
       const usage = await container.usage();
-      return statsOf(spec, usage, { uptimeMs: Math.max(0, clock.now() - startedAt), cpu: cpu.sample(usage, elapsed(clock)), queuePosition: undefined });
+      return statsOf(spec, usage, { uptimeMs: Math.max(0, clock.now() - course.startedAt), cpu: cpu.sample(usage, elapsed(clock)), queuePosition: undefined });
     },
     stop({ graceMs = spec.graceMs, signal } = {}) {
-      if (state === "BORN") settle("stop", "stopped", {});
-      else if (next(state, "stop")) {
+      if (course.state === "BORN") settle("stop", "stopped", {});
+      else if (next(course.state, "stop")) {
         say("Stopping instance");
-        move("stop");
+        course.move("stop");
         life.abort(new DeaError("DEA_STOPPED", "the instance was stopped"));
         void finishStop(graceMs, signal);
       }
       return exited.promise;
     },
     evacuate() {
-      if (!next(state, "evacuate")) return;
-      move("evacuate");
+      if (!next(course.state, "evacuate")) return;
+      course.move("evacuate");
       void save();
     },
     update(change) {
-      const before = { uris, version };
-      ({ uris = uris, version = version } = change);
+      const { uris, version } = told.shown;
+      told.change(change);
       if (change.egress !== undefined) {
-        egress = change.egress;
-        void container?.setEgress(egress).catch((error: unknown) => log.error("instance.egress", { instance: id, error: textOf(error) }));
+        void container?.setEgress(change.egress).catch((error: unknown) => log.error("instance.egress", { instance: id, error: textOf(error) }));
       }
       void save();
-      changed({ type: "update", instance, before });
+      changed({ type: "update", instance, before: { uris, version } });
     },
     record: () => ({
       id,
       privateId,
-      state,
-      stateSince,
-      startedAt,
-      readyAt,
+      state: course.state,
+      stateSince: course.since,
+      startedAt: course.startedAt,
+      readyAt: course.readyAt,
       resumes,
       port: port?.number,
       container: process ? container?.record() : recordIfAny(container),
       spec: instance.spec,
       exit,
-      ...(around.keepsSecrets ? { secret: { env: spec.env, services: spec.services, application: spec.application, droplet: spec.droplet, command: spec.command } } : {}),
+      ...(around.keepsSecrets && { secret: told.secret }),
     }),
     release() {
       released = true;

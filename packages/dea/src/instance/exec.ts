@@ -31,13 +31,30 @@ export interface ExecPlace {
 }
 
 /** At most this many at once in one instance. */
-export const maxExecs = 32;
+const maxExecs = 32;
 
 /** How long an aborted command is killed again, in case it begins only then. */
 const killWaitMs = 30_000;
 
 const invalid = (why: string): DeaError => new DeaError("DEA_INVALID_SPEC", why);
 const isSize = (value: number): boolean => Number.isInteger(value) && value > 0 && value <= 10_000;
+
+/** Starts commands beside one app. Beyond what {@link execIn} throws: DEA_CONTAINER when too many run. */
+export function createExecs(): (place: ExecPlace, options: ExecOptions) => Promise<ExecProcess> {
+  let running = 0;
+  return async (place, options) => {
+    if (running >= maxExecs) throw new DeaError("DEA_CONTAINER", `${maxExecs} commands run in this instance already`, { retryable: true });
+    running += 1;
+    try {
+      const started = await execIn(place, options);
+      void started.exited.then(() => (running -= 1));
+      return started;
+    } catch (error) {
+      running -= 1;
+      throw error;
+    }
+  };
+}
 
 /** Starts it; it ends with the app at the latest. Throws DEA_INVALID_SPEC, DEA_CONTAINER, DEA_UNSUPPORTED. */
 export async function execIn({ container, shell, clock }: ExecPlace, options: ExecOptions): Promise<ExecProcess> {
