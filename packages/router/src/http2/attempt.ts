@@ -1,14 +1,14 @@
-import { constants, type ClientHttp2Session, type ClientHttp2Stream, type IncomingHttpHeaders, type OutgoingHttpHeaders } from "node:http2";
+import { constants, type ClientHttp2Session, type OutgoingHttpHeaders } from "node:http2";
 import type { Endpoint } from "../endpoint.ts";
 import { beginAnswer, flushHead } from "../proxy/answer.ts";
 import { unfitCode } from "../proxy/answer-limit.ts";
 import { originOf, type Exchange } from "../proxy/exchange.ts";
-import { classify, type FailedAttempt, type Progress } from "../proxy/failure.ts";
+import { classify, type FailedAttempt } from "../proxy/failure.ts";
 import { pairsOf } from "../proxy/flat-headers.ts";
-import { passInterim } from "../proxy/interim.ts";
 import { RequestBody } from "../proxy/request-body.ts";
 import { cut } from "../proxy/respond.ts";
 import { passedTrailers } from "../proxy/trailers.ts";
+import { openStream } from "./attempt-stream.ts";
 import { answerHeaders } from "./head.ts";
 
 /** One request on a connection to an endpoint; see `Engine.forward`. */
@@ -18,41 +18,22 @@ export function attemptOver(session: ClientHttp2Session, exchange: Exchange, end
     const body = exchange.hasBody ? new RequestBody(exchange) : undefined;
     // A length says that nothing follows.
     const mayTrail = body !== undefined && exchange.received("content-length") === undefined;
-    let progress: Progress = "unsent";
-    let stopped: string | undefined;
-    let answered = false;
-    let over = false;
-    let stream: ClientHttp2Stream;
-    try {
-      stream = session.request(requestHeaders(exchange, endpoint, headers), { endStream: body === undefined, waitForTrailers: mayTrail });
-      // What came behind the body in front goes behind it here.
-      if (mayTrail) stream.once("wantTrailers", () => stream.sendTrailers(answerHeaders(passedTrailers(exchange.request.rawTrailers))));
-    } catch (cause) {
-      // The connection ended in this very moment.
-      resolve({ code: (cause as NodeJS.ErrnoException).code ?? "", message: (cause as Error).message, progress });
-      return;
-    }
-    const stop = (code: string): void => {
-      stopped ??= code;
-      stream.close(constants.NGHTTP2_CANCEL);
-    };
-    const timer = setTimeout(() => stop("ENDPOINT_TIMEOUT"), exchange.endpointTimeoutMs);
-    exchange.whenClosed(() => stop("CLIENT_GONE"));
-
-    function finish(failure: FailedAttempt | undefined): void {
-      if (over) return;
-      over = true;
-      clearTimeout(timer);
-      exchange.whenClosed(undefined);
+    const over = (failure: FailedAttempt | undefined): void => {
       body?.destroy();
-      // A client that has its answer need not send the rest.
-      if (!stream.closed) stream.close(failure === undefined ? constants.NGHTTP2_NO_ERROR : constants.NGHTTP2_CANCEL);
       resolve(failure);
-    }
+    };
+    const attempt = openStream(session, {
+      exchange, headers: requestHeaders(exchange, endpoint, headers), options: { endStream: body === undefined, waitForTrailers: mayTrail }, over,
+    });
+    if (attempt === undefined) return;
+    const { stream } = attempt;
+    let answered = false;
+    // What came behind the body in front goes behind it here.
+    if (mayTrail) stream.once("wantTrailers", () => stream.sendTrailers(answerHeaders(passedTrailers(exchange.request.rawTrailers))));
 
-    function fail(error: NodeJS.ErrnoException | undefined): void {
-      if (over) return;
-      const failure: FailedAttempt = { code: stopped ?? codeOf(error, stream), message: error?.message ?? `stream closed with code ${stream.rstCode}`, progress: stream.rstCode === constants.NGHTTP2_REFUSED_STREAM ? "unsent" : progress };
+    const fail = (error: NodeJS.ErrnoException | undefined): void => {
+      if (attempt.over) return;
+      const failure = attempt.failureOf(error);
       if (answered) {
         exchange.appFinishedMs = performance.now();
         if (failure.code !== "CLIENT_GONE") {
@@ -61,28 +42,20 @@ export function attemptOver(session: ClientHttp2Session, exchange: Exchange, end
           cut(exchange);
         }
       }
-      finish(answered ? undefined : failure);
-    }
-
-    const sent = (): void => {
-      progress = "sent";
-      exchange.appStartedMs = performance.now();
-      if (body === undefined) return;
-      body.on("error", (error: NodeJS.ErrnoException) => stop(error.code === "BODY_TOO_LARGE" ? error.code : "CLIENT_GONE"));
-      body.pipe(stream);
+      attempt.finish(answered ? undefined : failure);
     };
-    if (stream.pending) stream.once("ready", sent);
-    else sent();
 
-    stream.on("headers", ((given: IncomingHttpHeaders & { ":status"?: number }, _: number, raw: string[]) => {
-      if (!passInterim(exchange, given[":status"] ?? 100, raw)) stop("BAD_RESPONSE");
-    }) as () => void);
+    attempt.whenSent(() => {
+      if (body === undefined) return;
+      body.on("error", (error: NodeJS.ErrnoException) => attempt.stop(error.code === "BODY_TOO_LARGE" ? error.code : "CLIENT_GONE"));
+      body.pipe(stream);
+    });
     stream.on("response", ((given: { ":status": number }, flags: number, raw: string[]) => {
       const single = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
       try {
         beginAnswer(exchange, endpoint, { status: given[":status"], reason: "", headers: answerFields(raw, single) });
       } catch (cause) {
-        stopped = unfitCode(cause);
+        attempt.stopped = unfitCode(cause);
         fail(cause as Error);
         return;
       }
@@ -96,14 +69,14 @@ export function attemptOver(session: ClientHttp2Session, exchange: Exchange, end
       response.once("drain", () => stream.resume());
     });
     stream.on("trailers", ((_: unknown, __: number, raw: string[]) => {
-      if (!response.chunkedEncoding || over) return;
+      if (!response.chunkedEncoding || attempt.over) return;
       response.addTrailers(pairsOf(raw));
     }) as () => void);
     stream.on("end", () => {
-      if (!answered || stream.aborted || stopped !== undefined || (stream.rstCode !== constants.NGHTTP2_NO_ERROR)) return;
+      if (!answered || stream.aborted || attempt.stopped !== undefined || (stream.rstCode !== constants.NGHTTP2_NO_ERROR)) return;
       exchange.appFinishedMs = performance.now();
       response.end();
-      finish(undefined);
+      attempt.finish(undefined);
     });
     stream.on("error", fail);
     stream.on("close", () => fail(undefined));
@@ -133,11 +106,4 @@ export function answerFields(raw: readonly string[], single: boolean): string[] 
   }
   if (!length && !single) out.push("transfer-encoding", "chunked");
   return out;
-}
-
-/** What a stream failed with, in the words of the failure table. */
-export function codeOf(error: NodeJS.ErrnoException | undefined, { rstCode }: ClientHttp2Stream): string {
-  const cause = (error as { cause?: NodeJS.ErrnoException } | undefined)?.cause?.code ?? error?.code ?? "";
-  if (cause === "ECONNRESET" || cause === "EPIPE" || cause === "ETIMEDOUT") return "ECONNRESET";
-  return rstCode === constants.NGHTTP2_PROTOCOL_ERROR || rstCode === constants.NGHTTP2_COMPRESSION_ERROR ? "BAD_RESPONSE" : "EOF";
 }

@@ -5,83 +5,52 @@ import type { Endpoint } from "../endpoint.ts";
 import { beginAnswer, flushHead } from "../proxy/answer.ts";
 import { unfitCode } from "../proxy/answer-limit.ts";
 import type { Exchange } from "../proxy/exchange.ts";
-import type { FailedAttempt, Progress } from "../proxy/failure.ts";
-import { passInterim } from "../proxy/interim.ts";
+import type { FailedAttempt } from "../proxy/failure.ts";
 import { cut } from "../proxy/respond.ts";
 import { openTunnel } from "../proxy/upgrade.ts";
-import { answerFields, codeOf, requestHeaders } from "./attempt.ts";
+import { answerFields, requestHeaders } from "./attempt.ts";
+import { type AttemptStream, openStream } from "./attempt-stream.ts";
 
 /** A WebSocket to an endpoint that speaks HTTP/2: one stream, opened by an extended CONNECT (RFC 8441, 5). Resolves like `Engine.forward`. */
 export function upgradeOver(session: ClientHttp2Session, exchange: Exchange, endpoint: Endpoint, flat: readonly string[]): Promise<FailedAttempt | undefined> {
   return new Promise((resolve) => {
-    let progress: Progress = "unsent";
-    let stopped: string | undefined;
-    let answered = false;
-    let over = false;
     const headers = { ...requestHeaders(exchange, endpoint, flat), ":method": "CONNECT", ":protocol": "websocket" };
     const key = exchange.received("sec-websocket-key") ?? "";
     // The proof that the other side has understood is HTTP/1.1's; here the settings are.
     delete (headers as Record<string, unknown>)["sec-websocket-key"];
-    let stream: ClientHttp2Stream;
-    try {
-      stream = session.request(headers, { endStream: false });
-    } catch (cause) {
-      resolve({ code: (cause as NodeJS.ErrnoException).code ?? "", message: (cause as Error).message, progress });
-      return;
-    }
-    const stop = (code: string): void => {
-      stopped ??= code;
-      stream.close(constants.NGHTTP2_CANCEL);
-    };
-    const timer = setTimeout(() => stop("ENDPOINT_TIMEOUT"), exchange.endpointTimeoutMs);
-    exchange.whenClosed(() => stop("CLIENT_GONE"));
-
-    function finish(failure: FailedAttempt | undefined): void {
-      if (over) return;
-      over = true;
-      clearTimeout(timer);
-      exchange.whenClosed(undefined);
-      if (!stream.closed) stream.close(failure === undefined ? constants.NGHTTP2_NO_ERROR : constants.NGHTTP2_CANCEL);
-      resolve(failure);
-    }
+    const attempt = openStream(session, { exchange, headers, options: { endStream: false }, over: resolve });
+    if (attempt === undefined) return;
+    const { stream } = attempt;
+    let answered = false;
 
     const fail = (error: NodeJS.ErrnoException | undefined): void => {
-      if (answered || over) return;
-      finish({ code: stopped ?? codeOf(error, stream), message: error?.message ?? `stream closed with code ${stream.rstCode}`, progress: stream.rstCode === constants.NGHTTP2_REFUSED_STREAM ? "unsent" : progress });
+      if (!answered) attempt.finish(attempt.failureOf(error));
     };
-    const sent = (): void => {
-      progress = "sent";
-      exchange.appStartedMs = performance.now();
-    };
-    if (stream.pending) stream.once("ready", sent);
-    else sent();
-    stream.on("headers", ((given: { ":status"?: number }, _: number, raw: string[]) => {
-      if (!passInterim(exchange, given[":status"] ?? 100, raw)) stop("BAD_RESPONSE");
-    }) as () => void);
+    attempt.whenSent();
     stream.on("response", ((given: { ":status": number }, flags: number, raw: string[]) => {
       const status = given[":status"];
       const opened = status >= 200 && status < 300;
-      const unfit = (cause: unknown): void => finish({ code: unfitCode(cause), message: String(cause), progress });
+      const unfit = (cause: unknown): void => attempt.finish({ ...attempt.failureOf(undefined), code: unfitCode(cause), message: String(cause) });
       answered = true;
       if (!opened) {
-        try { refused(exchange, endpoint, { stream, status, headers: answerFields(raw, (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0) }, finish); } catch (cause) { unfit(cause); }
+        try { refused(exchange, endpoint, { status, headers: answerFields(raw, (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0) }, attempt); } catch (cause) { unfit(cause); }
         return;
       }
-      clearTimeout(timer);
-      exchange.whenClosed(undefined);
+      attempt.release();
       const fields = [...answerFields(raw, true), "Sec-WebSocket-Accept", createHash("sha1").update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64")];
-      openTunnel(exchange, endpoint, { status: 101, reason: "", headers: fields, upgrade: "websocket" }, { socket: asSocket(stream), head: Buffer.alloc(0) }).then(() => finish(undefined), unfit);
+      openTunnel(exchange, endpoint, { status: 101, reason: "", headers: fields, upgrade: "websocket" }, { socket: asSocket(stream), head: Buffer.alloc(0) }).then(() => attempt.finish(undefined), unfit);
     }) as () => void);
     stream.on("error", fail);
     stream.on("close", () => fail(undefined));
   });
 }
 
-interface Refused { readonly stream: ClientHttp2Stream; readonly status: number; readonly headers: readonly string[] }
+interface Refused { readonly status: number; readonly headers: readonly string[] }
 
 /** The app answers instead: as an ordinary response. */
-function refused(exchange: Exchange, endpoint: Endpoint, { stream, status, headers }: Refused, finish: (failure: undefined) => void): void {
+function refused(exchange: Exchange, endpoint: Endpoint, { status, headers }: Refused, attempt: AttemptStream): void {
   const { response } = exchange;
+  const { stream } = attempt;
   beginAnswer(exchange, endpoint, { status, reason: "", headers });
   process.nextTick(flushHead, exchange);
   // Nothing of a tunnel comes any more.
@@ -101,7 +70,7 @@ function refused(exchange: Exchange, endpoint: Endpoint, { stream, status, heade
       exchange.truncated = "EOF";
       cut(exchange);
     }
-    finish(undefined);
+    attempt.finish(undefined);
   });
 }
 

@@ -1,9 +1,8 @@
 import { isFieldValue, writeFieldValue } from "../http1/octets.ts";
+import { requestIdLetters } from "../proxy/request-id.ts";
 import { dateLine } from "./answer-head.ts";
 
 const idName = "X-Vcap-Request-Id: ";
-/** As many letters as ids have that the router makes. */
-const idLetters = 36;
 
 /**
  * The head of an answer that an endpoint repeats, as bytes in which only the request's id and the date change.
@@ -22,14 +21,14 @@ export class AnswerForm {
   constructor(text: string, { chunked, hasRequestId, hasDate }: { chunked: boolean; hasRequestId: boolean; hasDate: boolean }) {
     this.chunked = chunked;
     this.#date = hasDate ? "" : dateLine();
-    const id = hasRequestId ? "" : `${idName}${"0".repeat(idLetters)}\r\n`;
+    const id = hasRequestId ? "" : `${idName}${"0".repeat(requestIdLetters)}\r\n`;
     this.#idAt = hasRequestId ? -1 : text.length + idName.length;
     this.#dateAt = hasDate ? -1 : text.length + id.length;
     this.#bytes = Buffer.from(`${text}${id}${this.#date}\r\n`, "latin1");
   }
 
   /** Whether this id can stand in it. */
-  fits(requestId: string): boolean { return this.#idAt < 0 || (requestId.length === idLetters && isFieldValue(requestId)); }
+  fits(requestId: string): boolean { return this.#idAt < 0 || (requestId.length === requestIdLetters && isFieldValue(requestId)); }
 
   get length(): number { return this.#bytes.length; }
 

@@ -2,13 +2,12 @@ import type { EndpointNames } from "../endpoint.ts";
 import { writeFieldValue } from "../http1/octets.ts";
 import type { Exchange } from "../proxy/exchange.ts";
 import type { PassageHeaders, Passage } from "../proxy/passage.ts";
+import { requestIdLetters } from "../proxy/request-id.ts";
 import { isTarget, requestLine } from "./request-head.ts";
 import type { Lender } from "./turn.ts";
 
 /** As many digits as milliseconds since the epoch have until the year 2286. */
 const timeDigits = 13;
-/** As many letters as ids have that the router makes. */
-const idLetters = 36;
 
 /**
  * The head of a request as bytes, in which only what is different is written anew: for requests that a client repeats on its connection.
@@ -32,14 +31,14 @@ export class RequestForm implements Lender {
     this.#target = target;
     this.#timeAt = begin.length;
     this.#idAt = begin.length + timeDigits + middle.length;
-    this.bytes = Buffer.from(`${begin}${"0".repeat(timeDigits)}${middle}${"0".repeat(idLetters)}\r\n${names.text}\r\n`, "latin1");
+    this.bytes = Buffer.from(`${begin}${"0".repeat(timeDigits)}${middle}${"0".repeat(requestIdLetters)}\r\n${names.text}\r\n`, "latin1");
   }
 
   /** The form for this request, filled in; undefined where its head has to be put together. */
   static of(exchange: Exchange, headers: PassageHeaders): RequestForm | undefined {
     const { requestId, receivedAtMs, method, target, hasBody } = exchange;
     const { passage, names } = headers;
-    if (hasBody || requestId.length !== idLetters || !(receivedAtMs >= 1e12 && receivedAtMs < 1e13) || passage.forwarding.requestStart !== "") return undefined;
+    if (hasBody || requestId.length !== requestIdLetters || !(receivedAtMs >= 1e12 && receivedAtMs < 1e13) || passage.forwarding.requestStart !== "") return undefined;
     let form = passage.form as RequestForm | undefined;
     // A body of no bytes is said where one is expected: not here.
     if (form === undefined || form.#names !== names || form.#target !== target || form.#method !== method) {

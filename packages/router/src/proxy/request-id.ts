@@ -4,7 +4,9 @@ import { randomFillSync } from "node:crypto";
 const batch = 256;
 const random = Buffer.alloc(16 * batch);
 let used = random.length;
-const text = Buffer.alloc(36, "-");
+/** Length of an id. */
+export const requestIdLetters = 36;
+const text = Buffer.alloc(requestIdLetters, "-");
 const digits = Buffer.from("0123456789abcdef");
 /** Where in the text the two digits of each byte stand (RFC 9562 section 4). */
 const places = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
