@@ -1,9 +1,9 @@
 // The processes of a bench: each part in a process of its own, all of them ended with it, however it ends.
 import { fork, spawn, spawnSync } from "node:child_process";
-import { openSync, closeSync } from "node:fs";
+import { closeSync, openSync, writeFileSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createServer, connect } from "node:net";
-import { availableParallelism, tmpdir } from "node:os";
+import { availableParallelism, setPriority, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -19,6 +19,7 @@ export async function createParts({ pin = true } = {}) {
 
   function take(child, { measured, name }) {
     if (pinned && measured) spawnSync("taskset", ["-acp", core.measured, String(child.pid)]);
+    if (measured) prefer(child.pid);
     const gone = new Promise((resolve) => { child.once("exit", resolve); child.once("error", resolve); });
     const part = {
       pid: child.pid,
@@ -57,7 +58,7 @@ export async function createParts({ pin = true } = {}) {
     /** A file of the bench as a process; its first message is what it has to say once it is ready. */
     async node(url, { args = {}, measured = false, nodeArgs = [] } = {}) {
       const name = fileURLToPath(url).split("/").pop();
-      const part = take(fork(new URL(url), [JSON.stringify(args)], { execArgv: nodeArgs }), { measured, name });
+      const part = take(fork(new URL(url), [JSON.stringify(args)], { execArgv: nodeArgs, detached: measured }), { measured, name });
       part.hello = await part.ask();
       return part;
     },
@@ -65,7 +66,7 @@ export async function createParts({ pin = true } = {}) {
     async program(command, args, { port, measured = false, output } = {}) {
       const log = output ?? join(folder, `${command.split("/").pop()}-${port}.out`);
       const to = openSync(log, "a");
-      const part = take(spawn(command, args, { stdio: ["ignore", to, to] }), { measured, name: command });
+      const part = take(spawn(command, args, { stdio: ["ignore", to, to], detached: measured }), { measured, name: command });
       closeSync(to);
       for (let tries = 0; !(await reachable(port)); tries += 1) {
         if (part.ended || tries > 400) throw new Error(`${command} did not start: ${(await readFile(log, "utf8").catch(() => "")).slice(0, 2_000)}`);
@@ -76,6 +77,15 @@ export async function createParts({ pin = true } = {}) {
       return part;
     },
   };
+}
+
+/**
+ * Before whatever else the machine has to do on that core, where it allows that: pauses of somebody else's making say nothing of a proxy.
+ * Linux weighs sessions before it weighs processes (autogroup), so each of the measured has a session of its own.
+ */
+function prefer(pid) {
+  try { setPriority(pid, -15); } catch { /* as it is */ }
+  try { writeFileSync(`/proc/${pid}/autogroup`, "-15"); } catch { /* as it is */ }
 }
 
 export async function freePort() {

@@ -9,7 +9,9 @@ import type { Fault } from "../proxy/fault.ts";
 import { restsFromNow, type ClientConnectionOptions, type Waiting } from "./client-options.ts";
 import { ClientArrival } from "./client-arrival.ts";
 import { ClientResponse } from "./client-response.ts";
+import { Intake } from "./intake.ts";
 import { putBack } from "./put-back.ts";
+import { readAsStream, readInto } from "./read-into.ts";
 import { closingAnswer, faultOf, tooSlow } from "./closing-answer.ts";
 
 /** What a client may send ahead while its request is answered. */
@@ -27,6 +29,13 @@ export class ClientConnection implements Waiting {
   /** Whether the head being waited for is the first, or has begun. */
   #inHead = true;
   #ahead: Buffer | undefined = undefined;
+  /** Where its bytes arrive, from the second reading on. */
+  #intake: Intake | undefined = undefined;
+  /** Whether what is being read may be kept beyond this moment. */
+  #lasting = true;
+  /** Whether a piece of it was put aside; whether one was offered to the reader of a body. */
+  #kept = false;
+  #offered = false;
   #paused = false;
   #left = false;
 
@@ -54,9 +63,28 @@ export class ClientConnection implements Waiting {
   }
 
   readonly #onData = (chunk: Buffer): void => {
-    if (this.#ahead === undefined) return this.#consume(chunk, 0);
-    this.#hold(chunk);
+    // Those that were there already have come this way.
+    if (this.#intake === undefined && this.socket.readableLength === 0) {
+      const intake = this.#intake = new Intake(this.#options.scratch);
+      intake.taker = this.#onBytes;
+      readInto(this.socket, intake.onread);
+    }
+    this.#read(chunk);
   };
+
+  readonly #onBytes = (chunk: Buffer, lasting: boolean): boolean => {
+    this.#lasting = lasting;
+    this.#kept = this.#offered = false;
+    this.#read(chunk);
+    this.#lasting = true;
+    // What has been passed on to the end is nobody's any more.
+    return this.#kept || (this.#offered && this.#arrival?.request.settled !== true);
+  };
+
+  #read(chunk: Buffer): void {
+    if (this.#ahead === undefined) this.#consume(chunk, 0);
+    else this.#hold(chunk);
+  }
 
   readonly #onDrain = (): void => void this.#response?.emit("drain");
   readonly #onError = (): void => void this.socket.destroy();
@@ -120,7 +148,8 @@ export class ClientConnection implements Waiting {
     const { request } = this.#arrival as ClientArrival;
     // Of an answer that is over, the rest of the request is nobody's.
     if (this.#response === undefined || this.#response.writableFinished || request.destroyed) return;
-    if (!request.offer(slice)) this.#pause();
+    this.#offered = true;
+    if (!request.offer(this.#lasting ? slice : Buffer.from(slice))) this.#pause();
   };
 
   #bodyDone(body: BodyReader): void {
@@ -162,7 +191,8 @@ export class ClientConnection implements Waiting {
   }
 
   #hold(piece: Buffer): void {
-    this.#ahead = this.#ahead === undefined ? piece : Buffer.concat([this.#ahead, piece]);
+    this.#kept = true;
+    this.#ahead = this.#ahead === undefined ? this.#lasting ? piece : Buffer.from(piece) : Buffer.concat([this.#ahead, piece]);
     if (this.#ahead.length > maxAheadBytes) this.#pause();
   }
 
@@ -182,6 +212,7 @@ export class ClientConnection implements Waiting {
     socket.off("data", this.#onData).off("drain", this.#onDrain).off("end", this.#onEnd).off("error", this.#onError).off("timeout", this.#onTimeout).off("close", this.#onClose);
     this.#left = true;
     this.#options.gone(this);
+    readAsStream(socket);
     putBack(socket, head, rest);
     this.#options.handOver(socket);
   }

@@ -23,6 +23,8 @@ export interface ClientConnectionOptions {
   readonly headersTimeoutMs: number;
   readonly clientIdleMs: number;
   readonly maxHeaderBytes: number;
+  /** Into this all connections read, one after the other. */
+  readonly scratch: Buffer;
   /** Takes an exchange to its end; never rejects. */
   readonly handle: (exchange: Exchange) => Promise<void>;
   /** Takes over a connection on which the next request leaves HTTP; the request is put back before what followed it. */

@@ -6,6 +6,8 @@ import type { RequestHead } from "../http1/head.ts";
 export interface BodyTaker {
   /** @returns whether there is room for more; when not, `more` is called when there is */
   onData(chunk: Buffer): boolean;
+  /** Whether the system has all that was given. */
+  readonly settled: boolean;
   onEnd(): void;
 }
 
@@ -65,6 +67,9 @@ export class ClientRequest extends IncomingMessage {
     this.#taker = undefined;
     this.isAwaited = false;
   }
+
+  /** Whether nobody keeps a piece of the body any more. */
+  get settled(): boolean { return this.#taker?.settled === true; }
 
   /** A piece of the body. @returns whether the client may go on */
   offer(chunk: Buffer): boolean { return this.#taker === undefined ? this.push(chunk) : this.#hand(chunk); }

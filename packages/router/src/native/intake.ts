@@ -19,7 +19,7 @@ export class Intake {
    * @returns whether it is kept; of no account where it may not be
    */
   taker: ((chunk: Buffer, lasting: boolean) => boolean) | undefined = undefined;
-  readonly onread: OnReadOpts;
+  readonly onread: OnReadOpts & { buffer: () => Buffer };
   /** Memory of its own, as long as large pieces come. */
   #own: Buffer | undefined = undefined;
   #spare: Buffer[] | undefined = undefined;

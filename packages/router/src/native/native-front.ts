@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import { ClientConnection } from "./client-connection.ts";
+import { intakeBytes } from "./intake.ts";
 import { restsFromNow, type ClientConnectionOptions, type Waiting } from "./client-options.ts";
 
 /** The client's side of the proxy on plain sockets. */
@@ -14,9 +15,9 @@ export interface NativeFront {
 }
 
 /** Connections on which a request leaves HTTP are handed over whole, since nothing of what is saved here is to be had there. */
-export function createNativeFront(options: Omit<ClientConnectionOptions, "gone">): NativeFront {
+export function createNativeFront(options: Omit<ClientConnectionOptions, "gone" | "scratch">): NativeFront {
   const connections = new Set<Waiting>();
-  const shared: ClientConnectionOptions = { ...options, gone: (connection) => void connections.delete(connection) };
+  const shared: ClientConnectionOptions = { ...options, scratch: Buffer.allocUnsafeSlow(intakeBytes), gone: (connection) => void connections.delete(connection) };
   // One look at all of them instead of a timer for each of their requests.
   const sweep = setInterval(() => {
     const now = performance.now();

@@ -71,6 +71,8 @@ export class RequestPump implements BodyTaker {
     if (!this.done) request.on("error", ignore);
   }
 
+  get settled(): boolean { return this.#socket.writableLength === 0; }
+
   onData(chunk: Buffer): boolean {
     const exchange = this.#exchange;
     const socket = this.#socket;
