@@ -28,7 +28,7 @@ const dea = await createDea({ backend: await linuxBackend(options.runtime ? { ru
 const usual = { droplet, memoryBytes: 128 * MiB, diskBytes: 256 * MiB };
 const neighbour = await dea.start({ ...usual, command: `exec ${process.execPath} server.js` });
 await neighbour.ready;
-const probe = fork(fileURLToPath(new URL("kit/probe.mjs", import.meta.url)), [String(neighbour.address.port), String(options.rate)]);
+const probe = fork(fileURLToPath(new URL("kit/probe.mjs", import.meta.url)), [String(neighbour.address.port), String(options.rate)], { detached: true });
 const tell = () => new Promise((resolve) => {
   probe.once("message", resolve);
   probe.send("tell");
