@@ -20,6 +20,11 @@ function turns(): { count(bytes: number): void; readonly all: number[]; next(): 
   return { count: (bytes) => { now += bytes; }, all, next: () => new Promise((done) => setImmediate(done)), stop() { going = false; } };
 }
 
+const after = (ms: number, run: () => void): Disposable => {
+  const timer = setTimeout(run, ms);
+  return { [Symbol.dispose]: () => clearTimeout(timer) };
+};
+
 describe("reading in turns", () => {
   /** A stream that always has something, as far as this test goes. */
   const endless = (): Readable => {
@@ -33,7 +38,7 @@ describe("reading in turns", () => {
     const socket = endless();
     const seen = turns();
     socket.on("data", ({ length }: Buffer) => seen.count(length));
-    readInTurns(socket, { ...options, clock: { now: () => nowMs } });
+    readInTurns(socket, { ...options, clock: { now: () => nowMs, after } });
     const during = async (ms: number): Promise<number> => {
       nowMs = ms;
       // What was allowed before is still taken.
@@ -51,6 +56,34 @@ describe("reading in turns", () => {
     socket.destroy();
   });
 
+  test("a flood rests behind each turn, until patience is over", async () => {
+    let nowMs = 0;
+    const rests: (() => void)[] = [];
+    const socket = endless();
+    const seen = turns();
+    socket.on("data", ({ length }: Buffer) => seen.count(length));
+    const clock = { now: () => nowMs, after: (ms: number, run: () => void): Disposable => {
+      expect(ms).toBe(7);
+      rests.push(run);
+      return { [Symbol.dispose]: () => undefined };
+    } };
+    readInTurns(socket, { ...options, restMs: 7, clock });
+    const someTurns = async (): Promise<number[]> => {
+      seen.all.length = 0;
+      for (let n = 0; n < 10; n++) await seen.next();
+      return [...seen.all];
+    };
+    expect(await someTurns()).toEqual([10_000]);
+    rests.shift()!();
+    expect(await someTurns()).toEqual([10_000]);
+    nowMs = 5_000;
+    rests.shift()!();
+    expect((await someTurns()).length).toBeGreaterThan(5);
+    expect(rests).toEqual([]);
+    seen.stop();
+    socket.destroy();
+  });
+
   test("a turn that has room begins the patience anew", async () => {
     let nowMs = 0;
     let wanted = 200;
@@ -58,7 +91,7 @@ describe("reading in turns", () => {
     const seen = turns();
     let total = 0;
     socket.on("data", ({ length }: Buffer) => { seen.count(length); total += length; });
-    readInTurns(socket, { ...options, clock: { now: () => nowMs } });
+    readInTurns(socket, { ...options, clock: { now: () => nowMs, after } });
     await expect.poll(() => total).toBe(200_000);
     for (let n = 0; n < 3; n++) await seen.next();
     nowMs = 60_000;

@@ -7,7 +7,7 @@ export interface Pace {
 const nothing = (): void => undefined;
 
 /**
- * Work of four milliseconds in one turn of the event loop, then a pause of one turn.
+ * Work of half a millisecond in one turn of the event loop, then a pause of one turn.
  * @param before called when a pause is over, just before the work goes on; `after` in the turn that follows
  */
 export function createPace(before: () => void = nothing, after: () => void = nothing): Pace {
@@ -30,4 +30,4 @@ export function createPace(before: () => void = nothing, after: () => void = not
   };
 }
 
-const sliceMs = 4;
+const sliceMs = 0.5;

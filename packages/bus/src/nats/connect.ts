@@ -14,7 +14,7 @@ import { tlsFor } from "./tls.ts";
 /** The client's connection; from here on it finds the bus again by itself, for ever. */
 export async function connectClient(options: NatsTransportOptions): Promise<NatsConnection> {
   const { servers, inboxPrefix = defaults.inboxPrefix, connectTimeoutMs = defaults.connectTimeoutMs, dialTimeoutMs = defaults.dialTimeoutMs } = options;
-  const { reconnectWaitMs = defaults.reconnectWaitMs, staleAfterMs = defaults.staleAfterMs, waitForFirstServer = false, turnBytes = defaults.turnBytes, signal, clock = systemClock } = options;
+  const { reconnectWaitMs = defaults.reconnectWaitMs, staleAfterMs = defaults.staleAfterMs, waitForFirstServer = false, turnBytes = defaults.turnBytes, turnRestMs: restMs = defaults.turnRestMs, signal, clock = systemClock } = options;
   assertInboxPrefix(inboxPrefix);
   const address = readAddresses(servers);
   // Loaded here: a bus within one process starts without it.
@@ -51,7 +51,7 @@ export async function connectClient(options: NatsTransportOptions): Promise<Nats
     if (first !== undefined)
       try {
         connection = await abortable(nats.connect({ ...settings, servers: [first, ...order.filter((each) => each !== first)] }), signal);
-        if (turnBytes !== Infinity) paceReading(connection, { turnBytes, patienceMs: staleAfterMs / 4, clock });
+        if (turnBytes !== Infinity) paceReading(connection, { turnBytes, restMs, patienceMs: staleAfterMs / 4, clock });
         return connection;
       } catch (error) {
         signal?.throwIfAborted();

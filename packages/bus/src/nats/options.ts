@@ -52,6 +52,11 @@ export interface NatsTransportOptions {
    * with it. Default `Infinity`: whatever there is, up to 2 MiB.
    */
   turnBytes?: number;
+  /**
+   * Rest behind a turn in which `turnBytes` were read and more was waiting: bounds how much of the process's time a flood gets. Longer than a message takes
+   * to handle, and a second's worth of turns must hold what comes in a second on most days. Default 0 ms: the next turn reads on.
+   */
+  turnRestMs?: number;
   /** Ends the waiting for the first connection. */
   signal?: AbortSignal;
   log?: Logger;
@@ -65,5 +70,6 @@ export const defaults = {
   staleAfterMs: 20_000,
   maxWaitingBytes: 64 * 1_048_576,
   turnBytes: Infinity,
+  turnRestMs: 0,
   inboxPrefix: "_INBOX",
 } as const;

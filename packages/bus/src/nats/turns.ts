@@ -10,9 +10,11 @@ export interface PausableSocket {
 export interface TurnOptions {
   /** Bytes in one turn of the event loop; what one reading brings is never cut. */
   readonly turnBytes: number;
+  /** Between a turn that was full and the next one. Default 0. */
+  readonly restMs?: number;
   /** From then on, without a turn that had room, twice as much with each second. */
   readonly patienceMs: number;
-  readonly clock: Pick<Clock, "now">;
+  readonly clock: Pick<Clock, "now" | "after">;
 }
 
 /**
@@ -21,7 +23,7 @@ export interface TurnOptions {
  * gives up a client with whom too much waits, and the answers to our own questions whether it is there come behind everything else. So a
  * flood that does not end is read ever faster.
  */
-export function readInTurns(socket: PausableSocket, { turnBytes, patienceMs, clock }: TurnOptions): void {
+export function readInTurns(socket: PausableSocket, { turnBytes, restMs = 0, patienceMs, clock }: TurnOptions): void {
   let taken = 0;
   let allowed = turnBytes;
   let watching = false;
@@ -37,8 +39,13 @@ export function readInTurns(socket: PausableSocket, { turnBytes, patienceMs, clo
     // One turn more: whether anything comes now tells a flood from its end.
     watching = taken > 0;
     taken = 0;
-    if (watching) setImmediate(turned);
-    if (full) socket.resume();
+    const goOn = (): void => {
+      if (watching) setImmediate(turned);
+      if (full) socket.resume();
+    };
+    // A flood that has outlasted our patience gets no rest.
+    if (full && restMs > 0 && waitedMs < 0) clock.after(restMs, goOn);
+    else goOn();
   }
 
   socket.on("data", (chunk) => {

@@ -11,7 +11,7 @@ export async function startOpencfOnBus({ parts, module, engine, nats }) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { module, engine, nats, log } = given();
   const { createBus, createRouter, logToFile, natsTransport, routesFromBus } = await import(module);
-  const bus = await createBus({ transport: natsTransport({ servers: [`nats://127.0.0.1:${nats}`], turnBytes: 65_536 }) });
+  const bus = await createBus({ transport: natsTransport({ servers: [`nats://127.0.0.1:${nats}`], turnBytes: 65_536, turnRestMs: 10 }) });
   // Nobody repeats a registration here for the sake of its route.
   const source = routesFromBus(bus, { staleAfterMs: 3_600_000 });
   let running;

@@ -22,8 +22,8 @@ import { sayLine } from "./say.ts";
 import { runWorkers } from "./workers.ts";
 import type { World } from "./world.ts";
 
-/** Of the bus in one turn of the event loop: about two milliseconds of registrations, which a request may wait for. */
-const turnBytes = 65_536;
+/** Of the bus in one turn of the event loop: some 250 registrations; and the rest behind such a turn, in which they are put into the table between requests. */
+const reading = { turnBytes: 65_536, turnRestMs: 10 };
 
 async function run(plan: Plan, { json }: Arguments, world: World): Promise<void> {
   const say = (event: string, data: object, text: string): void => void world.stdout.write(json ? `${JSON.stringify({ event, ...data })}\n` : `${text}\n`);
@@ -35,7 +35,7 @@ async function run(plan: Plan, { json }: Arguments, world: World): Promise<void>
       if (keys.length > 0) log.warn("router.config.restart", { keys, why: "only routes are taken while the router runs" });
     },
   } : {}));
-  const bus: Bus | undefined = plan.nats === undefined ? undefined : await createBus({ transport: natsTransport({ turnBytes, ...plan.nats }), log });
+  const bus: Bus | undefined = plan.nats === undefined ? undefined : await createBus({ transport: natsTransport({ ...reading, ...plan.nats }), log });
   const targets: LogTarget[] = [
     ...(plan.accessLog === undefined || plan.accessLog === "-" ? [] : [logToFile(plan.accessLog, { log })]),
     ...(plan.syslog === undefined ? [] : [logToSocket({ ...plan.syslog, log })]),
