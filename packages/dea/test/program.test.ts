@@ -236,7 +236,8 @@ wibble: 1
   test("no bus there: exit code 1 and the reason; never its password", async () => {
     await using program = startProgram(programs.path("cli"), ["--nats", "nats://me:secret@127.0.0.1:1", "--backend", "process", "--isolate", "none"]);
     expect(await program.code).toBe(1);
-    expect(program.said.err).toMatch(/opencf-dea: .+/);
+    expect(program.said.err).toMatch(/^opencf-dea: waiting for NATS at nats:\/\/127\.0\.0\.1:1, 20 s at most$/m);
+    expect(program.said.err).toMatch(/^opencf-dea: no NATS server answers at 127\.0\.0\.1:1: start one/m);
     expect(program.said.err).not.toContain("secret");
   }, 60_000);
 });

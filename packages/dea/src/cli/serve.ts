@@ -20,6 +20,8 @@ import { UsageError } from "./usage.ts";
 const MiB = 1024 ** 2;
 /** Whatever happens on the way out, the program ends. The executor's own deadlines are far below. */
 const leavingMs = 120_000;
+/** How long the bus may take to be there. */
+const connectTimeoutMs = 20_000;
 
 const say = (text: string): void => void process.stderr.write(`opencf-dea: ${text}\n`);
 
@@ -125,11 +127,13 @@ export async function serve(options: ServeOptions, ignored: ConfigFile["ignored"
       servers: options.nats,
       name: "opencf-dea",
       log,
+      connectTimeoutMs,
       signal: life.leaving,
       ...(options.credentials === undefined ? {} : { credentials: options.credentials }),
       ...(options.tls ? { tls: options.tls } : {}),
     });
-    await using bus = await createBus({ transport, log });
+    const late = setTimeout(() => say(`waiting for NATS at ${shown(options.nats)}, ${connectTimeoutMs / 1_000} s at most`), 1_000);
+    await using bus = await createBus({ transport, log }).finally(() => clearTimeout(late));
     await using reach = await openReachServer(dea, { ...reachOptions(host, file), log });
     await using _control = options.dataDir === undefined ? undefined : await openControlSocket(dea, options.dataDir, { log });
     member = await joinBus(withLimits(dea, limits), bus, {
