@@ -51,6 +51,8 @@ export function cfSuite(program: string, { args = [] }: { args?: readonly string
       return ran.all;
     };
     const page = (host: string, path = "/") => ask(`http://127.0.0.1:${platform.port}${path}`, { host: `${host}.cf.localhost` });
+    /** cf is done as soon as one instance runs, whichever it is: the others follow. */
+    const bothRun = (app: string) => until(`two instances of ${app} run`, async () => /#0\s+running[\s\S]*#1\s+running/.test(await ok("app", app)), { everyMs: 1_000 });
     const answers = (host: string, text: string) => until(`${host} answers "${text}"`, async () => {
       const answer = await page(host);
       return answer.status === 200 && answer.text.includes(text);
@@ -166,8 +168,9 @@ export function cfSuite(program: string, { args = [] }: { args?: readonly string
       });
       test("scale", async () => {
         expect(await ok("scale", "greeter", "-i", "2")).toMatch(/OK|instances:|Scaling/);
-        await until("two instances run", async () => /#0\s+running[\s\S]*#1\s+running/.test(await ok("app", "greeter")), { everyMs: 1_000 });
+        await bothRun("greeter");
         expect(await ok("scale", "greeter", "-m", "96M", "-k", "512M", "-f")).toMatch(/#[01]\s+running/);
+        await bothRun("greeter");
         expect(await ok("scale", "greeter")).toMatch(/memory usage:\s+96M/);
       }, 240_000);
       test("restart-app-instance gives another instance at the same index", async () => {
@@ -184,8 +187,11 @@ export function cfSuite(program: string, { args = [] }: { args?: readonly string
         expect(await ok("apps")).toMatch(/greeter\s+stopped\s+web:0\/2/);
         await until("nobody answers", async () => nobody.includes((await page("greeter")).status));
         expect(await ok("start", "greeter")).toMatch(/#[01]\s+running/);
+        await bothRun("greeter");
         expect(await ok("restart", "greeter")).toMatch(/#[01]\s+running/);
+        await bothRun("greeter");
         expect(await ok("restage", "greeter")).toMatch(/#[01]\s+running/);
+        await bothRun("greeter");
         await answers("greeter", "hello from cf push");
       }, 300_000);
       test("packages, stage-package, droplets, set-droplet", async () => {
@@ -243,7 +249,8 @@ export function cfSuite(program: string, { args = [] }: { args?: readonly string
         await writeFile(file, await zipFolder(appDir));
         await ok("push", "zipped", "-p", file, "-b", "binary_buildpack", "-c", "node server.js", "-i", "2", "-m", "64M", "-k", "256M", "-u", "process", "--no-start");
         expect(await ok("app", "zipped")).toMatch(/requested state:\s+stopped/);
-        expect(await ok("start", "zipped")).toMatch(/start command:\s+node server\.js[\s\S]*#\d\s+running|#\d\s+running/);
+        expect(await ok("start", "zipped")).toMatch(/start command:\s+node server\.js[\s\S]*#[01]\s+running|#[01]\s+running/);
+        await bothRun("zipped");
         await answers("zipped", "hello from the rolling push");
         expect(await ok("get-health-check", "zipped")).toMatch(/process/);
       }, 300_000);

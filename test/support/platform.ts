@@ -117,6 +117,7 @@ export function processesOf(folder: string): number[] {
   });
 }
 
+/** Command lines of these processes, for messages. */
 export function describeProcesses(pids: readonly number[]): string {
   return pids.map((pid) => {
     try {
