@@ -14,8 +14,9 @@ import { createNumbers, type RouterNumbers } from "./numbers.ts";
 import { createNativeFront } from "./native/native-front.ts";
 import { resolveSettings, type RouterOptions } from "./options.ts";
 import { silentLogger, systemClock } from "./ports.ts";
-import type { Exchange, ProxyContext } from "./proxy/exchange.ts";
+import type { DeliveryListener, Exchange, ProxyContext } from "./proxy/exchange.ts";
 import { faults } from "./proxy/fault.ts";
+import { handedOn } from "./proxy/forward.ts";
 import { createHealthChecks } from "./proxy/health-check.ts";
 import { runSteps } from "./proxy/pipeline.ts";
 import { takeLeave } from "./proxy/leave-taking.ts";
@@ -131,7 +132,7 @@ export function createRouter(options: RouterOptions = {}): Router {
 
   const front = createFront({ context, headersTimeoutMs, clientIdleMs, maxHeaderBytes: settings.maxRequestHeaderBytes, handle });
   const nativeFront = engineOption !== "native" ? undefined : createNativeFront({
-    context, headersTimeoutMs, clientIdleMs, maxHeaderBytes: settings.maxRequestHeaderBytes + 4_096, handle, handOver: (socket) => front.emit("connection", socket),
+    context, headersTimeoutMs, clientIdleMs, maxHeaderBytes: settings.maxRequestHeaderBytes + 4_096, handle: serve, handOver: (socket) => front.emit("connection", socket),
   });
   const http2Front = options.http2 === false ? undefined : createHttp2Front({
     context, headersTimeoutMs, clientIdleMs, maxHeaderBytes: settings.maxRequestHeaderBytes, maxResponseHeaderBytes: settings.maxResponseHeaderBytes, maxStreams: maxHttp2Streams, handle,
@@ -155,8 +156,29 @@ export function createRouter(options: RouterOptions = {}): Router {
 
   async function handle(exchange: Exchange): Promise<void> {
     underWay.add(exchange);
+    await settle(exchange, runSteps(steps, exchange));
+  }
+
+  /** The same for those who do not wait for the end. Where no step of others may wait for it either, it goes without promises, which cost a share of a small request. */
+  function serve(exchange: Exchange): void {
+    if (ownSteps !== defaultSteps) return void handle(exchange);
+    underWay.add(exchange);
+    exchange.whenDelivered = delivery;
+    const way = runSteps(steps, exchange);
+    if (way !== handedOn) void way.then(() => { if (!exchange.isHandedOn) void settle(exchange, way); }, () => void settle(exchange, way));
+  }
+
+  const delivery: DeliveryListener = {
+    onDelivered(exchange, answer) {
+      if (answer === undefined && exchange.closed) finish(exchange);
+      else void settle(exchange, answer);
+    },
+    onBroken: (exchange, cause) => void settle(exchange, Promise.reject(cause as Error)),
+  };
+
+  async function settle(exchange: Exchange, way: Promise<void> | undefined): Promise<void> {
     try {
-      await runSteps(steps, exchange);
+      await way;
       // A step may have answered without waiting for the end of its answer.
       if (!exchange.closed && exchange.response.headersSent) await ended(exchange);
       else if (!exchange.closed) throw new Error("no step answered the request");
@@ -164,6 +186,10 @@ export function createRouter(options: RouterOptions = {}): Router {
       log.error("router.step.failed", { requestId: exchange.requestId, error: cause instanceof Error ? cause.stack : String(cause) });
       try { await respondFault(exchange, faults.unknownFailure()); } catch { exchange.socket.destroy(); }
     }
+    finish(exchange);
+  }
+
+  function finish(exchange: Exchange): void {
     // A step may have answered between choice and attempt.
     giveBack(exchange);
     underWay.delete(exchange);

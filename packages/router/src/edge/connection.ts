@@ -10,9 +10,9 @@ export interface ConnectionInfo {
   /** Whether it came over TLS. */
   readonly secure: boolean;
   /** Certificate of the client as base64 of its DER form: the body of a PEM without armour. Undefined without a (verified) one. */
-  readonly clientCertificate?: string;
+  readonly clientCertificate?: string | undefined;
   /** Whether a request for this host may come over this connection; undefined when every host may. */
-  readonly serves?: (host: string) => boolean;
+  readonly serves?: ((host: string) => boolean) | undefined;
 }
 
 const key = Symbol("opencf.connection");
@@ -30,7 +30,9 @@ export function connectionOf(socket: object): ConnectionInfo {
   return marked[key] ??= withPeer({ peerAddress: undressed(marked.remoteAddress ?? ""), peerPort: marked.remotePort ?? 0, secure: marked.encrypted === true });
 }
 
-const withPeer = (info: Omit<ConnectionInfo, "peer">): ConnectionInfo => ({ ...info, peer: `${info.peerAddress.includes(":") ? `[${info.peerAddress}]` : info.peerAddress}:${info.peerPort}` });
+/** All in one shape: every request reads it. */
+const withPeer = ({ peerAddress, peerPort, secure, clientCertificate, serves }: Omit<ConnectionInfo, "peer">): ConnectionInfo =>
+  ({ peerAddress, peerPort, peer: `${peerAddress.includes(":") ? `[${peerAddress}]` : peerAddress}:${peerPort}`, secure, clientCertificate, serves });
 
 /** `::ffff:10.0.0.1` is 10.0.0.1 on a socket that speaks both. */
 export const undressed = (address: string): string => (/^::ffff:\d+\.\d+\.\d+\.\d+$/i.test(address) ? address.slice(7) : address);

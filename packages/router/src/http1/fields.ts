@@ -19,11 +19,12 @@ export interface Fields {
   expectContinue: boolean;
   repeated: boolean;
   derived: unknown;
+  known: unknown;
 }
 
 export const newFields = (): Fields => ({
   raw: [], problem: undefined, hosts: 0, host: "", lengths: 0, length: -1, codings: undefined,
-  close: false, keepAlive: false, connectionUpgrade: false, upgrade: undefined, expectContinue: false, repeated: false, derived: undefined,
+  close: false, keepAlive: false, connectionUpgrade: false, upgrade: undefined, expectContinue: false, repeated: false, derived: undefined, known: undefined,
 });
 
 /** Whole lines of a message: `bytes` from `at` on, up to `stop`, which stands behind an LF. `text` is the same as latin1, from `base` on. */

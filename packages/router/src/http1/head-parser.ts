@@ -73,7 +73,7 @@ class LineParser<Line extends { readonly next: number }, Head extends object> im
   }
 
   push(chunk: Buffer, from = 0): Head | Refusal | undefined {
-    if (this.#heldBytes === 0) return this.#read(chunk, from, 0);
+    if (this.#heldBytes === 0) return this.#readSame(chunk, from) ?? this.#read(chunk, from, 0);
     const piece = from === 0 ? chunk : chunk.subarray(from);
     if (!piece.includes(LF)) return this.#hold(piece);
     const before = this.#heldBytes;
@@ -81,6 +81,15 @@ class LineParser<Line extends { readonly next: number }, Head extends object> im
     this.#held = [];
     this.#heldBytes = 0;
     return this.#read(whole, 0, from - before);
+  }
+
+  /** The head before, byte by byte: then its end need not be looked for. */
+  #readSame(chunk: Buffer, from: number): Head | undefined {
+    if (this.#line !== undefined) return undefined;
+    const same = this.#lastHead.findFirst(chunk, from);
+    if (same === undefined || same.method !== this.method) return undefined;
+    this.next = from + this.#lastHead.length;
+    return same.head;
   }
 
   /** Reads the whole lines of `bytes`; `shift` leads from a place in `bytes` to the same place in the caller's chunk. */

@@ -19,6 +19,8 @@ export interface HeaderBlock {
   readonly repeated: boolean;
   /** What somebody has worked out from them and will not have to work out again; of no concern to the reader. */
   derived: unknown;
+  /** The same, of what can be said before it is known where the message goes. */
+  known: unknown;
 }
 
 interface MessageHead {

@@ -18,6 +18,16 @@ export class Kept<What> {
     return this.#what;
   }
 
+  /** What was read from the bytes with which these begin; only for those who repeat themselves at the moment. */
+  findFirst(bytes: Buffer, from: number): What | undefined {
+    const kept = this.#bytes;
+    if (kept === undefined || this.#misses > 0 || bytes.length - from < kept.length) return undefined;
+    return bytes.compare(kept, 0, kept.length, from, from + kept.length) === 0 ? this.#what : undefined;
+  }
+
+  /** Of the bytes that are kept. */
+  get length(): number { return this.#bytes?.length ?? 0; }
+
   keep(bytes: Buffer, from: number, stop: number, what: What): void {
     this.#misses += 1;
     if (stop - from > maxKeptBytes || (this.#misses > patience && this.#misses % lookAgain !== 0)) return this.forget();

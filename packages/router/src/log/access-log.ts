@@ -1,6 +1,9 @@
+import { Writable } from "node:stream";
+import { LineForm } from "../proxy/access-log-form.ts";
 import { accessLogLine, type AccessLogOptions, type AccessLogSink } from "../proxy/access-log.ts";
 import type { RequestRecord } from "../proxy/record.ts";
 import type { Logger } from "../ports.ts";
+import { LineBatch } from "./batch.ts";
 import { accessLogJson } from "./json.ts";
 import type { LogTarget, RecordTarget } from "./target.ts";
 
@@ -19,11 +22,11 @@ export interface AccessLog {
   readonly pendingLines: number;
 }
 
-/** How long a line may wait for others, and how much text may be gathered meanwhile: writing each by itself costs more than the request. */
+/** How long a line may wait for others: writing each by itself costs more than the request. */
 const gatherMs = 20;
-const gatherBytes = 65_536;
 /** Text kept by a plain stream that does not take it; beyond that lines are dropped. */
 const maxStreamBacklogBytes = 1_048_576;
+
 /** Writes to each output, in batches. */
 export function createAccessLog(outputs: readonly AccessLogOutput[], format: AccessLogOptions, log: Logger): AccessLog {
   const line = format.kind === "json" ? accessLogJson : accessLogLine;
@@ -33,52 +36,62 @@ export function createAccessLog(outputs: readonly AccessLogOutput[], format: Acc
   const streams = sinks.filter(({ writableLength }) => writableLength !== undefined);
   const plain = sinks.filter(({ writableLength }) => writableLength === undefined);
   const takers = outputs.filter((output): output is RecordTarget => "take" in output && !("write" in output));
-  let batch = "";
-  let count = 0;
+  const gathers = streams.length > 0 || targets.length > 0;
+  /** Whether nobody has to be given a line by itself. */
+  const onlyBytes = format.kind !== "json" && plain.length === 0 && takers.length === 0;
+  const batch = new LineBatch();
   let timer: NodeJS.Timeout | undefined;
   let dropped = 0;
 
   function flush(): void {
     clearTimeout(timer);
     timer = undefined;
-    if (count === 0) return;
-    const lines = batch;
-    const gathered = count;
-    batch = "";
-    count = 0;
-    for (const stream of streams) toStream(stream, lines, gathered);
-    for (const target of targets) target.put(lines, gathered);
+    if (batch.count === 0) return;
+    const { count } = batch;
+    hand(batch.take(), count);
   }
 
-  function toStream(stream: AccessLogSink, text: string, lines: number): void {
+  function hand(lines: Buffer, count: number): void {
+    for (const stream of streams) toStream(stream, stream instanceof Writable ? lines : lines.toString(), count);
+    for (const target of targets) target.put(lines, count);
+  }
+
+  function toStream(stream: AccessLogSink, lines: Buffer | string, count: number): void {
     if ((stream.writableLength ?? 0) > maxStreamBacklogBytes) {
-      dropped += lines;
+      dropped += count;
       return;
     }
-    try { stream.write(text); } catch (cause) {
-      dropped += lines;
+    try { (stream as { write(lines: Buffer | string): unknown }).write(lines); } catch (cause) {
+      dropped += count;
       log.error("router.access-log.failed", { error: String(cause) });
     }
   }
 
   function addLine(text: string): void {
     for (const sink of plain) toStream(sink, text, 1);
-    if (streams.length === 0 && targets.length === 0) return;
-    batch += text;
-    count += 1;
-    if (batch.length >= gatherBytes) flush();
-    else timer ??= setTimeout(flush, gatherMs);
+    if (!gathers) return;
+    if (!batch.addText(text)) {
+      flush();
+      // One that fills a batch by itself.
+      if (!batch.addText(text)) return hand(Buffer.from(text), 1);
+    }
+    timer ??= setTimeout(flush, gatherMs);
   }
 
   return {
     addLine,
     add(record) {
+      const form = onlyBytes ? LineForm.of(record, format) : undefined;
+      if (form !== undefined && batch.addForm(form, record)) {
+        timer ??= setTimeout(flush, gatherMs);
+        return;
+      }
       const text = line(record, format);
       for (const taker of takers) taker.take(record, text);
       addLine(text);
     },
     flush,
     get droppedLines() { return [...targets, ...takers].reduce((sum, { droppedLines }) => sum + droppedLines, dropped); },
-    get pendingLines() { return count; },
+    get pendingLines() { return batch.count; },
   };
 }

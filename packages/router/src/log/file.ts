@@ -5,7 +5,7 @@ import type { LogTarget } from "./target.ts";
 import { createWriter } from "./writer.ts";
 
 export interface FileTargetOptions {
-  /** Text kept while the file does not take it, in letters; beyond that lines are dropped and counted. Default 1 048 576. */
+  /** Bytes kept while the file does not take them; beyond that lines are dropped and counted. Default 1 048 576. */
   maxBacklog?: number;
   /** Is told when lines are dropped. Default nobody. */
   log?: Logger;
@@ -33,10 +33,10 @@ export function logToFile(path: string, { maxBacklog, log }: FileTargetOptions =
     name: path,
     ...(maxBacklog === undefined ? {} : { maxBacklog }),
     ...(log === undefined ? {} : { log }),
-    async send(text) {
+    async send(lines) {
       sending = true;
       try {
-        await writeAll(await (opening ??= open(path, flags, 0o640)), Buffer.from(text), () => closed);
+        await writeAll(await (opening ??= open(path, flags, 0o640)), lines, () => closed);
       } catch (cause) {
         await letGo();
         throw cause;

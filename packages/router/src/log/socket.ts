@@ -19,7 +19,7 @@ export interface SocketTargetOptions {
   syslog?: boolean;
   /** Name of the program in that head. Default `vcap.gorouter`, which collectors look for. */
   program?: string;
-  /** Text kept while the collector does not take it, in letters; beyond that lines are dropped and counted. Default 1 048 576. */
+  /** Bytes kept while the collector does not take them; beyond that lines are dropped and counted. Default 1 048 576. */
   maxBacklog?: number;
   /** Is told when lines are dropped. Default nobody. */
   log?: Logger;
@@ -35,7 +35,7 @@ export function logToSocket(options: SocketTargetOptions): LogTarget {
   const carrier = kind === "udp" ? datagrams(host, port) : stream(kind === "tcp" ? { host, port } : { path });
   return createWriter({
     name: kind === "unix" ? `unix:${path}` : `${kind}://${host}:${port}`,
-    send: (text) => carrier.send(text.slice(0, -1).split("\n").map(headed)),
+    send: (lines) => carrier.send(lines.toString("utf8", 0, lines.length - 1).split("\n").map(headed)),
     close: () => carrier.close(),
     ...(maxBacklog === undefined ? {} : { maxBacklog }),
     ...(log === undefined ? {} : { log }),

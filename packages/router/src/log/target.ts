@@ -4,8 +4,8 @@ import type { RequestRecord } from "../proxy/record.ts";
 export interface LogTarget extends AsyncDisposable {
   /** What it is, for people: a path, an address. */
   readonly name: string;
-  /** Takes whole lines, each with its newline. Returns at once, never throws. */
-  put(lines: string, count: number): void;
+  /** Takes whole lines, UTF-8, each with its newline; the memory may be kept, and is not to be written to. Returns at once, never throws. */
+  put(lines: Buffer, count: number): void;
   /** Opens anew what it writes to, e.g. after a log was rotated. */
   reopen?(): void;
   readonly writtenLines: number;

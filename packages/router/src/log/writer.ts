@@ -3,10 +3,10 @@ import type { LogTarget } from "./target.ts";
 
 export interface WriterOptions {
   readonly name: string;
-  /** Text kept for a target that does not take it, in UTF-16 units; beyond that lines are dropped. Default 1 048 576. */
+  /** Bytes kept for a target that does not take them; beyond that lines are dropped. Default 1 048 576. */
   readonly maxBacklog?: number;
-  /** Hands text over and resolves when the other side has it. */
-  readonly send: (text: string) => Promise<void>;
+  /** Hands whole lines over and resolves when the other side has them. */
+  readonly send: (lines: Buffer) => Promise<void>;
   readonly reopen?: () => void;
   readonly close?: () => Promise<void> | void;
   /** After a failure, before the next try. Default 1000 ms. */
@@ -21,7 +21,7 @@ export interface WriterOptions {
  * A batch that fails is dropped and counted, since half of it may have arrived; that it failed is said once, and once that it works again.
  */
 export function createWriter({ name, maxBacklog = 1_048_576, send, reopen, close, retryMs = 1_000, closeMs = 2_000, log = silentLogger }: WriterOptions): LogTarget {
-  let pending: string[] = [];
+  let pending: Buffer[] = [];
   let pendingLines = 0;
   let backlog = 0;
   let writtenLines = 0;
@@ -33,12 +33,12 @@ export function createWriter({ name, maxBacklog = 1_048_576, send, reopen, close
 
   async function run(): Promise<void> {
     while (pending.length > 0) {
-      const text = pending.join("");
+      const bytes = pending.length === 1 ? pending[0] as Buffer : Buffer.concat(pending);
       const lines = pendingLines;
       pending = [];
       pendingLines = 0;
       try {
-        await send(text);
+        await send(bytes);
         writtenLines += lines;
         if (failing) log.info("router.access-log.recovered", { target: name, droppedLines });
         failing = false;
@@ -47,7 +47,7 @@ export function createWriter({ name, maxBacklog = 1_048_576, send, reopen, close
         if (!failing) log.error("router.access-log.failed", { target: name, error: cause instanceof Error ? cause.message : String(cause) });
         failing = true;
       }
-      backlog -= text.length;
+      backlog -= bytes.length;
       if (failing && !closing) await pause();
     }
     busy = undefined;

@@ -1,3 +1,4 @@
+import { performance } from "node:perf_hooks";
 import type { Endpoint } from "../endpoint.ts";
 import type { BodyReader } from "../http1/body.ts";
 import { createBodyReader } from "../http1/body-reader.ts";
@@ -74,7 +75,7 @@ export class Attempt implements ConnectionUser, Dialler, PumpOwner, CloseListene
       this.#timer = setTimeout(expire, this.#exchange.endpointTimeoutMs, this);
       this.#undial = this.#pool.dial(this);
     } else {
-      idle.expireAfter(this.#exchange.endpointTimeoutMs);
+      idle.expireAfter(this.#exchange.endpointTimeoutMs, this.#exchange.attemptMs);
       this.#send(idle, true);
     }
   }
@@ -101,7 +102,7 @@ export class Attempt implements ConnectionUser, Dialler, PumpOwner, CloseListene
     this.#progress = "sent";
     exchange.appStartedMs = reused ? exchange.attemptMs : performance.now();
     const head = this.#head;
-    if (head instanceof RequestForm) return writeThisTurn(connection.socket, head.bytes, undefined, head);
+    if (head instanceof RequestForm) return writeThisTurn(connection.socket, head.bytes, head);
     if (!exchange.hasBody) return writeThisTurn(connection.socket, head.text);
     connection.socket.write(head.text, "latin1");
     this.#pump = new RequestPump(exchange, connection.socket, head.length, this);

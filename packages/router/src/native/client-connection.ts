@@ -1,3 +1,4 @@
+import { performance } from "node:perf_hooks";
 import type { Socket } from "node:net";
 import type { BodyReader } from "../http1/body.ts";
 import { createBodyReader } from "../http1/body-reader.ts";
@@ -8,7 +9,7 @@ import { Exchange } from "../proxy/exchange.ts";
 import type { Fault } from "../proxy/fault.ts";
 import { restsFromNow, type ClientConnectionOptions, type Waiting } from "./client-options.ts";
 import { ClientArrival } from "./client-arrival.ts";
-import { ClientResponse } from "./client-response.ts";
+import { ClientResponse, type ResponseOwner } from "./client-response.ts";
 import { Intake } from "./intake.ts";
 import { putBack } from "./put-back.ts";
 import { readAsStream, readInto } from "./read-into.ts";
@@ -18,7 +19,7 @@ import { closingAnswer, faultOf, tooSlow } from "./closing-answer.ts";
 const maxAheadBytes = 65_536;
 
 /** One client's connection: requests one after the other, each with its answer before the next is looked at. */
-export class ClientConnection implements Waiting {
+export class ClientConnection implements Waiting, ResponseOwner {
   readonly socket: Socket;
   deadlineMs: number;
   readonly #options: ClientConnectionOptions;
@@ -136,12 +137,12 @@ export class ClientConnection implements Waiting {
     const { socket } = this;
     const { context, handle } = this.#options;
     this.deadlineMs = Number.POSITIVE_INFINITY;
-    const response = this.#response = new ClientResponse(socket, head, this.#answered);
+    const response = this.#response = new ClientResponse(socket, head, this);
     const arrival = this.#arrival = new ClientArrival(response, head, this.#resume);
     if (head.framing.kind !== "none") this.#body = createBodyReader(head.framing, "request");
     const exchange = new Exchange(context, arrival, response.asServerResponse);
     exchange.expectContinue = head.expectContinue && head.framing.kind !== "none";
-    void handle(exchange);
+    handle(exchange);
   }
 
   readonly #take = (slice: Buffer): void => {
@@ -160,8 +161,9 @@ export class ClientConnection implements Waiting {
     if (this.#response?.writableFinished === true) this.#next();
   }
 
-  /** The last byte of the answer is handed over. */
-  readonly #answered = (): void => {
+  onSlow(): void { this.socket.setTimeout(this.#options.context.settings.clientStallMs); }
+
+  onAnswered(): void {
     const { shouldKeepAlive } = this.#response as ClientResponse;
     this.#liftTimeout();
     if (!shouldKeepAlive) this.socket.destroySoon();
@@ -171,7 +173,7 @@ export class ClientConnection implements Waiting {
       this.socket.setTimeout(this.#options.context.settings.clientStallMs);
       this.#resume();
     }
-  };
+  }
 
   #liftTimeout(): void {
     if ((this.socket.timeout ?? 0) > 0) this.socket.setTimeout(0);

@@ -25,8 +25,8 @@ export interface ClientConnectionOptions {
   readonly maxHeaderBytes: number;
   /** Into this all connections read, one after the other. */
   readonly scratch: Buffer;
-  /** Takes an exchange to its end; never rejects. */
-  readonly handle: (exchange: Exchange) => Promise<void>;
+  /** Takes an exchange to its end; never throws. */
+  readonly handle: (exchange: Exchange) => void;
   /** Takes over a connection on which the next request leaves HTTP; the request is put back before what followed it. */
   readonly handOver: (socket: Socket) => void;
   /** It is of no use any more. */

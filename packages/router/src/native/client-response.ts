@@ -16,6 +16,14 @@ type Written = (error?: Error | null) => void;
 /** More than the lines around a chunk take, but for trailers. */
 const chunkRoom = 64;
 
+/** Whose answer it is. */
+export interface ResponseOwner {
+  /** The last byte is handed over. */
+  onAnswered(): void;
+  /** The last of it has to wait for the client. */
+  onSlow(): void;
+}
+
 /**
  * An answer with the methods of node:http's `ServerResponse`, written with as few calls to the system as it takes: the head waits for
  * the first piece of the body, or for `flushHeaders`, and a small answer leaves in one piece.
@@ -34,7 +42,7 @@ export class ClientResponse {
   readonly socket: Socket;
   readonly #request: RequestHead;
   #listener: GoneListener | undefined = undefined;
-  readonly #over: () => void;
+  readonly #owner: ResponseOwner;
   #bag: HeaderBag | undefined = undefined;
   /** The head, until it is written: as text, or as a form and what is put into it. */
   #head = "";
@@ -44,12 +52,11 @@ export class ClientResponse {
   #continued = false;
   #closed = false;
 
-  /** `over`: called when the last byte is handed over. */
-  constructor(socket: Socket, request: RequestHead, over: () => void) {
+  constructor(socket: Socket, request: RequestHead, owner: ResponseOwner) {
     this.socket = socket;
     this.#request = request;
     this.shouldKeepAlive = request.keepAlive;
-    this.#over = over;
+    this.#owner = owner;
   }
 
   /** Who is told first when it is complete, or its client gone. */
@@ -57,13 +64,13 @@ export class ClientResponse {
 
   get finished(): boolean { return this.writableEnded; }
   get writable(): boolean { return !this.writableEnded && !this.destroyed; }
-  get writableLength(): number { return this.socket.writableLength + this.#headLength; }
+  get writableLength(): number { return this.socket.writableLength + this.#headLength(); }
   get writableHighWaterMark(): number { return this.socket.writableHighWaterMark; }
   get writableNeedDrain(): boolean { return this.socket.writableNeedDrain; }
   get connection(): Socket { return this.socket; }
 
-  setHeader(name: string, value: string | number | readonly string[]): this { this.#ownBag.set(name, value); return this; }
-  appendHeader(name: string, value: string | readonly string[]): this { this.#ownBag.append(name, value); return this; }
+  setHeader(name: string, value: string | number | readonly string[]): this { this.#ownBag().set(name, value); return this; }
+  appendHeader(name: string, value: string | readonly string[]): this { this.#ownBag().append(name, value); return this; }
   getHeader(name: string): string | string[] | undefined { return this.#bag?.get(name); }
   getHeaders(): Record<string, string | string[]> { return this.#bag?.all() ?? {}; }
   getHeaderNames(): string[] { return Object.keys(this.getHeaders()); }
@@ -100,7 +107,7 @@ export class ClientResponse {
 
   flushHeaders(): void {
     if (!this.headersSent) this.writeHead(this.statusCode);
-    if (!this.destroyed && this.#headLength > 0) this.#put("", none, "", undefined);
+    if (!this.destroyed && this.#headLength() > 0) this.#put("", none, "", undefined);
   }
 
   write(chunk: Buffer | string, encoding?: BufferEncoding | Written, callback?: Written): boolean {
@@ -108,7 +115,7 @@ export class ClientResponse {
     if (this.writableEnded || this.destroyed) return false;
     if (!this.headersSent) this.writeHead(this.statusCode);
     const bytes = bytesOf(chunk, encoding);
-    if (bytes.length === 0 || this.#isBodiless) {
+    if (bytes.length === 0 || this.#isBodiless()) {
       if (done !== undefined) process.nextTick(done);
       return true;
     }
@@ -127,9 +134,9 @@ export class ClientResponse {
       this.writeHead(this.statusCode);
     }
     this.writableEnded = true;
-    const body = this.#isBodiless ? none : bytes;
-    if (!this.chunkedEncoding) this.#put("", body, "", this.#flushed);
-    else this.#put(body.length === 0 ? "" : `${body.length.toString(16)}\r\n`, body, `${body.length === 0 ? "" : "\r\n"}${encodeLastChunk(this.#trailers).toString("latin1")}`, this.#flushed);
+    const body = this.#isBodiless() ? none : bytes;
+    if (!this.chunkedEncoding) this.#put("", body, "", undefined);
+    else this.#put(body.length === 0 ? "" : `${body.length.toString(16)}\r\n`, body, `${body.length === 0 ? "" : "\r\n"}${encodeLastChunk(this.#trailers).toString("latin1")}`, undefined);
     return this;
   }
 
@@ -166,28 +173,40 @@ export class ClientResponse {
     this.#closed = true;
     this.destroyed = true;
     this.#listener?.markClosed();
-    this.emit("close");
+    this.#tell("close");
+  }
+
+  /** Hardly ever anybody listens. */
+  #tell(event: "finish" | "close"): void {
+    if ((this as { _events?: object })._events !== undefined) this.emit(event);
   }
 
   /** Whether a piece of this size is copied at once, so that its memory can be used for something else. */
-  copies(bytes: number): boolean { return this.#trailers.length === 0 && this.#headLength + bytes + chunkRoom <= maxCopiedBytes; }
+  copies(bytes: number): boolean { return this.#trailers.length === 0 && this.#headLength() + bytes + chunkRoom <= maxCopiedBytes; }
 
   /** As which it goes through the steps. */
   get asServerResponse(): ServerResponse { return this as unknown as ServerResponse; }
 
-  get #ownBag(): HeaderBag { return this.#bag ??= new HeaderBag(); }
-  get #isBodiless(): boolean { return this.#request.method === "HEAD" || this.statusCode === 204 || this.statusCode === 304; }
+  #ownBag(): HeaderBag { return this.#bag ??= new HeaderBag(); }
+  #isBodiless(): boolean { return this.#request.method === "HEAD" || this.statusCode === 204 || this.statusCode === 304; }
 
-  readonly #flushed = (): void => {
+  /** Asked of by who writes: the last of it is the system's. */
+  onWritten(): void {
     if (this.#closed) return;
     this.writableFinished = true;
-    this.emit("finish");
+    this.#tell("finish");
     this.close();
-    this.#over();
-  };
+    this.#owner.onAnswered();
+  }
 
-  get #headLength(): number { return this.#form === undefined ? this.#head.length : this.#form.length; }
+  /** Asked of by who writes: the client has to make room first. */
+  onLate(): void {
+    if (!this.#closed) this.#owner.onSlow();
+  }
 
+  #headLength(): number { return this.#form === undefined ? this.#head.length : this.#form.length; }
+
+  /** The end of an answer tells its owner when it is written, all others `done`. */
   #put(before: string, bytes: Buffer, after: string, done: Written | undefined): boolean {
     const { socket } = this;
     const form = this.#form;
@@ -204,16 +223,17 @@ export class ClientResponse {
       bytes.copy(piece, begun + first.length);
       if (after !== "") piece.write(after, begun + first.length + bytes.length, "latin1");
       if (this.writableEnded) {
-        writeThisTurn(socket, piece, done);
+        writeThisTurn(socket, piece, this);
         return true;
       }
       return socket.write(piece, done);
     }
+    const told = this.writableEnded ? (): void => this.onWritten() : done;
     socket.cork();
     if (form !== undefined) socket.write(form.filled(this.#id));
     if (first !== "") socket.write(first, "latin1");
-    let room = socket.write(bytes, after === "" ? done : undefined);
-    if (after !== "") room = socket.write(after, "latin1", done);
+    let room = socket.write(bytes, after === "" ? told : undefined);
+    if (after !== "") room = socket.write(after, "latin1", told);
     socket.uncork();
     return room;
   }

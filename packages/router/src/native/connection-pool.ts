@@ -66,7 +66,7 @@ export class ConnectionPool {
   /** Takes a connection back whose request is over. `keepMs`: what the endpoint allows it to idle. */
   give(connection: BackendConnection, keepMs: number, nowMs: number): void {
     const idleMs = Math.min(keepMs, this.#settings.backendIdleMs);
-    if (this.#closed || idleMs <= 0 || this.#idle.length >= maxIdle || !connection.usable) return connection.destroy();
+    if (this.#closed || idleMs <= 0 || this.#idle.length >= maxIdle) return connection.destroy();
     connection.idleUntilMs = nowMs + idleMs;
     this.#idle.push(connection);
   }

@@ -1,3 +1,4 @@
+import { performance } from "node:perf_hooks";
 import type { Socket } from "node:net";
 import type { HeaderBlock, ResponseHead } from "../http1/head.ts";
 import { createResponseHeadParser, type ResponseHeadParser } from "../http1/head-parser.ts";
@@ -43,7 +44,9 @@ export class BackendConnection {
   /** Called once, when it is of no use any more. */
   readonly #gone: (connection: BackendConnection) => void;
   #timer: NodeJS.Timeout | undefined = undefined;
-  #timerMs = 0;
+  /** Monotonic, milliseconds: when the timer looks, and when the request under way has had its time. */
+  #timerEndsMs = 0;
+  #deadlineMs = 0;
   #keepBlock: HeaderBlock | undefined = undefined;
   #keepMs = 0;
 
@@ -80,15 +83,25 @@ export class BackendConnection {
     return this.#keepMs;
   }
 
-  /** One timer for all requests that come after each other, which mostly have the same time. */
-  expireAfter(ms: number): void {
-    if (this.#timer !== undefined && this.#timerMs === ms) {
-      this.#timer.refresh();
-      return;
-    }
+  /** The request that begins now, at `nowMs`, has so long. One timer for all requests: it is not set anew for each, but looks at its end whether it was for nothing. */
+  expireAfter(ms: number, nowMs: number): void {
+    this.#deadlineMs = nowMs + ms;
+    if (this.#timer !== undefined && this.#timerEndsMs <= this.#deadlineMs) return;
     clearTimeout(this.#timer);
-    this.#timerMs = ms;
-    this.#timer = setTimeout(expire, ms, this).unref();
+    this.#wait(ms, nowMs);
+  }
+
+  #wait(ms: number, nowMs: number): void {
+    this.#timerEndsMs = nowMs + ms;
+    this.#timer = setTimeout(lookAtTime, Math.ceil(ms), this).unref();
+  }
+
+  lookAtTime(): void {
+    this.#timer = undefined;
+    if (this.user === undefined) return;
+    const nowMs = performance.now();
+    if (nowMs >= this.#deadlineMs) this.user.onExpired();
+    else this.#wait(this.#deadlineMs - nowMs, nowMs);
   }
 
   get usable(): boolean {
@@ -101,4 +114,4 @@ export class BackendConnection {
   }
 }
 
-const expire = (connection: BackendConnection): void => connection.user?.onExpired();
+const lookAtTime = (connection: BackendConnection): void => connection.lookAtTime();

@@ -8,6 +8,8 @@ const largeBytes = 32_768;
 /** Pieces of memory that a connection keeps for its next large pieces: as many as are mostly on their way to the client at once. */
 const maxSpare = 4;
 
+const unchanged = undefined as unknown as Buffer;
+
 /**
  * Where the bytes of one connection arrive. All connections of an engine read into the same memory, one after the other: what is
  * looked at and copied at once needs none of its own, and reading is half as dear without it. Only streams of large pieces get their own,
@@ -25,10 +27,16 @@ export class Intake {
   #spare: Buffer[] | undefined = undefined;
 
   constructor(shared: Buffer) {
+    // What Node reads into, as far as it was told; it asks before the first reading, maybe several times, and behind each one.
+    let current: Buffer | undefined = undefined;
     this.onread = {
-      // Asked again behind each reading.
-      buffer: () => this.#own ?? shared,
+      buffer: () => {
+        const memory = this.#own ?? shared;
+        // An answer that is none leaves it as it is: looking at a piece of memory anew costs more than the rest of the question.
+        return memory === current ? unchanged : memory;
+      },
       callback: (size, bytes) => {
+        current = bytes as Buffer;
         const lasting = bytes !== shared;
         const kept = this.taker?.((bytes as Buffer).subarray(0, size), lasting) === true;
         if (size < largeBytes) this.#own = this.#spare = undefined;

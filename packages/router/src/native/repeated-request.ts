@@ -4,7 +4,7 @@ import type { Exchange } from "../proxy/exchange.ts";
 import type { PassageHeaders, Passage } from "../proxy/passage.ts";
 import { requestIdLetters } from "../proxy/request-id.ts";
 import { isTarget, requestLine } from "./request-head.ts";
-import type { Lender } from "./turn.ts";
+import type { Writer } from "./write-direct.ts";
 
 /** As many digits as milliseconds since the epoch have until the year 2286. */
 const timeDigits = 13;
@@ -13,7 +13,7 @@ const timeDigits = 13;
  * The head of a request as bytes, in which only what is different is written anew: for requests that a client repeats on its connection.
  * It is written over with the next one; until then the system has mostly taken it, else it is left to whoever still waits for it.
  */
-export class RequestForm implements Lender {
+export class RequestForm implements Writer {
   readonly bytes: Buffer;
   readonly #passage: Passage;
   readonly #names: EndpointNames;
@@ -61,6 +61,7 @@ export class RequestForm implements Lender {
     return writeFieldValue(requestId, bytes, this.#idAt);
   }
 
-  /** Somebody still has to write it: the next request gets a new one. */
-  leave(): void { this.#passage.form = undefined; }
+  onWritten(): void { /* The next one may be written into it. */ }
+  /** It is still to be written: the next request gets a new one. */
+  onLate(): void { this.#passage.form = undefined; }
 }

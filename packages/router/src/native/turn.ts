@@ -1,17 +1,11 @@
 import type { Socket } from "node:net";
+import { writeDirect, type Writer } from "./write-direct.ts";
 
 /** What is written in this turn of the event loop and waits for its end. */
 interface Waiting {
   readonly socket: Socket;
   readonly data: Buffer | string;
-  readonly done: (() => void) | undefined;
-  readonly lender: Lender | undefined;
-}
-
-/** Whose bytes are lent to a write: they are written over as soon as the system has taken them. */
-export interface Lender {
-  /** The system has not taken all of them yet: they belong to the socket now. */
-  leave(): void;
+  readonly writer: Writer | undefined;
 }
 
 let waiting: Waiting[] = [];
@@ -20,17 +14,20 @@ let waiting: Waiting[] = [];
  * Writes at the end of this turn, together with what other connections have to say then. Each write wakes its reader up, which costs more than the
  * writing; a reader that is given ten things at once is woken once. For what is the last or the only thing to be written: nothing else may be written to the socket before.
  */
-export function writeThisTurn(socket: Socket, data: Buffer | string, done?: () => void, lender?: Lender): void {
+export function writeThisTurn(socket: Socket, data: Buffer | string, writer?: Writer): void {
   if (waiting.length === 0) setImmediate(flush);
-  waiting.push({ socket, data, done, lender });
+  waiting.push({ socket, data, writer });
 }
 
 function flush(): void {
   const now = waiting;
   waiting = [];
-  for (const { socket, data, done, lender } of now) {
-    if (typeof data === "string") socket.write(data, "latin1", done);
-    else socket.write(data, done);
-    if (lender !== undefined && socket.writableLength > 0) lender.leave();
-  }
+  for (const { socket, data, writer } of now) if (!writeDirect(socket, data, writer)) writeAsStream(socket, data, writer);
+}
+
+function writeAsStream(socket: Socket, data: Buffer | string, writer: Writer | undefined): void {
+  const done = writer === undefined ? undefined : (): void => writer.onWritten();
+  if (typeof data === "string") socket.write(data, "latin1", done);
+  else socket.write(data, done);
+  if (socket.writableLength > 0) writer?.onLate();
 }

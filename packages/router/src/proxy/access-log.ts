@@ -53,7 +53,7 @@ function extraText(record: RequestRecord, extraFields: readonly ExtraLogField[])
 }
 
 /** What is the same in the lines of requests that repeat each other. */
-interface Words {
+export interface Words {
   readonly begin: string;
   readonly request: string;
   readonly who: string;
@@ -64,9 +64,12 @@ interface Words {
   readonly target: string;
   readonly httpVersion: string;
   readonly endpoint: RequestRecord["endpoint"];
+  /** The whole line as bytes, where somebody keeps it. */
+  form: unknown;
 }
 
-function wordsOf(record: RequestRecord, options: AccessLogOptions): Words {
+/** The words for this request's line; those of the last one where nothing in them is different. */
+export function wordsOf(record: RequestRecord, options: AccessLogOptions): Words {
   const passage = passageTakenBy(record);
   if (passage === undefined) return makeWords(record, options);
   const held = passage.logged as Words | undefined;
@@ -85,7 +88,7 @@ function makeWords(record: RequestRecord, options: AccessLogOptions): Words {
   const request = `] ${quoted(`${method} ${loggedTarget(record, options)} HTTP/${httpVersion}`)} `;
   const who = ` ${quoted(record.referer)} ${quoted(record.userAgent)} ${quoted(hidePeer ? "" : record.peer)} ${address}`
     + ` x_forwarded_for:${quoted(hideForwardedFor ? "" : record.forwardedFor)} x_forwarded_proto:${quoted(record.forwardedProto)} vcap_request_id:`;
-  return { begin, request, who, end: rest, options, method, target, httpVersion, endpoint };
+  return { begin, request, who, end: rest, options, method, target, httpVersion, endpoint, form: undefined };
 }
 
 interface EndpointParts { readonly address: string; readonly rest: string }
@@ -125,11 +128,19 @@ function timestamp(ms: number): string {
   if (ms !== lastMs) {
     lastMs = ms;
     lastText = `${new Date(ms).toISOString().slice(0, -1)}000000Z`;
+    lastBytes.write(lastText, "latin1");
   }
   return lastText;
 }
 let lastMs = NaN;
 let lastText = "";
+const lastBytes = Buffer.alloc(32);
+
+/** The same as bytes, good until the next time is asked for. */
+export function lineTime(ms: number): Uint8Array {
+  timestamp(ms);
+  return lastBytes;
+}
 
 /** "000" to "999". */
 const threeDigits: readonly string[] = Array.from({ length: 1_000 }, (_, number) => String(number).padStart(3, "0"));

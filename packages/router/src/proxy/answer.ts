@@ -1,3 +1,4 @@
+import { performance } from "node:perf_hooks";
 import type { Endpoint } from "../endpoint.ts";
 import { forgive } from "../health.ts";
 import { limitHeaders } from "./answer-limit.ts";

@@ -1,3 +1,4 @@
+import { performance } from "node:perf_hooks";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -80,6 +81,14 @@ export interface Engine {
 
 /** Waits for the end of an exchange. */
 export interface CloseListener { onClosed(): void }
+
+/** Waits for the end of the attempts to have a request answered. */
+export interface DeliveryListener {
+  /** It is answered, or its client gone. `answer`: resolves when that is so, where it is the router's own answer. */
+  onDelivered(exchange: Exchange, answer?: Promise<void>): void;
+  /** Something broke that is no failure of an endpoint. */
+  onBroken(exchange: Exchange, cause: unknown): void;
+}
 
 /**
  * One request and its answer, on their way through the steps.
@@ -178,6 +187,10 @@ export class Exchange {
   appHeadersMs = 0;
   appFinishedMs = 0;
 
+  /** Who is told instead of a promise, where no step waits behind `next`; undefined where one may. */
+  whenDelivered: DeliveryListener | undefined = undefined;
+  /** Whether `whenDelivered` will be told, whatever the steps have given back. */
+  isHandedOn = false;
   /** Where it stands in the list of those under way; -1 when it does not. */
   placeUnderWay = -1;
   /** True when the client's connection is gone or the answer is complete. */

@@ -1,8 +1,9 @@
+import { performance } from "node:perf_hooks";
 import type { Endpoint } from "../endpoint.ts";
 import { markFailed } from "../health.ts";
 import type { Pool } from "../pool.ts";
 import type { NoChoice } from "../balance.ts";
-import type { Exchange } from "./exchange.ts";
+import type { CloseListener, DeliveryListener, Exchange } from "./exchange.ts";
 import { forwardExpecting } from "./expect.ts";
 import { classify, isIdempotent, mayRetry, type FailedAttempt } from "./failure.ts";
 import { faults } from "./fault.ts";
@@ -16,7 +17,16 @@ import { hostOf } from "../uri.ts";
 import { forwardUpgrade, isWebSocket } from "./upgrade.ts";
 
 /** Sends the request to the chosen endpoint, and to others while the failure table allows it. */
-export const forwardWithRetry: Step = (exchange) => forwardTo(exchange, toApp);
+export const forwardWithRetry: Step = (exchange) => {
+  const { whenDelivered } = exchange;
+  if (whenDelivered === undefined) return forwardTo(exchange, toApp);
+  exchange.isHandedOn = true;
+  new Forwarding(exchange, toApp, whenDelivered).next();
+  return handedOn;
+};
+
+/** What steps give back that leave the end of the request to `whenDelivered`. */
+export const handedOn = Promise.resolve();
 
 /** Where the attempts of requests go; one for all requests of a kind. */
 export interface Attempts {
@@ -35,40 +45,34 @@ const toApp: Attempts = {
 
 /** Makes attempts until one is answered, or the failure table, the budget or the time say that it is enough. Resolves when the exchange is over. */
 export function forwardTo(exchange: Exchange, attempts: Attempts): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const forwarding = new Forwarding(exchange, attempts, resolve);
-    forwarding.reject = reject;
-    forwarding.next();
-  });
+  return new Promise((resolve, reject) => new Forwarding(exchange, attempts, { onDelivered: (_, answer) => resolve(answer), onBroken: (_, cause) => reject(cause as Error) }).next());
 }
 
 const nobody: readonly Endpoint[] = [];
-const ignore = (): void => undefined;
 
 /** The attempts of one request, one after the other. No promises between them: nearly every request needs one attempt, and each promise costs a share of it. */
-class Forwarding {
+class Forwarding implements CloseListener {
   readonly #exchange: Exchange;
   readonly #attempts: Attempts;
-  readonly #resolve: (value?: Promise<void>) => void;
-  reject: (cause: unknown) => void = ignore;
+  readonly #listener: DeliveryListener;
   #tried: readonly Endpoint[] = nobody;
   #last: FailedAttempt | undefined = undefined;
   /** The route whose budget pays for the repetitions. */
   #repeats: Pool | undefined = undefined;
 
-  constructor(exchange: Exchange, attempts: Attempts, resolve: (value?: Promise<void>) => void) {
+  constructor(exchange: Exchange, attempts: Attempts, listener: DeliveryListener) {
     this.#exchange = exchange;
     this.#attempts = attempts;
-    this.#resolve = resolve;
+    this.#listener = listener;
   }
 
   next(): void {
     try {
       const given = this.#attempts.next(this.#exchange, this.#tried);
-      if (given instanceof Promise) given.then((endpoint) => this.#goTo(endpoint), this.reject);
+      if (given instanceof Promise) given.then((endpoint) => this.#goTo(endpoint), (cause: unknown) => this.#break(cause));
       else this.#goTo(given);
     } catch (cause) {
-      this.reject(cause);
+      this.#break(cause);
     }
   }
 
@@ -84,7 +88,7 @@ class Forwarding {
       attempt(exchange, endpoint, this.#attempts.headersFor(exchange, endpoint), this.#over);
     } catch (cause) {
       giveBack(exchange);
-      this.reject(cause);
+      this.#break(cause);
     }
   }
 
@@ -95,7 +99,7 @@ class Forwarding {
       else if (this.#mayGoOn(failed)) this.next();
       else this.#giveUp("none");
     } catch (cause) {
-      this.reject(cause);
+      this.#break(cause);
     }
   };
 
@@ -104,11 +108,14 @@ class Forwarding {
     const exchange = this.#exchange;
     const { response, socket, context } = exchange;
     if (this.#repeats !== undefined) context.retryBudget?.end(this.#repeats);
-    if (exchange.closed) return this.#resolve();
+    if (exchange.closed) return this.onClosed();
     // node:http closes a connection on which nothing moves for so long, and takes the limit off again before the next request.
     if (response.writableLength > 0) socket.setTimeout(context.settings.clientStallMs);
-    exchange.whenClosed(this.#resolve as () => void);
+    exchange.whenClosed(this);
   }
+
+  onClosed(): void { this.#listener.onDelivered(this.#exchange); }
+  #break(cause: unknown): void { this.#listener.onBroken(this.#exchange, cause); }
 
   #mayGoOn(failed: FailedAttempt): boolean {
     const exchange = this.#exchange;
@@ -141,7 +148,7 @@ class Forwarding {
   #giveUp(why: NoChoice): void {
     const exchange = this.#exchange;
     if (this.#repeats !== undefined) exchange.context.retryBudget?.end(this.#repeats);
-    this.#resolve(answerFor(exchange, this.#last, why));
+    this.#listener.onDelivered(exchange, answerFor(exchange, this.#last, why));
   }
 }
 

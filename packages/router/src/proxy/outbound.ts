@@ -3,7 +3,7 @@ import type { Exchange } from "./exchange.ts";
 import { buildRequestHeaders } from "./headers.ts";
 import { FlatHeaders, linesOf, type Outbound } from "./lines.ts";
 import { namesOf } from "./names.ts";
-import { PassageHeaders, type Passage } from "./passage.ts";
+import { PassageHeaders, spokenFor, type Passage } from "./passage.ts";
 
 /**
  * The passage of a request whose header lines its client has sent before on the same connection, and that no step has touched;
@@ -17,7 +17,7 @@ export function passageOf(exchange: Exchange): Passage | undefined {
   const { headers, forwarding } = buildRequestHeaders(exchange);
   const lines = linesOf(headers);
   if (lines === undefined) return undefined;
-  const made: Passage = { host: exchange.host, connection: exchange.connection, context: exchange.context, headers, lines, forwarding, logged: undefined, form: undefined };
+  const made: Passage = { host: exchange.host, connection: exchange.connection, context: exchange.context, headers, lines, forwarding, ...spokenFor(exchange.receivedHeaders), logged: undefined, form: undefined };
   block.derived = made;
   return made;
 }

@@ -1,5 +1,6 @@
 import type { ConnectionInfo } from "../edge/connection.ts";
 import type { EndpointNames } from "../endpoint.ts";
+import { firstValue } from "./flat-headers.ts";
 import { isFieldValue } from "../http1/octets.ts";
 import type { Lines, Outbound } from "./lines.ts";
 
@@ -20,11 +21,18 @@ export interface Passage {
   readonly headers: readonly string[];
   readonly lines: Lines;
   readonly forwarding: Forwarding;
+  /** For the log; empty where the lines have none. */
+  readonly referer: string;
+  readonly userAgent: string;
   /** What the access log keeps of the lines that it has written for such requests; of no concern to others. */
   logged: unknown;
   /** What an engine keeps of how such a request is written; of no concern to others. */
   form: unknown;
 }
+
+/** What the log says of who asks and from where. */
+export const spokenFor = (headers: readonly string[]): { referer: string; userAgent: string } =>
+  ({ referer: firstValue(headers, "referer") ?? "", userAgent: firstValue(headers, "user-agent") ?? "" });
 
 /** What tells one request from the next. */
 interface Moment { readonly requestId: string; readonly receivedAtMs: number }

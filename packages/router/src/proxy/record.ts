@@ -1,8 +1,9 @@
+import { performance } from "node:perf_hooks";
 import type { Socket } from "node:net";
 import type { Exchange } from "./exchange.ts";
-import { firstValue, joinedValues } from "./flat-headers.ts";
+import { joinedValues } from "./flat-headers.ts";
 import { namesOf } from "./names.ts";
-import type { Passage } from "./passage.ts";
+import { spokenFor, type Passage } from "./passage.ts";
 import { markSemicolons } from "./semicolons.ts";
 
 /** What is known of a request when it is over: the event `request`, and the source of the access log line. */
@@ -119,8 +120,9 @@ class TakenRecord implements RequestRecord {
     this.peer = exchange.connection.peer;
     this.forwardedFor = exchange.forwardedFor || (exchange.received("x-forwarded-for") ?? "");
     this.forwardedProto = exchange.forwardedProto || (exchange.received("x-forwarded-proto") ?? "");
-    this.referer = firstValue(receivedHeaders, "referer") ?? "";
-    this.userAgent = firstValue(receivedHeaders, "user-agent") ?? "";
+    const { referer, userAgent } = exchange.passage ?? spokenFor(receivedHeaders);
+    this.referer = referer;
+    this.userAgent = userAgent;
     this.error = exchange.fault?.code ?? (exchange.truncated === undefined ? undefined : `answer_truncated (${exchange.truncated})`);
     this.truncated = exchange.truncated;
     this.warning = markSemicolons(exchange);

@@ -1,12 +1,13 @@
 import type { NoChoice } from "../balance.ts";
 import type { Endpoint } from "../endpoint.ts";
 import { noOptions, type Pool } from "../pool.ts";
-import { hostOf, isHost, pathOf } from "../uri.ts";
-import { originOf, type Exchange } from "./exchange.ts";
+import { hostOf } from "../uri.ts";
+import type { Exchange } from "./exchange.ts";
 import { faults, type Fault } from "./fault.ts";
 import { forwardWithRetry } from "./forward.ts";
 import { buildRequestHeaders, noteForwarding } from "./headers.ts";
 import { instanceTarget } from "./instance.ts";
+import { destinationOf, headerBytesOf, knownLinesOf } from "./known-lines.ts";
 import { passageOf } from "./outbound.ts";
 import { momentHeaders } from "./passage.ts";
 import type { Step } from "./pipeline.ts";
@@ -35,12 +36,11 @@ export const checkServerName: Step = (exchange, next) => {
 /** Finds the route by `lookupHost` and the path of `target`. */
 export const findRoute: Step = (exchange, next) => {
   const { table } = exchange.context;
-  const host = hostOf(exchange.lookupHost);
+  const { host, hostFits, path, pathFits } = destinationOf(exchange);
   if (host === "") return respondFault(exchange, faults.emptyHost());
-  if (!isHost(host) || severalHosts(exchange)) return respondFault(exchange, faults.badHost());
+  if (!hostFits) return respondFault(exchange, faults.badHost());
+  if (!pathFits) return respondFault(exchange, faults.badTarget());
   const connects = exchange.method === "CONNECT";
-  const path = connects ? "/" : pathOf(originOf(exchange.target));
-  if (/%(?![0-9a-fA-F]{2})/.test(path)) return respondFault(exchange, faults.badTarget());
   const route = table.lookup(host, path);
   if (connects && route?.options.connect !== true) return respondFault(exchange, faults.connectRefused());
   if (route === undefined) {
@@ -65,9 +65,8 @@ export const limitHeaders: Step = (exchange, next) => {
   const { maxRequestHeaderBytes, maxRequestHeaders } = exchange.context.settings;
   const headers = exchange.currentHeaders;
   if (maxRequestHeaders > 0 && headers.length / 2 > maxRequestHeaders) return respondFault(exchange, faults.headersTooLarge());
-  // Request line, and for each header its name, its value and `: ` and CR LF.
-  let bytes = exchange.method.length + exchange.target.length + 12 + headers.length * 2;
-  for (const part of headers) bytes += part.length;
+  // The request line and the headers.
+  const bytes = exchange.method.length + exchange.target.length + 12 + (knownLinesOf(exchange)?.headerBytes ?? headerBytesOf(headers));
   if (bytes > maxRequestHeaderBytes) return respondFault(exchange, faults.headersTooLarge());
   return next();
 };
@@ -77,19 +76,30 @@ export const pickEndpoint: Step = (exchange, next) => {
   const route = exchange.route as Pool;
   // Where `useRouteService` is missing among the steps, nobody gets past the service.
   if (route.options.routeServiceUrl && !exchange.viaRouteService) return respondFault(exchange, faults.routeService());
-  const target = instanceTarget(exchange);
-  if (target !== undefined) {
-    if ("status" in target) return respondFault(exchange, target);
-    if (!route.endpoints.some(target.matches)) return respondFault(exchange, faults.unknownInstance(target.what, hostOf(exchange.lookupHost)));
-    const before = exchange.eligible;
-    exchange.eligible = before === undefined ? target.matches : (endpoint) => before(endpoint) && target.matches(endpoint);
+  const leavesChoice = knownLinesOf(exchange)?.leavesChoice === true;
+  if (!leavesChoice) {
+    const fault = tieToInstance(exchange, route);
+    if (fault !== undefined) return respondFault(exchange, fault);
   }
   const tooLarge = limitBody(exchange, route);
   if (tooLarge !== undefined) return respondFault(exchange, tooLarge);
-  readAffinity(exchange);
-  const chosen = seat(exchange, []);
+  if (!leavesChoice) readAffinity(exchange);
+  const chosen = seat(exchange, none);
   return chosen instanceof Promise ? chosen.then((late) => goTo(exchange, late, next)) : goTo(exchange, chosen, next);
 };
+
+const none: readonly Endpoint[] = [];
+
+/** An instance asked for by header is a condition on the endpoint. */
+function tieToInstance(exchange: Exchange, route: Pool): Fault | undefined {
+  const target = instanceTarget(exchange);
+  if (target === undefined) return undefined;
+  if ("status" in target) return target;
+  if (!route.endpoints.some(target.matches)) return faults.unknownInstance(target.what, hostOf(exchange.lookupHost));
+  const before = exchange.eligible;
+  exchange.eligible = before === undefined ? target.matches : (endpoint) => before(endpoint) && target.matches(endpoint);
+  return undefined;
+}
 
 function goTo(exchange: Exchange, chosen: Endpoint | NoChoice, next: () => Promise<void>): Promise<void> {
   if (typeof chosen === "object") {
@@ -121,16 +131,6 @@ export const rewriteHeaders: Step = (exchange, next) => {
   } else noteForwarding(exchange, exchange.passage.forwarding);
   return next();
 };
-
-/** Two `Host` headers are two opinions about where the request goes (RFC 9112, 3.2). */
-function severalHosts({ receivedHeaders: headers }: Exchange): boolean {
-  let hosts = 0;
-  for (let at = 0; at < headers.length; at += 2) {
-    const name = headers[at] as string;
-    if (name.length === 4 && name.toLowerCase() === "host") hosts += 1;
-  }
-  return hosts > 1;
-}
 
 /** The whole way of a request, in order. Steps of yours stand before, between or instead of these. */
 export const defaultSteps: readonly Step[] = [assignRequestId, checkServerName, findRoute, limitHeaders, useRouteService, pickEndpoint, rewriteHeaders, forwardWithRetry];

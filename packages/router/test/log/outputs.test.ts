@@ -22,8 +22,8 @@ describe("the queue before a slow output", () => {
   test("takes one batch at a time, in order, and loses only what is beyond its bound", async () => {
     const sent: string[] = [];
     let release: (() => void) | undefined;
-    const writer = createWriter({ name: "slow", maxBacklog: 40, send: (text) => new Promise((resolve) => { sent.push(text); release = resolve; }) });
-    for (let at = 0; at < 10; at += 1) writer.put(`line ${at}\n`, 1);
+    const writer = createWriter({ name: "slow", maxBacklog: 40, send: (text) => new Promise((resolve) => { sent.push(String(text)); release = resolve; }) });
+    for (let at = 0; at < 10; at += 1) writer.put(Buffer.from(`line ${at}\n`), 1);
     // Seven octets a line: five are held, the first of them under way.
     expect([sent, writer.droppedLines]).toEqual([["line 0\n"], 5]);
     release?.();
@@ -31,10 +31,10 @@ describe("the queue before a slow output", () => {
     expect(sent[1]).toBe("line 1\nline 2\nline 3\nline 4\n");
     release?.();
     await eventually(() => writer.writtenLines === 5);
-    writer.put("later\n", 1);
+    writer.put(Buffer.from("later\n"), 1);
     release?.();
     await writer[Symbol.asyncDispose]();
-    writer.put("too late\n", 1);
+    writer.put(Buffer.from("too late\n"), 1);
     expect([sent.at(-1), writer.writtenLines, writer.droppedLines]).toEqual(["later\n", 6, 6]);
   });
 
@@ -45,16 +45,16 @@ describe("the queue before a slow output", () => {
     let sent = 0;
     const writer = createWriter({ name: "w", retryMs: 10, log, send: async () => { sent += 1; if (broken) throw new Error("disk full"); } });
     for (const expected of [1, 2, 3]) {
-      writer.put("a\n", 1);
+      writer.put(Buffer.from("a\n"), 1);
       await eventually(() => sent === expected);
     }
     broken = false;
-    writer.put("b\n", 1);
+    writer.put(Buffer.from("b\n"), 1);
     await eventually(() => writer.writtenLines === 1);
     expect([said, writer.droppedLines]).toEqual([["router.access-log.failed", "router.access-log.recovered"], 3]);
     await writer[Symbol.asyncDispose]();
     const stuck = createWriter({ name: "stuck", closeMs: 50, send: () => new Promise(() => undefined) });
-    stuck.put("x\n", 1);
+    stuck.put(Buffer.from("x\n"), 1);
     await stuck[Symbol.asyncDispose]();
   });
 });
@@ -83,7 +83,7 @@ describe("a file", () => {
     const path = join(folder, "rotated.log");
     const target = logToFile(path);
     for (let at = 0; at < 2_000; at += 1) {
-      target.put(`${at}\n`, 1);
+      target.put(Buffer.from(`${at}\n`), 1);
       if (at % 100 === 50) {
         await rename(path, `${path}.${at}`).catch(() => undefined);
         target.reopen?.();
@@ -119,7 +119,7 @@ describe("a file", () => {
       let read = 0;
       reader.stdout.on("data", (chunk: Buffer) => { read += chunk.length; });
       await eventually(() => {
-        if (target.writtenLines === 0) target.put("first\n", 1);
+        if (target.writtenLines === 0) target.put(Buffer.from("first\n"), 1);
         return read >= 6;
       }, 20_000);
       reader.kill("SIGSTOP");
@@ -147,8 +147,8 @@ describe("a collector", () => {
     socket.on("message", (message) => heard.push(message.toString()));
     await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
     const target = logToSocket({ kind: "udp", port: socket.address().port });
-    target.put("one\ntwo\n", 2);
-    target.put(`${"x".repeat(70_000)}\n`, 1);
+    target.put(Buffer.from("one\ntwo\n"), 2);
+    target.put(Buffer.from(`${"x".repeat(70_000)}\n`), 1);
     await eventually(() => heard.length === 3);
     expect(heard[0]).toMatch(/^<14>1 \d{4}-\d\d-\d\dT[\d:.]+Z \S+ vcap\.gorouter \d+ - - one$/);
     expect(heard[1]).toMatch(/ - - two$/);
@@ -168,13 +168,13 @@ describe("a collector", () => {
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const { port } = server.address() as { port: number };
     const target = logToSocket({ kind: "tcp", port });
-    target.put("one\ntwo\n", 2);
+    target.put(Buffer.from("one\ntwo\n"), 2);
     await eventually(() => heard.split("\n").length === 3);
     expect(heard).toMatch(/^<14>1 \S+ \S+ vcap\.gorouter \d+ - - one\n<14>1 .* - - two\n$/);
     for (const socket of open) socket.destroy();
     heard = "";
     await eventually(() => {
-      target.put("again\n", 1);
+      target.put(Buffer.from("again\n"), 1);
       return heard.includes("again");
     }, 20_000);
     await target[Symbol.asyncDispose]();
@@ -188,7 +188,7 @@ describe("a collector", () => {
     const server = createServer((socket) => void socket.on("data", (data: Buffer) => { heard += data.toString(); }));
     await new Promise<void>((resolve) => server.listen(path, resolve));
     const target = logToSocket({ kind: "unix", path });
-    target.put("one\n", 1);
+    target.put(Buffer.from("one\n"), 1);
     await eventually(() => heard === "one\n");
     await target[Symbol.asyncDispose]();
     await new Promise((resolve) => server.close(resolve));
@@ -196,7 +196,7 @@ describe("a collector", () => {
 
   test("that was never there costs lines and nothing else", async () => {
     const target = logToSocket({ kind: "tcp", port: 1 });
-    target.put("one\n", 1);
+    target.put(Buffer.from("one\n"), 1);
     await eventually(() => target.droppedLines === 1);
     await target[Symbol.asyncDispose]();
   });
