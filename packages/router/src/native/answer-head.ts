@@ -1,9 +1,10 @@
 import { STATUS_CODES } from "node:http";
+import { headWriter } from "../http1/head-writer.ts";
 import { isFieldValue, isToken } from "../http1/octets.ts";
 
 /** How an answer's head is written, and what follows from it. */
-export interface AnswerHeadText {
-  readonly text: string;
+export interface WrittenHead {
+  readonly bytes: Buffer;
   readonly chunked: boolean;
   readonly keepAlive: boolean;
 }
@@ -22,11 +23,13 @@ export interface AnswerContext {
  * a length that was given, chunks, or the end of the connection.
  * @throws {Error} `ERR_INVALID_CHAR` for what no line can carry
  */
-export function answerHeadText(status: number, reason: string | undefined, headers: readonly string[], context: AnswerContext): AnswerHeadText {
+export function writeAnswerHead(status: number, reason: string | undefined, headers: readonly string[], context: AnswerContext): WrittenHead {
   if (!Number.isInteger(status) || status < 100 || status > 999) throw invalid(`status ${status}`);
   const phrase = reason ?? STATUS_CODES[status] ?? "Unknown";
-  if (!isFieldValue(phrase)) throw invalid("reason phrase");
-  let text = `HTTP/1.1 ${status} ${phrase}\r\n`;
+  headWriter.begin();
+  headWriter.text(`HTTP/1.1 ${status} `);
+  headWriter.value(phrase);
+  headWriter.text("\r\n");
   let { keepAlive } = context;
   let length = false;
   let date = !context.sendDate;
@@ -34,7 +37,6 @@ export function answerHeadText(status: number, reason: string | undefined, heade
   for (let at = 0; at < headers.length; at += 2) {
     const name = headers[at] as string;
     const value = headers[at + 1] as string;
-    if (!isToken(name) || !isFieldValue(value)) throw invalid(name);
     switch (name.length) {
       case 4: if (!date && name.toLowerCase() === "date") date = true; break;
       case 10:
@@ -47,29 +49,37 @@ export function answerHeadText(status: number, reason: string | undefined, heade
       case 17: if (name.toLowerCase() === "transfer-encoding") continue; break;
       default: break;
     }
-    text += `${name}: ${value}\r\n`;
+    headWriter.line(name, value);
   }
-  if (!date) text += dateLine();
+  if (!date) headWriter.text(dateLine());
   const bodiless = context.head || status < 200 || status === 204 || status === 304;
   const chunked = !bodiless && !length && !context.http10;
-  if (chunked) text += "Transfer-Encoding: chunked\r\n";
+  if (chunked) headWriter.text("Transfer-Encoding: chunked\r\n");
   else if (!bodiless && !length) keepAlive = false;
-  if (!connection && (!keepAlive || context.http10)) text += keepAlive ? "Connection: keep-alive\r\n" : "Connection: close\r\n";
-  return { text: `${text}\r\n`, chunked, keepAlive };
+  if (!connection && (!keepAlive || context.http10)) headWriter.text(keepAlive ? "Connection: keep-alive\r\n" : "Connection: close\r\n");
+  headWriter.text("\r\n");
+  const bytes = headWriter.take();
+  if (bytes === undefined) throw invalid(isFieldValue(phrase) ? misfit(headers) : "reason phrase");
+  return { bytes, chunked, keepAlive };
+}
+
+/** The name of the line that cannot be written. */
+function misfit(headers: readonly string[]): string {
+  const at = headers.findIndex((text, place) => !(place % 2 === 0 ? isToken(text) : isFieldValue(text)));
+  return headers[at - (at % 2)] ?? "";
 }
 
 const invalid = (what: string): Error => Object.assign(new TypeError(`an answer cannot be written: ${what}`), { code: "ERR_INVALID_CHAR" });
 
-let dateSecond = 0;
 let dateText = "";
+const forget = (): void => { dateText = ""; };
 
-/** The line that says when an answer was made. */
+/** The line that says when an answer was made. Worked out once a second. */
 export function dateLine(): string {
-  const now = Date.now();
-  const second = Math.floor(now / 1_000);
-  if (second !== dateSecond) {
-    dateSecond = second;
+  if (dateText === "") {
+    const now = Date.now();
     dateText = `Date: ${new Date(now).toUTCString()}\r\n`;
+    setTimeout(forget, 1_000 - now % 1_000).unref();
   }
   return dateText;
 }

@@ -103,8 +103,8 @@ export class Attempt implements ConnectionUser, Dialler, PumpOwner, CloseListene
     exchange.appStartedMs = reused ? exchange.attemptMs : performance.now();
     const head = this.#head;
     if (head instanceof RequestForm) return writeThisTurn(connection.socket, head.bytes, head);
-    if (!exchange.hasBody) return writeThisTurn(connection.socket, head.text);
-    connection.socket.write(head.text, "latin1");
+    if (!exchange.hasBody) return writeThisTurn(connection.socket, head.bytes);
+    connection.socket.write(head.bytes);
     this.#pump = new RequestPump(exchange, connection.socket, head.length, this);
     this.#pump.start();
   }

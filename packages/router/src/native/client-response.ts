@@ -5,7 +5,7 @@ import { encodeLastChunk } from "../http1/chunked-writer.ts";
 import type { RequestHead } from "../http1/head.ts";
 import type { GoneListener } from "../proxy/arrival.ts";
 import type { AnswerForm } from "./answer-form.ts";
-import { answerHeadText } from "./answer-head.ts";
+import { writeAnswerHead } from "./answer-head.ts";
 import { writeThisTurn } from "./turn.ts";
 import { HeaderBag, flatten, type GivenHeaders } from "./header-bag.ts";
 
@@ -44,8 +44,8 @@ export class ClientResponse {
   #listener: GoneListener | undefined = undefined;
   readonly #owner: ResponseOwner;
   #bag: HeaderBag | undefined = undefined;
-  /** The head, until it is written: as text, or as a form and what is put into it. */
-  #head = "";
+  /** The head, until it is written: as bytes, or as a form and what is put into it. */
+  #head: Buffer = none;
   #form: AnswerForm | undefined = undefined;
   #id = "";
   #trailers: readonly string[] = [];
@@ -82,9 +82,9 @@ export class ClientResponse {
     const given = flatten(typeof reason === "object" ? reason : headers);
     const flat = this.#bag === undefined ? given : this.#bag.merged(given);
     const phrase = typeof reason === "string" ? reason : this.statusMessage === "" ? undefined : this.statusMessage;
-    const { text, chunked, keepAlive } = answerHeadText(status, phrase, flat, { http10: this.#request.version === "1.0", head: this.#request.method === "HEAD", keepAlive: this.shouldKeepAlive, sendDate: this.sendDate });
+    const { bytes, chunked, keepAlive } = writeAnswerHead(status, phrase, flat, { http10: this.#request.version === "1.0", head: this.#request.method === "HEAD", keepAlive: this.shouldKeepAlive, sendDate: this.sendDate });
     this.statusCode = status;
-    this.#head = text;
+    this.#head = bytes;
     this.chunkedEncoding = chunked;
     this.shouldKeepAlive = keepAlive;
     this.headersSent = true;
@@ -155,8 +155,8 @@ export class ClientResponse {
   writeEarlyHints({ link }: { link: string | string[] }): void {
     if (this.headersSent || this.destroyed) return;
     const values = [link].flat();
-    const { text } = answerHeadText(103, undefined, values.flatMap((value) => ["Link", value]), { http10: false, head: false, keepAlive: true, sendDate: false });
-    this.socket.write(text, "latin1");
+    const { bytes } = writeAnswerHead(103, undefined, values.flatMap((value) => ["Link", value]), { http10: false, head: false, keepAlive: true, sendDate: false });
+    this.socket.write(bytes);
   }
 
   destroy(error?: Error): this {
@@ -210,18 +210,21 @@ export class ClientResponse {
   #put(before: string, bytes: Buffer, after: string, done: Written | undefined): boolean {
     const { socket } = this;
     const form = this.#form;
-    const first = this.#head + before;
-    const begun = form === undefined ? 0 : form.length;
-    const size = begun + first.length + bytes.length + after.length;
-    this.#head = "";
+    const head = this.#head;
+    const begun = form === undefined ? head.length : form.length;
+    const size = begun + before.length + bytes.length + after.length;
+    this.#head = none;
     this.#form = undefined;
-    if (form === undefined && bytes.length === 0 && !this.writableEnded) return socket.write(first + after, "latin1", done);
     if (size <= maxCopiedBytes) {
-      const piece = Buffer.allocUnsafe(size);
-      if (form !== undefined) form.writeTo(piece, this.#id);
-      if (first !== "") piece.write(first, begun, "latin1");
-      bytes.copy(piece, begun + first.length);
-      if (after !== "") piece.write(after, begun + first.length + bytes.length, "latin1");
+      let piece = head;
+      if (form !== undefined || size !== head.length) {
+        piece = Buffer.allocUnsafe(size);
+        if (form !== undefined) form.writeTo(piece, this.#id);
+        else head.copy(piece);
+        if (before !== "") piece.write(before, begun, "latin1");
+        bytes.copy(piece, begun + before.length);
+        if (after !== "") piece.write(after, begun + before.length + bytes.length, "latin1");
+      }
       if (this.writableEnded) {
         writeThisTurn(socket, piece, this);
         return true;
@@ -231,7 +234,8 @@ export class ClientResponse {
     const told = this.writableEnded ? (): void => this.onWritten() : done;
     socket.cork();
     if (form !== undefined) socket.write(form.filled(this.#id));
-    if (first !== "") socket.write(first, "latin1");
+    else if (head.length > 0) socket.write(head);
+    if (before !== "") socket.write(before, "latin1");
     let room = socket.write(bytes, after === "" ? told : undefined);
     if (after !== "") room = socket.write(after, "latin1", told);
     socket.uncork();

@@ -6,7 +6,7 @@ import { clientHead } from "../proxy/answer.ts";
 import type { Exchange } from "../proxy/exchange.ts";
 import { firstValue } from "../proxy/flat-headers.ts";
 import { AnswerForm } from "./answer-form.ts";
-import { answerHeadText } from "./answer-head.ts";
+import { writeAnswerHead } from "./answer-head.ts";
 import type { ClientResponse } from "./client-response.ts";
 
 /** What becomes of a head whose lines an app repeats. */
@@ -45,14 +45,14 @@ function prepare(exchange: Exchange, endpoint: Endpoint, head: ResponseHead): Re
   const shared = hasRequestId ? flat : flat.filter((_, at) => flat[at - (at % 2)] !== "X-Vcap-Request-Id");
   let written;
   try {
-    written = answerHeadText(status, reason, shared, { http10: false, head: false, keepAlive: true, sendDate: false });
+    written = writeAnswerHead(status, reason, shared, { http10: false, head: false, keepAlive: true, sendDate: false });
   } catch {
     // What cannot be written is refused where all heads are.
     return undefined;
   }
   if (!written.keepAlive) return undefined;
   const hasDate = firstValue(rawHeaders, "date") !== undefined;
-  const made: RepeatedHead = { status, reason, form: new AnswerForm(written.text.slice(0, -2), { chunked: written.chunked, hasRequestId, hasDate }) };
+  const made: RepeatedHead = { status, reason, form: new AnswerForm(written.bytes.toString("latin1", 0, written.bytes.length - 2), { chunked: written.chunked, hasRequestId, hasDate }) };
   head.block.derived = made;
   return made;
 }

@@ -1,9 +1,10 @@
+import { headWriter } from "../http1/head-writer.ts";
 import type { Exchange } from "../proxy/exchange.ts";
 import type { Outbound } from "../proxy/lines.ts";
 
 /** How the body of a request goes out: not at all, as so many bytes, or in chunks (-1). */
 export interface OutboundHead {
-  readonly text: string;
+  readonly bytes: Buffer;
   readonly length: number;
 }
 
@@ -20,11 +21,16 @@ export const isTarget = (target: string): boolean => target !== "" && !badTarget
 /** The head of a request as it goes to the endpoint; undefined when a line of it could not be written without becoming two. */
 export function outboundHead({ method, target, hasBody }: Exchange, headers: Outbound, close: boolean): OutboundHead | undefined {
   if (!isTarget(target)) return undefined;
-  const lines = headers.lines();
-  if (lines === undefined) return undefined;
-  const said = lines.length >= 0;
-  let text = requestLine(method, target) + lines.text;
-  if (hasBody && !said) text += "Transfer-Encoding: chunked\r\n";
-  else if (!hasBody && !said && expectsBody.has(method)) text += "Content-Length: 0\r\n";
-  return { text: close ? `${text}Connection: close\r\n\r\n` : `${text}\r\n`, length: !hasBody ? 0 : said ? lines.length : -1 };
+  headWriter.begin();
+  headWriter.text(method);
+  headWriter.text(" ");
+  headWriter.text(target);
+  headWriter.text(" HTTP/1.1\r\n");
+  const said = headers.writeTo(headWriter);
+  if (said === undefined) return undefined;
+  if (hasBody && said < 0) headWriter.text("Transfer-Encoding: chunked\r\n");
+  else if (!hasBody && said < 0 && expectsBody.has(method)) headWriter.text("Content-Length: 0\r\n");
+  headWriter.text(close ? "Connection: close\r\n\r\n" : "\r\n");
+  const bytes = headWriter.take();
+  return bytes === undefined ? undefined : { bytes, length: !hasBody ? 0 : said };
 }

@@ -7,20 +7,52 @@ export interface Lines {
   readonly length: number;
 }
 
-/** Headers on their way to an endpoint: a list for who wants to look or add, text for who only has to write them. */
+/** Where lines are written, one after the other. Who writes says nothing of what does not fit: the writer knows. */
+export interface LineWriter {
+  text(text: string): void;
+  value(text: string): void;
+  line(name: string, value: string): void;
+}
+
+/** Headers on their way to an endpoint: a list for who wants to look or add, lines for who only has to write them. */
 export interface Outbound {
   /** Name, value, name, value …: a list of the caller's own. */
   flat(): string[];
-  /** The same as lines; undefined when a line of it could not be written without becoming two. */
-  lines(): Lines | undefined;
+  /**
+   * Writes them, but for `Transfer-Encoding`, which whoever frames the body writes.
+   * @returns the value of `Content-Length`, -1 where there is none; undefined where there are two
+   */
+  writeTo(writer: LineWriter): number | undefined;
 }
 
-/** Headers that are a list already. */
+/** Headers that are a list already, or two that follow each other. */
 export class FlatHeaders implements Outbound {
-  readonly #headers: string[];
-  constructor(headers: string[]) { this.#headers = headers; }
-  flat(): string[] { return this.#headers; }
-  lines(): Lines | undefined { return linesOf(this.#headers); }
+  readonly #headers: readonly string[];
+  readonly #more: readonly string[];
+  constructor(headers: readonly string[], more: readonly string[] = []) {
+    this.#headers = headers;
+    this.#more = more;
+  }
+  flat(): string[] { return [...this.#headers, ...this.#more]; }
+  writeTo(writer: LineWriter): number | undefined {
+    const length = writeLines(this.#headers, writer, -1);
+    return length === undefined ? undefined : writeLines(this.#more, writer, length);
+  }
+}
+
+/** `known`: the length that was said before. */
+function writeLines(headers: readonly string[], writer: LineWriter, known: number): number | undefined {
+  let length = known;
+  for (let at = 0; at < headers.length; at += 2) {
+    const name = headers[at] as string;
+    const value = headers[at + 1] as string;
+    if (name.length === 14 && name.toLowerCase() === "content-length") {
+      if (length >= 0) return undefined;
+      length = Number(value);
+    } else if (name.length === 17 && name.toLowerCase() === "transfer-encoding") continue;
+    writer.line(name, value);
+  }
+  return length;
 }
 
 /** The lines of these headers, but for `Transfer-Encoding`, which whoever frames the body writes; undefined when one could not be written without becoming two. */

@@ -26,5 +26,5 @@ export function passageOf(exchange: Exchange): Passage | undefined {
 export function outboundTo(exchange: Exchange, endpoint: Endpoint): Outbound {
   const { passage } = exchange;
   const names = namesOf(endpoint);
-  return passage === undefined || names.text === "" ? new FlatHeaders([...exchange.outboundHeaders, ...names.flat]) : new PassageHeaders(exchange, passage, names);
+  return passage === undefined || names.text === "" ? new FlatHeaders(exchange.outboundHeaders, names.flat) : new PassageHeaders(exchange, passage, names);
 }

@@ -1,8 +1,7 @@
 import type { ConnectionInfo } from "../edge/connection.ts";
 import type { EndpointNames } from "../endpoint.ts";
 import { firstValue } from "./flat-headers.ts";
-import { isFieldValue } from "../http1/octets.ts";
-import type { Lines, Outbound } from "./lines.ts";
+import type { Lines, LineWriter, Outbound } from "./lines.ts";
 
 /** What the router has understood of where a request comes from. */
 export interface Forwarding {
@@ -55,11 +54,14 @@ export class PassageHeaders implements Outbound {
 
   flat(): string[] { return [...this.#moment.outboundHeaders, ...this.names.flat]; }
 
-  lines(): Lines | undefined {
+  writeTo(writer: LineWriter): number {
     const { requestId, receivedAtMs } = this.#moment;
-    // A step may have given it.
-    if (!isFieldValue(requestId)) return undefined;
     const { lines, forwarding: { requestStart } } = this.passage;
-    return { text: `${lines.text}X-Request-Start: ${requestStart === "" ? receivedAtMs : requestStart}\r\nX-Vcap-Request-Id: ${requestId}\r\n${this.names.text}`, length: lines.length };
+    writer.text(lines.text);
+    writer.line("X-Request-Start", requestStart === "" ? String(receivedAtMs) : requestStart);
+    // A step may have given it.
+    writer.line("X-Vcap-Request-Id", requestId);
+    writer.text(this.names.text);
+    return lines.length;
   }
 }

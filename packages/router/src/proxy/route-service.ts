@@ -113,14 +113,14 @@ function insideRoute(exchange: Exchange, { mayHairpin }: RouteServices, { hostna
 const outside: Attempts = {
   next: ({ context, service }, tried) => (service !== undefined && tried.length < (context.routeServices?.maxAttempts ?? 0) ? service.endpoint : "none"),
   max: ({ context }) => context.routeServices?.maxAttempts ?? 0,
-  headersFor: ({ outboundHeaders }) => new FlatHeaders(outboundHeaders.slice()),
+  headersFor: ({ outboundHeaders }) => new FlatHeaders(outboundHeaders),
 };
 
 /** The endpoints of a service that is an app of this table. */
 const throughTable: Attempts = {
   next: nextEndpoint,
   max: ({ context }) => context.settings.maxAttempts,
-  headersFor: ({ outboundHeaders }, endpoint) => new FlatHeaders([...outboundHeaders, ...namesOf(endpoint).flat]),
+  headersFor: ({ outboundHeaders }, endpoint) => new FlatHeaders(outboundHeaders, namesOf(endpoint).flat),
 };
 
 function withoutSignature(headers: readonly string[]): string[] {

@@ -126,7 +126,8 @@ export const rewriteHeaders: Step = (exchange, next) => {
   exchange.passage = passageOf(exchange);
   if (exchange.passage === undefined) {
     const { headers, forwarding } = buildRequestHeaders(exchange);
-    exchange.outboundHeaders = [...headers, ...momentHeaders(exchange, forwarding)];
+    headers.push(...momentHeaders(exchange, forwarding));
+    exchange.outboundHeaders = headers;
     noteForwarding(exchange, forwarding);
   } else noteForwarding(exchange, exchange.passage.forwarding);
   return next();
