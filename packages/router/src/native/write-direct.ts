@@ -69,26 +69,36 @@ function writeError(status: number): NodeJS.ErrnoException {
   return Object.assign(new Error(`write ${code}`), { code, errno: status, syscall: "write" });
 }
 
+/** Handles that take a second write while one is under way. TLS does not: there only the stream may write. */
+const plainHandles = /^(?:TCP|Pipe)$/;
+/** The class of the last one that was one of these. */
+let plain: unknown;
+
+function isPlain(handle: Handle): boolean {
+  const { constructor } = handle;
+  if (constructor === plain) return true;
+  if (!plainHandles.test(constructor.name)) return false;
+  plain = constructor;
+  return true;
+}
+
 /**
- * Writes to a connection on which nothing waits to be written; the one or the other method of `writer` is called, or none where the connection breaks.
+ * Writes to a plain connection on which nothing waits to be written; the one or the other method of `writer` is called, or none where the connection breaks.
  * @returns false where that is left to the stream: then nothing is written
  */
 export function writeDirect(socket: Socket, data: Buffer | string, writer: Writer | undefined): boolean {
   const handle = (socket as unknown as { _handle?: Handle | null })._handle;
-  if (Request === undefined || handle?.writeBuffer === undefined || socket.writableLength > 0 || !socket.writable || (socket.timeout ?? 0) > 0) return false;
-  // What goes through TLS is never done at once.
-  const isPlain = (socket as { encrypted?: boolean }).encrypted !== true;
-  const request = spare ?? newRequest();
-  spare = isPlain ? request : undefined;
+  if (Request === undefined || handle === null || handle === undefined || !isPlain(handle) || socket.writableLength > 0 || !socket.writable || (socket.timeout ?? 0) > 0) return false;
+  const request = spare ??= newRequest();
   const status = typeof data === "string" ? handle.writeLatin1String(request, data) : handle.writeBuffer(request, data);
   if (status !== 0) socket.destroy(writeError(status));
-  else if (isPlain && handle.writeQueueSize === 0) writer?.onWritten();
+  else if (handle.writeQueueSize === 0) writer?.onWritten();
   else {
     spare = undefined;
     request.writer = writer;
     request.socket = socket;
     request.data = data;
-    if (isPlain) writer?.onLate();
+    writer?.onLate();
   }
   return true;
 }
