@@ -7,12 +7,13 @@ import { createRequestHeadParser, type HeadParser } from "../http1/head-parser.t
 import type { Refusal } from "../http1/refusal.ts";
 import { Exchange } from "../proxy/exchange.ts";
 import type { Fault } from "../proxy/fault.ts";
-import { restsFromNow, type ClientConnectionOptions, type Waiting } from "./client-options.ts";
+import { restsFromNow, writesFromNow, type ClientConnectionOptions, type Waiting } from "./client-options.ts";
 import { ClientArrival } from "./client-arrival.ts";
 import { ClientResponse, type ResponseOwner } from "./client-response.ts";
 import { Intake } from "./intake.ts";
 import { putBack } from "./put-back.ts";
 import { readAsStream, readInto } from "./read-into.ts";
+import { unsentBytes } from "./write-direct.ts";
 import { closingAnswer, faultOf, tooSlow } from "./closing-answer.ts";
 
 /** What a client may send ahead while its request is answered. */
@@ -39,6 +40,8 @@ export class ClientConnection implements Waiting, ResponseOwner {
   #offered = false;
   #paused = false;
   #left = false;
+  /** At the last look, of an answer that is complete and waits for its client. */
+  #unsentBytes = 0;
 
   constructor(socket: Socket, options: ClientConnectionOptions) {
     this.socket = socket;
@@ -57,9 +60,17 @@ export class ClientConnection implements Waiting, ResponseOwner {
 
   forget(): void { this.#parser.forget(); }
 
-  expire(): void {
-    if (this.#response !== undefined) return;
-    if (this.#inHead) this.#refuse(tooSlow);
+  watchWriting(nowMs: number): void {
+    this.#unsentBytes = unsentBytes(this.socket);
+    this.deadlineMs = nowMs + this.#options.context.settings.clientStallMs;
+  }
+
+  expire(nowMs: number): void {
+    if (this.#response !== undefined) {
+      // Of a client that takes something now and then nothing is demanded but that it goes on.
+      if (unsentBytes(this.socket) < this.#unsentBytes) this.watchWriting(nowMs);
+      else this.socket.destroy();
+    } else if (this.#inHead) this.#refuse(tooSlow);
     else this.socket.destroySoon();
   }
 
@@ -161,9 +172,13 @@ export class ClientConnection implements Waiting, ResponseOwner {
     if (this.#response?.writableFinished === true) this.#next();
   }
 
-  onSlow(): void { this.socket.setTimeout(this.#options.context.settings.clientStallMs); }
+  onSlow(): void {
+    // Of an answer of which much was waiting already, the socket itself watches how it goes.
+    if ((this.socket.timeout ?? 0) === 0) this.deadlineMs = writesFromNow;
+  }
 
   onAnswered(): void {
+    this.deadlineMs = Number.POSITIVE_INFINITY;
     const { shouldKeepAlive } = this.#response as ClientResponse;
     this.#liftTimeout();
     if (!shouldKeepAlive) this.socket.destroySoon();

@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import { ClientConnection } from "./client-connection.ts";
 import { intakeBytes } from "./intake.ts";
-import { restsFromNow, type ClientConnectionOptions, type Waiting } from "./client-options.ts";
+import { restsFromNow, writesFromNow, type ClientConnectionOptions, type Waiting } from "./client-options.ts";
 
 /** The client's side of the proxy on plain sockets. */
 export interface NativeFront {
@@ -23,10 +23,11 @@ export function createNativeFront(options: Omit<ClientConnectionOptions, "gone" 
     const now = performance.now();
     for (const connection of connections) {
       if (connection.deadlineMs === restsFromNow) connection.deadlineMs = now + options.clientIdleMs;
-      else if (connection.deadlineMs < now) connection.expire();
+      else if (connection.deadlineMs === writesFromNow) connection.watchWriting(now);
+      else if (connection.deadlineMs < now) connection.expire(now);
       else if (connection.idle) connection.forget();
     }
-  }, Math.max(20, Math.min(1_000, options.headersTimeoutMs / 4, options.clientIdleMs / 4)));
+  }, Math.max(20, Math.min(1_000, options.headersTimeoutMs / 4, options.clientIdleMs / 4, options.context.settings.clientStallMs / 4)));
   sweep.unref();
   return {
     serve(socket) { connections.add(new ClientConnection(socket, shared)); },

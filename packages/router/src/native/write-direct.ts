@@ -102,3 +102,9 @@ export function writeDirect(socket: Socket, data: Buffer | string, writer: Write
   }
   return true;
 }
+
+/** What the system has not taken yet, of the stream and past it. */
+export function unsentBytes(socket: Socket): number {
+  const { _handle: handle } = socket as unknown as { _handle?: Partial<Handle> | null };
+  return socket.writableLength + (handle?.writeQueueSize ?? 0);
+}

@@ -96,13 +96,14 @@ test("a connection that the other side has reset is destroyed, with the system's
   expect(one.told).not.toContain("written");
 });
 
-test("a client that asks and asks and reads nothing is cut when its time is over", async () => {
+test.each([["over a plain connection", false], ["over TLS", true]])("a client that asks and asks %s and reads nothing is cut when its time is over", { timeout: 30_000 }, async (_, secure) => {
   const body = randomBytes(12_000);
-  const app = createServer((_, response) => response.end(body));
+  const app = createServer((_request, response) => response.end(body));
   await new Promise<void>((resolve) => app.listen(0, "127.0.0.1", resolve));
-  await using r = await rig({ engine: "native", clientStallMs: 200 });
+  const pair = ca?.sign("app.example.com");
+  await using r = await rig({ engine: "native", clientStallMs: 200, ...(secure && pair !== undefined ? { tls: { port: 0, certificates: [{ cert: pair.cert, key: pair.key }] } } : {}) });
   r.serve([{ host: "127.0.0.1", port: (app.address() as AddressInfo).port }]);
-  const client = connect(r.port, "127.0.0.1");
+  const client = secure ? connectTls({ port: r.router.tlsAddress?.port as number, host: "127.0.0.1", servername: "app.example.com", rejectUnauthorized: false }) : connect(r.port, "127.0.0.1");
   client.pause();
   let over = false;
   client.on("error", () => undefined).on("close", () => { over = true; });
@@ -111,6 +112,33 @@ test("a client that asks and asks and reads nothing is cut when its time is over
     await eventually(() => r.router.inFlight === 0 && r.records.length > 0 && over, 20_000);
   } finally {
     clearInterval(ask);
+    client.destroy();
+    app.closeAllConnections();
+    app.close();
+  }
+});
+
+test("a client that takes an answer's last bytes slowly gets them all, though it takes longer than a client may be still", { timeout: 60_000 }, async () => {
+  const body = randomBytes(12_000);
+  const app = createServer((_request, response) => response.end(body));
+  await new Promise<void>((resolve) => app.listen(0, "127.0.0.1", resolve));
+  await using r = await rig({ engine: "native", clientStallMs: 400 });
+  r.serve([{ host: "127.0.0.1", port: (app.address() as AddressInfo).port }]);
+  const client = connect(r.port, "127.0.0.1");
+  const count = 800;
+  let heard = 0;
+  client.on("error", () => undefined);
+  client.on("data", (piece: Buffer) => {
+    heard += piece.length;
+    client.pause();
+    setTimeout(() => client.resume(), 15);
+  });
+  client.write("GET / HTTP/1.1\r\nHost: app.example.com\r\n\r\n".repeat(count));
+  try {
+    await eventually(() => r.records.length === count, 40_000);
+    expect(client.destroyed).toBe(false);
+    await eventually(() => heard > count * body.length, 20_000);
+  } finally {
     client.destroy();
     app.closeAllConnections();
     app.close();
