@@ -2,6 +2,7 @@ import { constants, type ClientHttp2Session, type ClientHttp2Stream, type Client
 import type { Exchange } from "../proxy/exchange.ts";
 import type { FailedAttempt, Progress } from "../proxy/failure.ts";
 import { passInterim } from "../proxy/interim.ts";
+import { hearOut } from "./hear-out.ts";
 
 export interface StreamRequest {
   readonly exchange: Exchange;
@@ -25,6 +26,7 @@ export class AttemptStream {
   /** @throws what `session.request` throws */
   constructor(session: ClientHttp2Session, { exchange, headers, options, over }: StreamRequest) {
     const stream = this.stream = session.request(headers, options);
+    hearOut(session, stream);
     this.#exchange = exchange;
     this.#told = over;
     this.#timer = setTimeout(() => this.stop("ENDPOINT_TIMEOUT"), exchange.endpointTimeoutMs);

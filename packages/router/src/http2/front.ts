@@ -6,6 +6,7 @@ import { arrivalOf } from "../proxy/arrival.ts";
 import { Exchange, type ProxyContext } from "../proxy/exchange.ts";
 import { plainErrorPage } from "../proxy/fault.ts";
 import { translateHead } from "./head.ts";
+import { hearOut } from "./hear-out.ts";
 import { Http2Request } from "./request.ts";
 import { Http2Response } from "./response.ts";
 import { StreamSocket } from "./stream-socket.ts";
@@ -73,6 +74,7 @@ export function createHttp2Front({ context, headersTimeoutMs, clientIdleMs, maxH
     const { session } = stream;
     stream.on("error", () => undefined);
     if (session === undefined || stream.destroyed) return;
+    hearOut(session, stream);
     const head = translateHead(raw, (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0);
     if (typeof head === "string") {
       context.log.debug?.("router.http2.refused", { reason: head });

@@ -6,6 +6,8 @@ import { app, heard, open, routerFor, ways, type End, type Opened } from "./ways
 
 const text = (words: string): Frame => ({ opcode: opcodes.text, payload: Buffer.from(words) });
 const goodbye = { opcode: opcodes.close, payload: closing(1_001) };
+/** Of many pieces on every way. */
+const message = { opcode: opcodes.binary, payload: Buffer.alloc(300_001, 7) };
 /** What an end has heard, read as frames. */
 const frames = (end: End) => decode(end.heard()).map(({ opcode, payload }) => ({ opcode, payload: payload.toString("hex") }));
 const last = { opcode: opcodes.close, payload: closing(1_001).toString("hex") };
@@ -45,16 +47,17 @@ describe.each(ways)("13.102 a drain and its WebSockets: $name", (way) => {
     await using given = await app({ secure: way.secureApp });
     await using r = await routerFor(way, given);
     const tunnel = await open(way, r, given);
-    const message = { opcode: opcodes.binary, payload: Buffer.alloc(300_001, 7) };
     const speaking = (["client", "app"] as const).map(async (side) => {
       const { socket, state } = tunnel[side];
       const bytes = encode(message, side);
-      for (let at = 0; !state.ended && !state.closed; at = (at + 10_007) % bytes.length) {
+      let at = 0;
+      for (; !state.ended && !state.closed; at = (at + 10_007) % bytes.length) {
         const piece = Buffer.concat([bytes.subarray(at, at + 10_007), bytes.subarray(0, Math.max(0, at + 10_007 - bytes.length))]);
         if (!socket.write(piece)) await Promise.race([new Promise((resolve) => socket.once("drain", resolve)), eventually(() => state.ended || state.closed, 20_000)]);
         else await new Promise((resolve) => setImmediate(resolve));
       }
-      socket.end();
+      // As endpoints do, he says his frame to its end (RFC 6455, 5.5.1): within half a one no close could stand.
+      socket.end(bytes.subarray(at));
     });
     await heard(tunnel.client, 1_000_000);
     await heard(tunnel.app, 1_000_000);
@@ -65,8 +68,34 @@ describe.each(ways)("13.102 a drain and its WebSockets: $name", (way) => {
       const said = decode(tunnel[side].heard());
       expect([side, state.ended, state.failed, said.at(-1)?.opcode]).toEqual([side, true, undefined, opcodes.close]);
       expect(said.slice(0, -1).every(({ opcode, payload }) => opcode === opcodes.binary && payload.equals(message.payload))).toBe(true);
+      // Whole frames, and nothing behind the close.
+      const peer = side === "client" ? "app" : "client";
+      expect(tunnel[side].count()).toBe((said.length - 1) * encode(message, peer).length + encode(goodbye, peer).length);
     }
   }, 60_000);
+
+  for (const [first, other] of [["client", "app"], ["app", "client"]] as const) {
+    test.each([
+      { ends: "behind it: the frame is passed on, with the close behind it", upTo: undefined },
+      { ends: "within it: what he said is passed on, and no close is put there", upTo: 200_000 },
+    ])(`the ${first} hears the close within his frame, and ends $ends`, async ({ upTo }) => {
+      await using given = await app({ secure: way.secureApp });
+      await using r = await routerFor(way, given);
+      const tunnel = await open(way, r, given);
+      const bytes = encode(message, first);
+      tunnel[first].socket.write(bytes.subarray(0, 100_000));
+      await heard(tunnel[other], 100_000);
+      tunnel[first].socket.on("end", () => tunnel[first].socket.end(bytes.subarray(100_000, upTo)));
+      answers(tunnel[other], other);
+      await r.router.drain({ timeoutMs: 20_000 });
+      await eventually(() => tunnel.client.state.closed && tunnel.app.state.closed, 10_000);
+      expect([tunnel.client.state, tunnel.app.state]).toEqual(Array(2).fill({ ended: true, failed: undefined, closed: true }));
+      expect(frames(tunnel[first])).toEqual([last]);
+      const said = tunnel[other].heard();
+      expect(said.subarray(0, bytes.length).equals(bytes.subarray(0, upTo))).toBe(true);
+      expect(decode(said.subarray(bytes.length)).map(({ payload }) => payload.toString("hex"))).toEqual(upTo === undefined ? [last.payload] : []);
+    });
+  }
 });
 
 describe.each(ways.slice(0, 1))("13.102 a drain and those who do not listen", (way) => {
