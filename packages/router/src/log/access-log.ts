@@ -52,7 +52,7 @@ export function createAccessLog(outputs: readonly AccessLogOutput[], format: Acc
   }
 
   function hand(lines: Buffer, count: number): void {
-    for (const stream of streams) toStream(stream, stream instanceof Writable ? lines : lines.toString(), count);
+    for (const stream of streams) toStream(stream, stream instanceof Writable && !stream.writableObjectMode ? lines : lines.toString(), count);
     for (const target of targets) target.put(lines, count);
   }
 

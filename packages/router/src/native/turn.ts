@@ -26,7 +26,7 @@ function flush(): void {
 }
 
 function writeAsStream(socket: Socket, data: Buffer | string, writer: Writer | undefined): void {
-  const done = writer === undefined ? undefined : (): void => writer.onWritten();
+  const done = writer === undefined ? undefined : (error?: Error | null): void => { if (!error) writer.onWritten(); };
   if (typeof data === "string") socket.write(data, "latin1", done);
   else socket.write(data, done);
   if (socket.writableLength > 0) writer?.onLate();
