@@ -277,6 +277,7 @@ export function createRouter(options: RouterOptions = {}): Router {
       await tcpFront?.idle();
       clearTimeout(limit);
       if (timeoutMs > 0) await takeLeave(context.tunnels, begun + timeoutMs - performance.now());
+      await http2Front?.sent(begun + timeoutMs - performance.now());
     }
     await stop();
   }

@@ -30,12 +30,16 @@ export interface Http2Front {
   serve(socket: Socket): void;
   /** Says GOAWAY to everybody: what is under way is finished, and nothing new comes in here. */
   drain(): void;
+  /** Resolves when nothing is left to be sent on any connection, or the time is over: behind `drain`, an answer is written long before its client has room for it. */
+  sent(withinMs: number): Promise<void>;
   /** Closes every connection. */
   cut(): void;
 }
 
 /** Header fields of one request, whatever their size; the size has its own limit. */
 const maxFields = 4_096;
+/** What a client has to hang up, behind the end of what is sent to it. */
+const partingMs = 2_000;
 /** What a client may send before anybody has read it: enough for a fast line, bounded for a slow app. */
 const windowBytes = 1_048_576;
 
@@ -96,14 +100,31 @@ export function createHttp2Front({ context, headersTimeoutMs, clientIdleMs, maxH
     if (context.draining && !session.closed) session.close();
   }
 
+  /** Connections on which something may still have to be sent. */
+  const sending = new Set<Socket>();
+  let allSent: (() => void) | undefined;
+
   return {
     serve(socket) {
+      sending.add(socket);
+      const done = (): void => {
+        sending.delete(socket);
+        if (sending.size === 0) allSent?.();
+      };
+      // Over TLS the end is said before the last bytes have left: who is given it hangs up when he has them.
+      socket.once("finish", () => setTimeout(done, partingMs).unref()).once("close", done);
       // Streams end one by one; the end of the connection is the end of all of them.
       socket.allowHalfOpen = false;
       // What a listening server does with the sockets it accepts itself.
       server.emit("connection", socket);
     },
     drain() { for (const session of sessions) session.close(); },
+    async sent(withinMs) {
+      if (sending.size === 0 || withinMs <= 0) return;
+      let timer: NodeJS.Timeout | undefined;
+      await new Promise<void>((resolve) => { allSent = resolve; timer = setTimeout(resolve, withinMs); });
+      clearTimeout(timer);
+    },
     cut() { for (const session of sessions) session.destroy(); },
   };
 }
