@@ -16,7 +16,7 @@ describe.skipIf(!host.able)(`faults: the OCI runtime${host.able ? "" : ` (this m
   const real = host.runtime?.path ?? "";
   beforeAll(async () => {
     folder = await temporaryFolder();
-    droplet = await writeDroplet(join(folder.path, "app.tgz"), { x: "" }, "exec sleep 1000");
+    droplet = await writeDroplet(join(folder.path, "app.tgz"), { x: "" }, "echo here; exec sleep 1000");
   });
   afterAll(() => folder[Symbol.asyncDispose]());
   const spec = (): { droplet: string; memoryBytes: number; diskBytes: number; healthCheck: { type: "process" }; graceMs: number } => ({ droplet, memoryBytes: 32 * MiB, diskBytes: 16 * MiB, healthCheck: { type: "process" }, graceMs: 500 });
@@ -34,6 +34,8 @@ describe.skipIf(!host.able)(`faults: the OCI runtime${host.able ? "" : ` (this m
     try {
       const [one, two] = [await dea.start(spec()), await dea.start(spec())];
       await Promise.all([one.ready, two.ready]);
+      // Without a health check of its own an instance is ready once it is begun: the runtime may not have been called yet.
+      for (const instance of [one, two]) for await (const line of instance.logs()) if (line.text === "here") break;
       await rename(runtime, `${runtime}.away`);
       const failed = await dea.start(spec());
       await expect(failed.ready).rejects.toMatchObject({ code: "DEA_CONTAINER", message: expect.stringContaining(runtime) as string });
