@@ -5,7 +5,7 @@ const usualBytes = 16_384;
 
 /**
  * Puts heads together as bytes, one at a time: letters are looked at and written in one go, and no text is made on the way.
- * What no line can carry is not written, and is remembered until the next `begin`.
+ * What no line can carry spoils the head in which it stands: a line end in a value would begin a header of somebody else's.
  */
 class HeadWriter {
   readonly #usual = Buffer.allocUnsafeSlow(usualBytes);

@@ -50,4 +50,15 @@ export function writeFieldValue(text: string, bytes: Uint8Array, place: number):
   return true;
 }
 
+/** Writes the last `digits` digits of a whole number. @returns what stands before them */
+export function writeDigits(number: number, digits: number, bytes: Uint8Array, place: number): number {
+  let rest = number;
+  for (let at = place + digits - 1; at >= place; at -= 1) {
+    const tenth = Math.floor(rest / 10);
+    bytes[at] = 48 + rest - tenth * 10;
+    rest = tenth;
+  }
+  return rest;
+}
+
 const hasBit = (octet: number, bit: number): boolean => octet < 256 && ((octets[octet] ?? 0) & bit) !== 0;

@@ -46,7 +46,10 @@ export function writeAnswerHead(status: number, reason: string | undefined, head
         break;
       case 14: if (name.toLowerCase() === "content-length") length = true; break;
       // Framing is ours alone.
-      case 17: if (name.toLowerCase() === "transfer-encoding") continue; break;
+      case 17:
+        if (name.toLowerCase() !== "transfer-encoding") break;
+        if (!isFieldValue(value)) throw invalid(name);
+        continue;
       default: break;
     }
     headWriter.line(name, value);

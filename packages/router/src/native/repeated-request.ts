@@ -1,5 +1,5 @@
 import type { EndpointNames } from "../endpoint.ts";
-import { writeFieldValue } from "../http1/octets.ts";
+import { writeDigits, writeFieldValue } from "../http1/octets.ts";
 import type { Exchange } from "../proxy/exchange.ts";
 import type { PassageHeaders, Passage } from "../proxy/passage.ts";
 import { requestIdLetters } from "../proxy/request-id.ts";
@@ -51,13 +51,7 @@ export class RequestForm implements Writer {
   /** @returns false when the id has letters that no line can carry */
   #fill(timeMs: number, requestId: string): boolean {
     const { bytes } = this;
-    const at = this.#timeAt;
-    let rest = Math.floor(timeMs);
-    for (let place = at + timeDigits - 1; place >= at; place -= 1) {
-      const tenth = Math.floor(rest / 10);
-      bytes[place] = 48 + rest - tenth * 10;
-      rest = tenth;
-    }
+    writeDigits(Math.floor(timeMs), timeDigits, bytes, this.#timeAt);
     return writeFieldValue(requestId, bytes, this.#idAt);
   }
 

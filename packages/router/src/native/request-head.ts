@@ -22,10 +22,7 @@ export const isTarget = (target: string): boolean => target !== "" && !badTarget
 export function outboundHead({ method, target, hasBody }: Exchange, headers: Outbound, close: boolean): OutboundHead | undefined {
   if (!isTarget(target)) return undefined;
   headWriter.begin();
-  headWriter.text(method);
-  headWriter.text(" ");
-  headWriter.text(target);
-  headWriter.text(" HTTP/1.1\r\n");
+  headWriter.text(requestLine(method, target));
   const said = headers.writeTo(headWriter);
   if (said === undefined) return undefined;
   if (hasBody && said < 0) headWriter.text("Transfer-Encoding: chunked\r\n");

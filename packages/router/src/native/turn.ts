@@ -4,7 +4,7 @@ import { writeDirect, type Writer } from "./write-direct.ts";
 /** What is written in this turn of the event loop and waits for its end. */
 interface Waiting {
   readonly socket: Socket;
-  readonly data: Buffer | string;
+  readonly data: Buffer;
   readonly writer: Writer | undefined;
 }
 
@@ -14,7 +14,7 @@ let waiting: Waiting[] = [];
  * Writes at the end of this turn, together with what other connections have to say then. Each write wakes its reader up, which costs more than the
  * writing; a reader that is given ten things at once is woken once. For what is the last or the only thing to be written: nothing else may be written to the socket before.
  */
-export function writeThisTurn(socket: Socket, data: Buffer | string, writer?: Writer): void {
+export function writeThisTurn(socket: Socket, data: Buffer, writer?: Writer): void {
   if (waiting.length === 0) setImmediate(flush);
   waiting.push({ socket, data, writer });
 }
@@ -25,9 +25,8 @@ function flush(): void {
   for (const { socket, data, writer } of now) if (!writeDirect(socket, data, writer)) writeAsStream(socket, data, writer);
 }
 
-function writeAsStream(socket: Socket, data: Buffer | string, writer: Writer | undefined): void {
+function writeAsStream(socket: Socket, data: Buffer, writer: Writer | undefined): void {
   const done = writer === undefined ? undefined : (error?: Error | null): void => { if (!error) writer.onWritten(); };
-  if (typeof data === "string") socket.write(data, "latin1", done);
-  else socket.write(data, done);
+  socket.write(data, done);
   if (socket.writableLength > 0) writer?.onLate();
 }

@@ -21,12 +21,11 @@ interface WriteRequest {
   writer: Writer | undefined;
   socket: Socket | undefined;
   /** Nobody else keeps the bytes. */
-  data: Buffer | string | undefined;
+  data: Buffer | undefined;
 }
 
 interface Handle {
   writeBuffer(request: WriteRequest, data: Uint8Array): number;
-  writeLatin1String(request: WriteRequest, data: string): number;
   readonly writeQueueSize: number;
 }
 
@@ -86,11 +85,11 @@ function isPlain(handle: Handle): boolean {
  * Writes to a plain connection on which nothing waits to be written; the one or the other method of `writer` is called, or none where the connection breaks.
  * @returns false where that is left to the stream: then nothing is written
  */
-export function writeDirect(socket: Socket, data: Buffer | string, writer: Writer | undefined): boolean {
+export function writeDirect(socket: Socket, data: Buffer, writer: Writer | undefined): boolean {
   const handle = (socket as unknown as { _handle?: Handle | null })._handle;
   if (Request === undefined || handle === null || handle === undefined || !isPlain(handle) || socket.writableLength > 0 || !socket.writable || (socket.timeout ?? 0) > 0) return false;
   const request = spare ??= newRequest();
-  const status = typeof data === "string" ? handle.writeLatin1String(request, data) : handle.writeBuffer(request, data);
+  const status = handle.writeBuffer(request, data);
   if (status !== 0) socket.destroy(writeError(status));
   else if (handle.writeQueueSize === 0) writer?.onWritten();
   else {

@@ -1,3 +1,4 @@
+import { writeDigits } from "../http1/octets.ts";
 import { accessLogLine, lineTime, wordsOf, type AccessLogOptions, type Words } from "./access-log.ts";
 import { requestIdLetters } from "./request-id.ts";
 import { passageTakenBy, type RequestRecord } from "./record.ts";
@@ -74,11 +75,5 @@ const fits = (ms: number): boolean => ms >= 0 && ms < 9_999.999;
 
 /** Seconds with six digits behind the point. */
 function writeDuration(ms: number, piece: Buffer, at: number): void {
-  let rest = Math.round(ms * 1_000);
-  for (let place = at + durationLetters - 1; place > at + 1; place -= 1) {
-    const tenth = Math.floor(rest / 10);
-    piece[place] = 48 + rest - tenth * 10;
-    rest = tenth;
-  }
-  piece[at] = 48 + rest;
+  piece[at] = 48 + writeDigits(Math.round(ms * 1_000), 6, piece, at + 2);
 }

@@ -1,4 +1,5 @@
-import { isFieldValue, isToken } from "../http1/octets.ts";
+import { headWriter } from "../http1/head-writer.ts";
+import { isFieldValue } from "../http1/octets.ts";
 
 /** Headers as they are written, and what they say about the body. */
 export interface Lines {
@@ -20,7 +21,7 @@ export interface Outbound {
   flat(): string[];
   /**
    * Writes them, but for `Transfer-Encoding`, which whoever frames the body writes.
-   * @returns the value of `Content-Length`, -1 where there is none; undefined where there are two
+   * @returns the value of `Content-Length`, -1 where there is none; undefined where there are two, or one that is not written could not be
    */
   writeTo(writer: LineWriter): number | undefined;
 }
@@ -49,7 +50,11 @@ function writeLines(headers: readonly string[], writer: LineWriter, known: numbe
     if (name.length === 14 && name.toLowerCase() === "content-length") {
       if (length >= 0) return undefined;
       length = Number(value);
-    } else if (name.length === 17 && name.toLowerCase() === "transfer-encoding") continue;
+    } else if (name.length === 17 && name.toLowerCase() === "transfer-encoding") {
+      // Not written, and no way around the check either.
+      if (!isFieldValue(value)) return undefined;
+      continue;
+    }
     writer.line(name, value);
   }
   return length;
@@ -57,18 +62,8 @@ function writeLines(headers: readonly string[], writer: LineWriter, known: numbe
 
 /** The lines of these headers, but for `Transfer-Encoding`, which whoever frames the body writes; undefined when one could not be written without becoming two. */
 export function linesOf(headers: readonly string[]): Lines | undefined {
-  let text = "";
-  let length = -1;
-  for (let at = 0; at < headers.length; at += 2) {
-    const name = headers[at] as string;
-    const value = headers[at + 1] as string;
-    // Whatever a step may have put there: a line end in a value would begin a header of somebody else's.
-    if (!isToken(name) || !isFieldValue(value)) return undefined;
-    if (name.length === 14 && name.toLowerCase() === "content-length") {
-      if (length >= 0) return undefined;
-      length = Number(value);
-    } else if (name.length === 17 && name.toLowerCase() === "transfer-encoding") continue;
-    text += `${name}: ${value}\r\n`;
-  }
-  return { text, length };
+  headWriter.begin();
+  const length = writeLines(headers, headWriter, -1);
+  const text = headWriter.take()?.toString("latin1");
+  return length === undefined || text === undefined ? undefined : { text, length };
 }

@@ -31,7 +31,7 @@ function writer(): Writer & { told: string[] } {
 }
 
 describe("a plain connection", () => {
-  test("is written to at once, as bytes and as text, and its writer hears of it", async () => {
+  test("is written to at once, and its writer hears of it", async () => {
     await using both = await pair(false);
     let heard = "";
     both.far.on("data", (piece: Buffer) => { heard += piece.toString("latin1"); });
@@ -39,7 +39,7 @@ describe("a plain connection", () => {
     // Where this fails on a new version of Node, writing has become dear again, and nothing else: see docs/decisions/0025.
     expect(writeDirect(both.near, Buffer.from("one "), one)).toBe(true);
     await eventually(() => one.told.at(-1) === "written");
-    expect(writeDirect(both.near, "t\u00e9xt ", undefined)).toBe(true);
+    expect(writeDirect(both.near, Buffer.from("t\u00e9xt ", "latin1"), undefined)).toBe(true);
     both.near.write("and as a stream");
     await eventually(() => heard === "one t\u00e9xt and as a stream");
     expect(one.told).toEqual(["written"]);
