@@ -42,6 +42,21 @@ test("--help teaches", async () => {
 });
 
 describe("from a file", () => {
+  test("whoever waits for routes first is told so, and for how long", async () => {
+    const routes = join(folder, "later.yml");
+    await writeFile(routes, "routes:\n  a.example.com: 127.0.0.1:1\n");
+    const program = start(["--routes", routes, "--port", "0", "--start-delay", "300", "--json"]);
+    await eventually(() => program.events().length === 2, 5_000, () => program.out() + program.err());
+    expect(program.events()).toMatchObject([{ event: "gathering", startDelayMs: 300 }, { event: "listening", routes: 1 }]);
+    program.signal("SIGTERM");
+    expect(await program.code).toBe(0);
+    const read = start(["--routes", routes, "--port", "0", "--start-delay", "300"]);
+    await eventually(() => read.out().includes("listening on"), 5_000, () => read.out() + read.err());
+    expect(read.out()).toMatch(/^gathering routes for 0\.3 s before it listens\nlistening on http:/);
+    read.signal("SIGTERM");
+    expect(await read.code).toBe(0);
+  });
+
   test("serves, reads it again on SIGHUP, logs, and drains on SIGTERM", async () => {
     await using one = await httpBackend((_, response) => response.end("one"));
     await using two = await httpBackend((_, response) => response.end("two"));

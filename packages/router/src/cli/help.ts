@@ -22,7 +22,7 @@ what is listened on
 what is told
   --access-log FILE   one line per request; - is standard output (default off)
   --access-log-kind K line: as a gorouter writes it; json: one object per line (default line)
-  --json              write events as JSON lines: listening, requests, connections, stopped
+  --json              write events as JSON lines: gathering, listening, requests, connections, stopped
   --check-config      with -c: say what becomes of every key in the file, and stop
   --list-keys         say what becomes of every key that a gorouter's configuration may have
   --help              this text

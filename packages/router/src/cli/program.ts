@@ -27,6 +27,7 @@ const reading = { turnBytes: 65_536, turnRestMs: 10 };
 
 async function run(plan: Plan, { json }: Arguments, world: World): Promise<void> {
   const say = (event: string, data: object, text: string): void => void world.stdout.write(json ? `${JSON.stringify({ event, ...data })}\n` : `${text}\n`);
+  const who = world.worker ? `worker ${world.worker}: ` : "";
   const log = loggerOf(plan.logLevel, world);
   const changed = plan.config === undefined ? undefined : await changedKeys(plan.config);
   const files = plan.routes.map((path) => routesFromFile(path, path === plan.config && changed !== undefined ? {
@@ -59,6 +60,9 @@ async function run(plan: Plan, { json }: Arguments, world: World): Promise<void>
       for (const target of targets) target.reopen?.();
       for (const file of files) void file.reload().catch((error: Error) => log.error("router.reload.failed", { error: error.message }));
     });
+    const waitMs = plan.router.startDelayMs ?? 0;
+    // Otherwise nothing is heard of it until then.
+    if (waitMs > 0 && (bus !== undefined || files.length > 0)) say("gathering", { startDelayMs: waitMs }, `${who}gathering routes for ${waitMs / 1_000} s before it listens`);
     const address = await router.listen().catch((error: unknown) => {
       if (stopAsked) return undefined;
       throw error;
@@ -67,10 +71,10 @@ async function run(plan: Plan, { json }: Arguments, world: World): Promise<void>
     const { statusAddress: status = world.fleet?.status, tlsAddress: tls, tcpPorts } = router;
     say("listening", {
       ...(world.worker ? { worker: world.worker, pid: process.pid } : {}), ...address, ...(tls ? { tls } : {}), ...(tcpPorts.length > 0 ? { tcpPorts } : {}), ...(status ? { status } : {}), routes: router.table.routeCount,
-    }, `${world.worker ? `worker ${world.worker}: ` : ""}listening on ${tls?.port === address.port ? "https" : "http"}://${address.host}:${address.port}${tls && tls.port !== address.port ? ` and https://${tls.host}:${tls.port}` : ""}`
+    }, `${who}listening on ${tls?.port === address.port ? "https" : "http"}://${address.host}:${address.port}${tls && tls.port !== address.port ? ` and https://${tls.host}:${tls.port}` : ""}`
       + ` with ${router.table.routeCount} routes${tcpPorts.length > 0 ? `, TCP on ${tcpPorts.join(", ")}` : ""}${status ? `, status on http://${status.host}:${status.port}` : ""}`);
     await stopped;
-    say("stopped", {}, `${world.worker ? `worker ${world.worker}: ` : ""}stopped`);
+    say("stopped", {}, `${who}stopped`);
   } finally {
     if (!hurried) {
       await router?.[Symbol.asyncDispose]();
