@@ -166,6 +166,7 @@ export class ClientConnection implements Waiting, ResponseOwner {
 
   #bodyDone(body: BodyReader): void {
     this.#body = undefined;
+    this.#intake?.rest();
     const { request } = this.#arrival as ClientArrival;
     if (request.destroyed) request.complete = true;
     else request.finish(body.trailers);

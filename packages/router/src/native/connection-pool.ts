@@ -68,6 +68,7 @@ export class ConnectionPool {
     const idleMs = Math.min(keepMs, this.#settings.backendIdleMs);
     if (this.#closed || idleMs <= 0 || this.#idle.length >= maxIdle) return connection.destroy();
     connection.idleUntilMs = nowMs + idleMs;
+    connection.intake.rest();
     this.#idle.push(connection);
   }
 

@@ -8,6 +8,9 @@ const largeBytes = 32_768;
 /** Pieces of memory that a connection keeps for its next large pieces: as many as are mostly on their way to the client at once. */
 const maxSpare = 4;
 
+/** Large pieces come with small ones between them, as the sender's buffers have it; behind so many small ones in a row no large one is expected. */
+const maxSmall = 8;
+
 const unchanged = undefined as unknown as Buffer;
 
 /**
@@ -25,6 +28,8 @@ export class Intake {
   /** Memory of its own, as long as large pieces come. */
   #own: Buffer | undefined = undefined;
   #spare: Buffer[] | undefined = undefined;
+  /** Small pieces since the last large one; more than `maxSmall` where none is expected. */
+  #small = maxSmall + 1;
 
   constructor(shared: Buffer) {
     // What Node reads into, as far as it was told; it asks before the first reading, maybe several times, and behind each one.
@@ -33,13 +38,17 @@ export class Intake {
       buffer: () => {
         const memory = this.#own ?? shared;
         // An answer that is none leaves it as it is: looking at a piece of memory anew costs more than the rest of the question.
-        return memory === current ? unchanged : memory;
+        if (memory === current) return unchanged;
+        current = undefined;
+        return memory;
       },
       callback: (size, bytes) => {
         current = bytes as Buffer;
         const lasting = bytes !== shared;
+        if (size >= largeBytes) this.#small = 0;
+        else if (this.#small <= maxSmall) this.#small += 1;
         const kept = this.taker?.((bytes as Buffer).subarray(0, size), lasting) === true;
-        if (size < largeBytes) this.#own = this.#spare = undefined;
+        if (this.#small > maxSmall) this.#own = this.#spare = undefined;
         // What has been written at once can be read into again.
         else if (kept || !lasting) this.#own = this.#spare?.pop() ?? Buffer.allocUnsafeSlow(intakeBytes);
         return true;
@@ -49,8 +58,11 @@ export class Intake {
 
   /** A chunk that was kept is written, to its end: nobody will look at it again. */
   giveBack(chunk: Buffer): void {
-    // Of one that is small again, or has enough, nothing is kept.
-    if (this.#own === undefined || (this.#spare?.length ?? 0) >= maxSpare) return;
+    // Of a connection that has small ones again, or enough memory, nothing is kept.
+    if (this.#small > maxSmall || (this.#spare?.length ?? 0) >= maxSpare) return;
     (this.#spare ??= []).push(Buffer.from(chunk.buffer as ArrayBuffer));
   }
+
+  /** The body is over: while the connection is idle it has no memory of its own. To be called while its last piece is taken. */
+  rest(): void { this.#small = maxSmall + 1; }
 }
