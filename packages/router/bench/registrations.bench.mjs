@@ -4,7 +4,8 @@
 // Needs nats-server on the PATH. In turn, `--rounds` times: requests alone; requests while the same messages are published on a subject that
 // the router does not hear (what the machine alone does to them: publisher, bus and client share cores); requests with the heartbeats.
 // `p99 to alone` and `to unheard` are ratios within each round, median. The same for new routes, where `most ms` is the longest wait of any
-// request and `worst` that of all rounds; requests go on until all routes are in. Waits run from when a request was due. `longest turn` is the longest
+// request and `worst` that of all rounds; requests go on until all routes are in, and those of earlier rounds stay: the table grows with each. The router
+// shares its core with the threads of V8's collector, and waits come from there. Waits run from when a request was due. `longest turn` is the longest
 // turn of the router's event loop in processor time. `lag p99`: how late the measuring process itself was. `--rate N`: this many requests a second instead.
 import { setTimeout as sleep } from "node:timers/promises";
 import { bundle } from "./kit/bundle.mjs";
