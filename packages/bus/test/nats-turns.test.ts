@@ -56,32 +56,52 @@ describe("reading in turns", () => {
     socket.destroy();
   });
 
-  test("a flood rests behind each turn, until patience is over", async () => {
-    let nowMs = 0;
-    const rests: (() => void)[] = [];
+  /** Reads an endless flood with rests of 7 ms, in a process as busy as `busyShare` says; `pass` lets so many milliseconds go by. */
+  function resting() {
+    const state = { nowMs: 0, busyShare: 1 };
+    const waiting: (() => void)[] = [];
     const socket = endless();
     const seen = turns();
     socket.on("data", ({ length }: Buffer) => seen.count(length));
-    const clock = { now: () => nowMs, after: (ms: number, run: () => void): Disposable => {
-      expect(ms).toBe(7);
-      rests.push(run);
+    const clock = { now: () => state.nowMs, after: (ms: number, run: () => void): Disposable => {
+      expect(ms).toBe(1);
+      waiting.push(run);
       return { [Symbol.dispose]: () => undefined };
     } };
-    readInTurns(socket, { ...options, restMs: 7, clock });
-    const someTurns = async (): Promise<number[]> => {
+    readInTurns(socket, { ...options, restMs: 7, watch: () => () => state.busyShare, clock });
+    const taken = async (): Promise<number[]> => {
       seen.all.length = 0;
       for (let n = 0; n < 10; n++) await seen.next();
       return [...seen.all];
     };
-    expect(await someTurns()).toEqual([10_000]);
-    rests.shift()!();
-    expect(await someTurns()).toEqual([10_000]);
-    nowMs = 5_000;
-    rests.shift()!();
-    expect((await someTurns()).length).toBeGreaterThan(5);
-    expect(rests).toEqual([]);
-    seen.stop();
-    socket.destroy();
+    return {
+      state, waiting, taken,
+      async pass(ms: number): Promise<number[]> {
+        for (let n = 0; n < ms; n++) waiting.shift()!();
+        return taken();
+      },
+      [Symbol.dispose]() { seen.stop(); socket.destroy(); },
+    };
+  }
+
+  test("a flood rests behind each turn while others have something to do, until patience is over", async () => {
+    using flood = resting();
+    expect(await flood.taken()).toEqual([10_000]);
+    expect(await flood.pass(6)).toEqual([]);
+    expect(await flood.pass(1)).toEqual([10_000]);
+    flood.state.nowMs = 5_000;
+    expect((await flood.pass(7)).length).toBeGreaterThan(5);
+    expect(flood.waiting).toEqual([]);
+  });
+
+  test("a flood that nobody else minds rests no longer than it takes to see that", async () => {
+    using flood = resting();
+    expect(await flood.taken()).toEqual([10_000]);
+    flood.state.busyShare = 0.11;
+    expect(await flood.pass(2)).toEqual([]);
+    flood.state.busyShare = 0.09;
+    expect(await flood.pass(1)).toEqual([10_000]);
+    expect(await flood.pass(1)).toEqual([10_000]);
   });
 
   test("a turn that has room begins the patience anew", async () => {
@@ -141,6 +161,16 @@ describe.skipIf(!hasNatsServer())("a flood from a real nats-server", () => {
       await back;
     }
     seen.stop();
+  });
+
+  test("a process with nothing else to do takes it in without the rests", async () => {
+    // With them this would take two minutes.
+    await using bus = await natsTransport({ servers: server.url, turnBytes: readings, turnRestMs: 1_000 })();
+    let heard = 0;
+    bus.subscribe("flood", () => void heard++);
+    await bus.flush();
+    flood(server.port);
+    await expect.poll(() => heard, { timeout: 4_000 }).toBe(messages);
   });
 
   test("answers come through meanwhile", async () => {

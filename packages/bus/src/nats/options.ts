@@ -53,8 +53,9 @@ export interface NatsTransportOptions {
    */
   turnBytes?: number;
   /**
-   * Rest behind a turn in which `turnBytes` were read and more was waiting: bounds how much of the process's time a flood gets. Longer than a message takes
-   * to handle, and a second's worth of turns must hold what comes in a second on most days. Default 0 ms: the next turn reads on.
+   * Longest rest behind a turn in which `turnBytes` were read and more was waiting: bounds how much of the process's time a flood gets while others want it;
+   * a process that has nothing else to do reads on within a millisecond or two. Longer than a message takes to handle, and a second's worth of turns must
+   * hold what comes in a second on most days. Default 0 ms: the next turn reads on.
    */
   turnRestMs?: number;
   /** Ends the waiting for the first connection. */

@@ -1,3 +1,4 @@
+import { performance } from "node:perf_hooks";
 import type { Clock } from "../ports.ts";
 
 /** What is needed of a socket. */
@@ -10,8 +11,10 @@ export interface PausableSocket {
 export interface TurnOptions {
   /** Bytes in one turn of the event loop; what one reading brings is never cut. */
   readonly turnBytes: number;
-  /** Between a turn that was full and the next one. Default 0. */
+  /** Between a turn that was full and the next one, unless nobody else has anything to do. Default 0. */
   readonly restMs?: number;
+  /** Begins to watch the event loop; what it gives tells the share of the time since then in which something was done. */
+  readonly watch?: () => () => number;
   /** From then on, without a turn that had room, twice as much with each second. */
   readonly patienceMs: number;
   readonly clock: Pick<Clock, "now" | "after">;
@@ -23,7 +26,7 @@ export interface TurnOptions {
  * gives up a client with whom too much waits, and the answers to our own questions whether it is there come behind everything else. So a
  * flood that does not end is read ever faster.
  */
-export function readInTurns(socket: PausableSocket, { turnBytes, restMs = 0, patienceMs, clock }: TurnOptions): void {
+export function readInTurns(socket: PausableSocket, { turnBytes, restMs = 0, watch = watchLoop, patienceMs, clock }: TurnOptions): void {
   let taken = 0;
   let allowed = turnBytes;
   let watching = false;
@@ -44,8 +47,15 @@ export function readInTurns(socket: PausableSocket, { turnBytes, restMs = 0, pat
       if (full) socket.resume();
     };
     // A flood that has outlasted our patience gets no rest.
-    if (full && restMs > 0 && waitedMs < 0) clock.after(restMs, goOn);
+    if (full && restMs > 0 && waitedMs < 0) rest(restMs, goOn);
     else goOn();
+  }
+
+  /** In looks of a millisecond: once there was hardly anything to do in one of them, what was read is handled and nobody else waits. */
+  function rest(leftMs: number, goOn: () => void): void {
+    const busyShare = watch();
+    const ms = Math.min(leftMs, lookMs);
+    clock.after(ms, () => (leftMs <= ms || busyShare() < idleShare ? goOn() : rest(leftMs - ms, goOn)));
   }
 
   socket.on("data", (chunk) => {
@@ -56,4 +66,13 @@ export function readInTurns(socket: PausableSocket, { turnBytes, restMs = 0, pat
     }
     if (taken >= allowed) socket.pause();
   });
+}
+
+const lookMs = 1;
+/** Less to do than this, and the loop is as good as idle. */
+const idleShare = 0.1;
+
+function watchLoop(): () => number {
+  const begun = performance.eventLoopUtilization();
+  return () => performance.eventLoopUtilization(begun).utilization;
 }
