@@ -54,6 +54,8 @@ export interface Backend {
   readonly routes: readonly LeadsHere[];
   /** Whether any does; the last one out closes the connections. */
   readonly isRouted: boolean;
+  /** The app that registered itself here last: routes of no other lead here. */
+  app: string;
   join(route: LeadsHere): void;
   leave(route: LeadsHere): void;
   /** Whatever the engine keeps per address: its connection pool. */
@@ -124,6 +126,7 @@ class HeldBackend implements Backend {
   failures = 0;
   probing = false;
   connections: unknown = undefined;
+  app = "";
   /** Mostly there is one, and a list of one would cost as much as half of this object. */
   private led: LeadsHere | LeadsHere[] | undefined = undefined;
 

@@ -92,8 +92,10 @@ export function createRouteTable(options: RouteTableOptions = {}): RouteTable {
   function evictOthers(endpoint: Endpoint): void {
     const { app, backend } = endpoint;
     if (app === "") return;
-    const { routes: leading } = backend;
-    if (leading.length === 1) return;
+    const { routes: leading, app: before } = backend;
+    backend.app = app;
+    // Of the same app all others here are already, however many: an app may have thousands of routes.
+    if (before === app || leading.length === 1) return;
     for (const pool of [...leading] as Pool[]) {
       const held = endpointAt(pool, backend.host, backend.port);
       if (held !== undefined && held.app !== "" && held.app !== app) remove(pool, held, "address-reused");
