@@ -54,7 +54,7 @@ export interface Backend {
   readonly routes: readonly LeadsHere[];
   /** Whether any does; the last one out closes the connections. */
   readonly isRouted: boolean;
-  /** The app that registered itself here last: routes of no other lead here. */
+  /** The app that registered itself here last: what leads here is its own, or names no app. */
   app: string;
   join(route: LeadsHere): void;
   leave(route: LeadsHere): void;

@@ -48,7 +48,8 @@ async function run(plan: Plan, { json }: Arguments, world: World): Promise<void>
   let hurried = false;
   let stopAsked = false;
   try {
-    router = createRouter({ ...plan.router, sources: [...(plan.saved === undefined ? [] : [savedRoutes(plan.saved)]), ...files, ...(bus ? [routesFromBus(bus, plan.bus)] : [])], log, ...(outputs.length > 0 ? { accessLog: outputs } : {}) });
+    const sources = [...(plan.saved === undefined ? [] : [savedRoutes(plan.saved)]), ...files, ...(bus ? [routesFromBus(bus, plan.bus)] : [])];
+    router = createRouter({ ...plan.router, sources, log, ...(outputs.length > 0 ? { accessLog: outputs } : {}) });
     if (world.fleet !== undefined) tellFleet(world.fleet.channel, router.view);
     if (bus !== undefined && plan.activeAppsMs > 0) held.push(publishActiveApps(bus, router, { everyMs: plan.activeAppsMs }));
     if (json) {
@@ -62,7 +63,7 @@ async function run(plan: Plan, { json }: Arguments, world: World): Promise<void>
     });
     const waitMs = plan.router.startDelayMs ?? 0;
     // Otherwise nothing is heard of it until then.
-    if (waitMs > 0 && (bus !== undefined || files.length > 0)) say("gathering", { startDelayMs: waitMs }, `${who}gathering routes for ${waitMs / 1_000} s before it listens`);
+    if (waitMs > 0 && sources.length > 0) say("gathering", { startDelayMs: waitMs }, `${who}gathering routes for ${waitMs / 1_000} s before it listens`);
     const address = await router.listen().catch((error: unknown) => {
       if (stopAsked) return undefined;
       throw error;
