@@ -9,6 +9,8 @@ export interface Packet {
   readonly subject: string;
   /** The payload; every receiver has bytes of its own. */
   readonly data: Uint8Array;
+  /** The same bytes without a copy, for a look: a window on all that came with them, not to be kept and not to be written to. Absent where `data` costs no more. */
+  readonly view?: Uint8Array;
   /** The payload read as UTF-8. */
   readonly text: string;
   /** Length of the payload in bytes. */

@@ -311,3 +311,62 @@ describe("closing", () => {
     expect(await answer).toEqual({ n: 7 });
   });
 });
+
+describe("messages that are recognised", () => {
+  const text = (payload: Uint8Array): string => new TextDecoder().decode(payload);
+
+  test("are not read and reach no handler; all others do, in their order", async () => {
+    await using there = await pair();
+    const { a, b } = there;
+    const seen: string[] = [];
+    b.subscribe(plain, ({ body }) => void seen.push(`handled ${body.n}`), {
+      recognise(payload) {
+        const known = text(payload) === JSON.stringify({ n: 1 });
+        seen.push(`${known ? "known" : "asked"} ${text(payload)}`);
+        return known || undefined;
+      },
+    });
+    for (const n of [0, 1, 2]) a.publish(plain, { n });
+    await settled(a, b);
+    expect(seen).toEqual(["asked {\"n\":0}", "handled 0", "known {\"n\":1}", "asked {\"n\":2}", "handled 2"]);
+  });
+
+  test("may take their time: those behind them wait as behind a handler", async () => {
+    await using there = await pair();
+    const { a, b } = there;
+    const seen: string[] = [];
+    let goOn = (): void => undefined;
+    b.subscribe(plain, ({ body }) => void seen.push(`handled ${body.n}`), {
+      concurrency: 1,
+      recognise: (payload) => (text(payload).includes("1") ? new Promise<void>((done) => (goOn = done)).then(() => void seen.push("known")) : undefined),
+    });
+    for (const n of [1, 2]) a.publish(plain, { n });
+    await settled(a, b);
+    expect(seen).toEqual([]);
+    goOn();
+    await expect.poll(() => seen).toEqual(["known", "handled 2"]);
+  });
+
+  test("by a look that fails are counted and told as if the handler had failed", async () => {
+    await using there = await pair();
+    const { a, b } = there;
+    const events: BusEvent[] = [];
+    b.on((event) => events.push(event));
+    const seen: number[] = [];
+    b.subscribe(plain, ({ body }) => void seen.push(body.n), { recognise: (payload) => { if (text(payload).includes("1")) throw new Error("x"); } });
+    for (const n of [1, 2]) a.publish(plain, { n });
+    await settled(a, b);
+    expect(seen).toEqual([2]);
+    expect(events.map(({ type }) => type)).toEqual(["handler_failed"]);
+  });
+
+  test("are commands all the same: who wants each once is not asked", async () => {
+    await using there = await pair();
+    const { a, b } = there;
+    const seen: number[] = [];
+    b.subscribe(order, ({ body }) => void seen.push(body.n), { recognise: () => true });
+    a.publish(order, { n: 1 });
+    await settled(a, b);
+    expect(seen).toEqual([1]);
+  });
+});

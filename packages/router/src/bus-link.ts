@@ -1,6 +1,7 @@
 import { networkInterfaces } from "node:os";
 import type { Bus, Body } from "@opencf/bus";
 import { routerGreet, routerRegister, routerStart, routerUnregister } from "@opencf/bus/messages/route";
+import { createRepeats } from "./bus/repeats.ts";
 import type { EndpointInit } from "./endpoint.ts";
 import { RouterError } from "./errors.ts";
 import { optionsFromWire } from "./route-options-wire.ts";
@@ -98,19 +99,32 @@ export function routesFromBus(bus: Bus, options: BusRoutesOptions = {}): RouteSo
       // Two subscriptions, of which one makes pauses, and still everything happens in the order in which it came.
       const order = createOrder<Registration>(unregister);
       const pace = createPace(() => order.resume(registering.pending), () => order.settle(registering.pending));
+      /** Comes first for each registration, whether it can be read or not. */
+      const recognise = (bytes: Uint8Array): unknown => {
+        order.reach(registering.pending, registering.dropped);
+        const renewed = repeats.renew(bytes);
+        if (renewed === 0) return undefined;
+        registrations += 1;
+        did.refreshed += renewed;
+        return pace.next() ?? true;
+      };
+      const repeats = createRepeats({ table, keepMs: staleAfterMs, clock });
       const registering = bus.subscribe(routerRegister, ({ body }) => {
         registrations += 1;
-        order.reach(registering.pending, registering.dropped);
         const endpoint = endpointOf(body, { staleAfterMs, source: name });
         // An option that is not said any more returns to its default.
         const { options: routeOptions, refused: senseless } = optionsFromWire(body.options, body.route_service_url);
         for (const { name: option, value, why } of senseless) log.warn("router.registration.option", { uris: body.uris, option, value, why });
         const before = did.added;
+        const refreshed = did.refreshed;
         forEachRoute(body, (uri) => { did[table.register(uri, endpoint, routeOptions)] += 1; });
+        // Only what comes for the second time: many a registration is soon followed by another or by none.
+        const { uris } = body;
+        if (did.refreshed - refreshed === uris.length) repeats.learn(uris.length, (index, token) => table.mark(uris[index] as string, endpoint, token));
         const changedNs = body.endpoint_updated_at_ns ?? 0;
         if (changedNs !== 0 && did.added > before) time(Math.round(changedNs / 1_000_000));
         return pace.next();
-      }, { concurrency: 1, maxPending, maxPendingBytes });
+      }, { concurrency: 1, maxPending, maxPendingBytes, recognise });
       held.push(registering);
       held.push(bus.subscribe(routerUnregister, ({ body }) => {
         unregistrations += 1;

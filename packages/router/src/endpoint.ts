@@ -78,6 +78,10 @@ export interface Endpoint {
   readonly source: string;
   /** Milliseconds since the epoch of the last registration. */
   lastSeenMs: number;
+  /** Where the table notes that. */
+  readonly place: number;
+  /** Gives the place back. */
+  leave(): void;
   /** Where it stands when requests are told apart by hash; 0: not worked out yet. */
   hashPoint: number;
   /** The headers that name it, as requests carry them; worked out for the first request. */
@@ -174,24 +178,73 @@ export function isAt({ address, port: held }: Pick<Backend, "address" | "port">,
 
 export const isTls = (init: EndpointInit): boolean => init.tlsPort !== undefined && init.tlsPort !== 0;
 
-export function createEndpoint(init: EndpointInit, backend: Backend, nowMs: number): Endpoint {
-  return {
-    backend,
-    address: backend.address,
-    app: init.app ?? "",
-    instanceId: init.instanceId ?? "",
-    instanceIndex: init.instanceIndex ?? "",
-    tags: init.tags ?? noTags,
-    staleAfterMs: init.staleAfterMs,
-    availabilityZone: init.availabilityZone ?? "",
-    isolationSegment: init.isolationSegment ?? "",
-    protocol: init.protocol ?? "http1",
-    modificationTag: init.modificationTag,
-    source: init.source ?? "",
-    lastSeenMs: nowMs,
-    hashPoint: 0,
-    names: undefined,
-  };
+/** @param times where the table notes when it was heard of; without one it keeps that itself. */
+export const createEndpoint = (init: EndpointInit, backend: Backend, nowMs: number, times: SeenTimes = new OwnTime()): Endpoint =>
+  new HeldEndpoint(init, backend, times, times.take(nowMs));
+
+/** When endpoints were last heard of, by places that are given out. */
+export interface SeenTimes {
+  take(seenMs: number): number;
+  free(place: number): void;
+  seenMs(place: number): number;
+  set(place: number, seenMs: number): void;
+}
+
+/** Of one endpoint alone. */
+class OwnTime implements SeenTimes {
+  private ms = 0;
+  take(seenMs: number): number { this.ms = seenMs; return 0; }
+  free(): void { /* goes with its endpoint */ }
+  seenMs(): number { return this.ms; }
+  set(_: number, seenMs: number): void { this.ms = seenMs; }
+}
+
+/** As with backends, a million may be held. */
+class HeldEndpoint implements Endpoint {
+  readonly backend: Backend;
+  readonly address: string;
+  readonly app: string;
+  readonly instanceId: string;
+  readonly instanceIndex: string;
+  readonly tags: Readonly<Record<string, string>>;
+  readonly staleAfterMs: number | undefined;
+  readonly availabilityZone: string;
+  readonly isolationSegment: string;
+  readonly protocol: "http1" | "http2";
+  readonly modificationTag: ModificationTag | undefined;
+  readonly source: string;
+  hashPoint = 0;
+  names: EndpointNames | undefined = undefined;
+  #times: SeenTimes;
+  #place: number;
+
+  constructor(init: EndpointInit, backend: Backend, times: SeenTimes, place: number) {
+    this.backend = backend;
+    this.address = backend.address;
+    this.app = init.app ?? "";
+    this.instanceId = init.instanceId ?? "";
+    this.instanceIndex = init.instanceIndex ?? "";
+    this.tags = init.tags ?? noTags;
+    this.staleAfterMs = init.staleAfterMs;
+    this.availabilityZone = init.availabilityZone ?? "";
+    this.isolationSegment = init.isolationSegment ?? "";
+    this.protocol = init.protocol ?? "http1";
+    this.modificationTag = init.modificationTag;
+    this.source = init.source ?? "";
+    this.#times = times;
+    this.#place = place;
+  }
+
+  get place(): number { return this.#place; }
+  get lastSeenMs(): number { return this.#times.seenMs(this.#place); }
+  set lastSeenMs(seenMs: number) { this.#times.set(this.#place, seenMs); }
+
+  leave(): void {
+    const seenMs = this.lastSeenMs;
+    this.#times.free(this.#place);
+    this.#times = new OwnTime();
+    this.#place = this.#times.take(seenMs);
+  }
 }
 
 /** What would have to be registered to get this endpoint. */

@@ -42,6 +42,12 @@ export interface SubscribeOptions {
    * else by the message id. Default: on for messages whose policy is `buffer`, since those may be sent again after a reconnect.
    */
   once?: boolean | OnceOptions;
+  /**
+   * Asked for each message when its turn has come, before anything of it is decoded, with its payload: a look that is over when it returns. What it gives
+   * stands for what the handler would have given, a promise is waited for; undefined leaves the message to the handler, which is called at once. For floods in which nearly
+   * every message repeats an earlier one, byte for byte. Only with a handler, and never with `once`: what is recognised is not checked, and no command.
+   */
+  recognise?: (payload: Uint8Array) => unknown;
 }
 
 export interface RequestOptions {

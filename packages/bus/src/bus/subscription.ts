@@ -172,10 +172,14 @@ export class BusSubscription<M extends AnyMessage> implements Subscription<M>, R
   }
 
   #run(packet: Packet, handle: Handle<M>): void {
-    const delivery = this.#read(packet);
-    if (!delivery) return;
+    let delivery: ReceivedDelivery<M> | undefined;
     try {
-      const result: unknown = within(packet.headers === undefined ? undefined : delivery.trace, this.#with.nowMs, () => handle(delivery));
+      let result = this.#once === undefined ? this.#options.recognise?.(packet.view ?? packet.data) : undefined;
+      if (result === undefined) {
+        const read = (delivery = this.#read(packet));
+        if (!read) return;
+        result = within(packet.headers === undefined ? undefined : read.trace, this.#with.nowMs, () => handle(read));
+      }
       if (!isThenable(result)) return;
       this.#running++;
       // Whatever it is that was returned, it settles once and not before its time.
@@ -188,9 +192,9 @@ export class BusSubscription<M extends AnyMessage> implements Subscription<M>, R
     }
   }
 
-  #failed(delivery: ReceivedDelivery<M>, error: unknown): void {
+  #failed(delivery: ReceivedDelivery<M> | undefined, error: unknown): void {
     const { subject } = this.#message;
-    delivery.failed();
+    delivery?.failed();
     this.#with.counting.count(subject, "handler_failed", { reason: reasonOf(error) });
     this.#with.emit({ type: "handler_failed", subject, error });
   }

@@ -28,6 +28,10 @@ export class NatsPacket implements Packet {
     return (this.#data ??= new Uint8Array(this.#raw));
   }
 
+  get view(): Uint8Array {
+    return this.#raw;
+  }
+
   get text(): string {
     return (this.#text ??= utf8(this.#raw));
   }

@@ -6,6 +6,7 @@ import { silentLogger, systemClock, type Clock, type Logger } from "../ports.ts"
 import { parseRouteUri } from "../uri.ts";
 import { createBackends } from "./backends.ts";
 import { listenAmong } from "./listeners.ts";
+import { Stamps } from "./stamps.ts";
 import { createTrie } from "./trie.ts";
 import type { RouteSnapshot, RouteTable, TableChange } from "./types.ts";
 import { waitForEndpoints } from "./wait.ts";
@@ -28,6 +29,7 @@ export function createRouteTable(options: RouteTableOptions = {}): RouteTable {
   const { emptyPoolTimeoutMs = 0, pathCase = "sensitive", log = silentLogger, clock = systemClock } = options;
   const routes = createTrie();
   const backends = createBackends();
+  const stamps = new Stamps();
   const emptied = new Map<Pool, Disposable>();
   const listeners = new Set<(change: TableChange) => void>();
   /** Milliseconds since the epoch at which everybody of a source was taken as fresh. */
@@ -75,6 +77,7 @@ export function createRouteTable(options: RouteTableOptions = {}): RouteTable {
 
   function remove(pool: Pool, endpoint: Endpoint, why: TableChange["why"]): boolean {
     if (!dropEndpoint(pool, endpoint)) return false;
+    endpoint.leave();
     lastUpdateMs = clock.now();
     backends.release(endpoint.backend, pool);
     if (pool.endpoints.length === 0) {
@@ -128,12 +131,16 @@ export function createRouteTable(options: RouteTableOptions = {}): RouteTable {
       const now = lastUpdateMs = clock.now();
       if (held !== undefined && !succeeds(held.modificationTag, init.modificationTag) && !sameTag(held.modificationTag, init.modificationTag)) return "ignored";
       // Equal ones are not taken in again: a heartbeat must not leave anything behind.
-      if (routeOptions !== undefined && !sameOptions(pool.options, routeOptions)) pool.options = routeOptions;
+      if (routeOptions !== undefined && !sameOptions(pool.options, routeOptions)) {
+        pool.options = routeOptions;
+        // Whoever said otherwise before must be read again.
+        for (const { place } of pool.endpoints) stamps.mark(place, 0);
+      }
       if (held !== undefined && isSame(held, init)) {
         held.lastSeenMs = now;
         return "refreshed";
       }
-      const endpoint = createEndpoint(init, backends.of(init, port), now);
+      const endpoint = createEndpoint(init, backends.of(init, port), now, stamps);
       endpoint.backend.join(pool);
       if (pool.endpoints.length === 0) {
         emptyPools -= 1;
@@ -143,7 +150,10 @@ export function createRouteTable(options: RouteTableOptions = {}): RouteTable {
       putEndpoint(pool, endpoint);
       // Whoever registers anew has been started anew: old failures are not its own.
       if (held === undefined || held.instanceId !== endpoint.instanceId) forgive(endpoint.backend);
-      if (held !== undefined) backends.release(held.backend, pool);
+      if (held !== undefined) {
+        held.leave();
+        backends.release(held.backend, pool);
+      }
       evictOthers(endpoint);
       tell({ type: held === undefined ? "added" : "updated", route: pool.key, endpoint, why: "registered" });
       return held === undefined ? "added" : "updated";
@@ -155,6 +165,20 @@ export function createRouteTable(options: RouteTableOptions = {}): RouteTable {
       if (pool === undefined || held === undefined) return false;
       if (!succeeds(held.modificationTag, init.modificationTag) && !sameTag(held.modificationTag, init.modificationTag)) return false;
       return remove(pool, held, "unregistered");
+    },
+
+    mark(uri, init, token) {
+      const pool = poolOf(uri);
+      const place = pool && endpointAt(pool, init.host, effectivePort(init))?.place;
+      if (place !== undefined) stamps.mark(place, token);
+      return place;
+    },
+
+    renew(place, token) {
+      const now = clock.now();
+      if (!stamps.renew(place, token, now)) return false;
+      lastUpdateMs = now;
+      return true;
     },
 
     lookup: (host, path) => routes.lookup(host, pathCase === "insensitive" ? path.toLowerCase() : path, emptyPools > 0),

@@ -31,6 +31,16 @@ export interface RouteTable {
   /** Takes an endpoint out of a route; false when it was not there, or is newer than the tag. */
   unregister(uri: string, endpoint: Pick<EndpointInit, "host" | "port" | "tlsPort" | "modificationTag">): boolean;
   /**
+   * What stands under this route at this address is known by `token` from now on: 32 bits of the caller's choice, not 0. Gives the place to name with it; undefined where nothing stands.
+   * @throws {RouterError} ROUTER_BAD_URI, ROUTER_BAD_ENDPOINT
+   */
+  mark(uri: string, endpoint: Pick<EndpointInit, "host" | "port" | "tlsPort">, token: number): number | undefined;
+  /**
+   * A heartbeat: what `register` does with arguments that were registered before, in a hundredth of the time. False, and nothing is done, when the endpoint has gone,
+   * or something about it or its route is no longer as it was when it was marked, or it is known by another token; only `register` can tell what such a message means then.
+   */
+  renew(place: number, token: number): boolean;
+  /**
    * The pool for a request: longest path of the exact host first, then ever wider wildcards.
    * A pool with endpoints beats an empty one everywhere. `host` as `hostOf` gives it, `path` as `pathOf` gives it.
    */

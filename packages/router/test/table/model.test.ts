@@ -12,6 +12,8 @@ interface Held {
   readonly index: number | undefined;
   seenMs: number;
   readonly staleMs: number | undefined;
+  /** What it was marked with last. */
+  token: number;
 }
 
 const route = fc.constantFrom("a.com", "a.com/x", "a.com/x/y", "*.com", "b.com", "B.com/X");
@@ -22,6 +24,8 @@ const act = fc.oneof(
   { weight: 2, arbitrary: fc.record({ act: fc.constant("pass" as const), ms: fc.constantFrom(500, 2_000, 4_000) }) },
   { weight: 2, arbitrary: fc.record({ act: fc.constant("prune" as const) }) },
   { weight: 1, arbitrary: fc.record({ act: fc.constant("refresh" as const) }) },
+  { weight: 2, arbitrary: fc.record({ act: fc.constant("mark" as const), nth: fc.nat(3) }) },
+  { weight: 4, arbitrary: fc.record({ act: fc.constant("renew" as const), nth: fc.nat(5) }) },
   { weight: 1, arbitrary: fc.record({ act: fc.constant("eject" as const), route, nth: fc.nat(3) }) },
 );
 const keyOf = (uri: string): string => (uri === "B.com/X" ? "b.com/X" : uri);
@@ -33,6 +37,7 @@ test("13.17, 13.19, 13.23, 13.24, 13.26 whatever happens to it, a table holds wh
     const clock = manualClock();
     const table = createRouteTable({ clock });
     let model: Held[] = [];
+    const marks: { place: number; token: number }[] = [];
     const told = new Map<string, number>();
     table.onChange(({ type, route: at, endpoint }) => {
       const key = `${at} ${endpoint.address}`;
@@ -46,6 +51,21 @@ test("13.17, 13.19, 13.23, 13.24, 13.26 whatever happens to it, a table holds wh
           table.refreshAll();
           for (const held of model) held.seenMs = clock.now();
           break;
+        case "mark": {
+          const held = model.at(-1 - one.nth);
+          if (held === undefined) break;
+          held.token = marks.length + 1;
+          marks.push({ place: table.mark(held.route, { host: "h", port: held.port }, held.token) as number, token: held.token });
+          break;
+        }
+        case "renew": {
+          const mark = marks.at(-1 - one.nth);
+          if (mark === undefined) break;
+          const held = model.find(({ token }) => token === mark.token);
+          expect(table.renew(mark.place, mark.token)).toBe(held !== undefined);
+          if (held !== undefined) held.seenMs = clock.now();
+          break;
+        }
         case "prune": {
           const before = model.length;
           model = model.filter(({ tls, staleMs, seenMs }) => tls || staleMs === undefined || clock.now() - seenMs <= staleMs);
@@ -69,7 +89,7 @@ test("13.17, 13.19, 13.23, 13.24, 13.26 whatever happens to it, a table holds wh
           break;
         }
         case "register": {
-          const next: Held = { route: keyOf(one.route), port: one.port, tls: one.tls, app: one.app, index: one.index, staleMs: one.staleMs, seenMs: clock.now() };
+          const next: Held = { route: keyOf(one.route), port: one.port, tls: one.tls, app: one.app, index: one.index, staleMs: one.staleMs, seenMs: clock.now(), token: 0 };
           const at = model.findIndex((held) => held.route === next.route && held.port === next.port);
           const held = model[at];
           const result = table.register(one.route, {
@@ -82,6 +102,7 @@ test("13.17, 13.19, 13.23, 13.24, 13.26 whatever happens to it, a table holds wh
           }
           const same = held !== undefined && held.tls === next.tls && held.app === next.app && held.index === next.index && held.staleMs === next.staleMs;
           expect(result).toBe(held === undefined ? "added" : same ? "refreshed" : "updated");
+          if (same) next.token = held.token;
           if (held === undefined) model.push(next);
           else model[at] = next;
           // Another app on the same socket: what was there before is gone. Plain and TLS are two sockets to the table.
@@ -92,6 +113,12 @@ test("13.17, 13.19, 13.23, 13.24, 13.26 whatever happens to it, a table holds wh
       const routes = new Map<string, number[]>();
       for (const held of model) routes.set(held.route, [...routes.get(held.route) ?? [], held.port]);
       const snapshot = table.snapshot().filter(({ endpoints }) => endpoints.length > 0);
+      for (const { route: at, endpoints } of snapshot) for (const { backend, lastSeenMs } of endpoints) {
+        const seenMs = model.find((held) => held.route === at && held.port === backend.port)?.seenMs ?? NaN;
+        // Who was refreshed together with all others keeps its own time.
+        expect(lastSeenMs).toBeLessThanOrEqual(seenMs);
+        if (!acts.some((each) => each.act === "refresh")) expect(lastSeenMs).toBe(seenMs);
+      }
       expect(Object.fromEntries(snapshot.map(({ route: at, endpoints }) => [at, endpoints.map(({ backend }) => backend.port).sort()]))).toEqual(Object.fromEntries([...routes].map(([at, ports]) => [at, ports.sort()])));
       expect([table.routeCount, table.addressCount]).toEqual([routes.size, new Set(model.map(({ port: at, tls }) => `${at} ${tls}`)).size]);
       for (const [key, times] of told) expect(times, key).toBe(model.some((held) => `${held.route} h:${held.port}` === key) ? 1 : 0);
