@@ -4,6 +4,7 @@ import { openNatsBucket } from "../src/kv/nats.ts";
 import type { WatchEvent } from "../src/kv/port.ts";
 import { freePort } from "../../../test/support/free-port.ts";
 import { hasNatsServer, type NatsServer, startNatsServer } from "./fixtures/nats-server.ts";
+import { startTcpProxy } from "./fixtures/tcp-proxy.ts";
 
 const text = (event: WatchEvent): string => (event.type === "current" ? "--" : `${event.entry.operation} ${new TextDecoder().decode(event.entry.value)}`);
 
@@ -47,6 +48,38 @@ describe.skipIf(!hasNatsServer())("buckets on JetStream of a real nats-server (a
     for (const connection of [one, two, third]) await connection.close();
     await expect(a.get("k")).rejects.toMatchObject({ code: "BUS_CLOSED" });
   });
+
+  // A nats-server before 2.9.12 loses what waits for a consumer when it purges one of several keys.
+  test.each([1, 5])("48 watch: a key is purged while a watcher is behind; no change of another key is lost (history %i)", async (history) => {
+    await using way = await startTcpProxy(server.port);
+    const [near, far] = [await dial(), await dial(way.url)];
+    const [a, b] = [await openNatsBucket(near, `behind-${history}`, { history }), await openNatsBucket(far, `behind-${history}`)];
+    const watched: { include?: "history" | "updates"; key?: string }[] = [{}, { include: "history" }, { include: "updates" }, { key: "app.*" }];
+    for (const key of ["purged", "deleted"]) await a.put(`app.${key}`, "0");
+    const seen = watched.map((options) => {
+      const told: string[] = [];
+      void (async () => {
+        for await (const event of b.watch(options)) told.push(event.type === "current" ? "--" : `${event.entry.operation} ${event.entry.key}`);
+      })();
+      return told;
+    });
+    for (const told of seen) await expect.poll(() => told).toContain("--");
+    way.pause();
+    // More than the 2 MiB that the server sends to somebody who confirms nothing.
+    for (let i = 0; i < 40; i++) await a.put(`app.${i}`, Buffer.alloc(100_000));
+    await a.put("app.other", "1");
+    await a.delete("app.deleted");
+    await a.purge("app.purged");
+    await a.put("app.purged", "2");
+    way.resume();
+    const puts = Array.from({ length: 40 }, (_, i) => `put app.${i}`);
+    const expected = ["--", ...puts, "put app.other", "delete app.deleted", ...(history === 1 ? [] : ["purge app.purged"]), "put app.purged"];
+    for (const [i, told] of seen.entries()) {
+      await expect.poll(() => told.at(-1), { timeout: 10_000 }).toBe("put app.purged");
+      expect(told.slice(told.indexOf("--")), JSON.stringify(watched[i])).toEqual(expected);
+    }
+    for (const connection of [near, far]) await connection.close();
+  }, 30_000);
 
   test("48 watch: closing a connection whose server is away ends it quietly", async () => {
     await using own = await startNatsServer();

@@ -145,6 +145,8 @@ export const kvCases: Readonly<Record<string, (make: MakeBucketSources) => Promi
       await seen.shows(["put x=1", "put y=2", "--"]);
       await b.put("x", "4");
       await a.delete("y");
+      // A purge takes the history away also from those who have not read it yet.
+      await seen.shows(["put x=1", "put y=2", "--", "put x=4", "delete y="]);
       await b.purge("x");
       await seen.shows(["put x=1", "put y=2", "--", "put x=4", "delete y=", "purge x="]);
       const revisions = seen.entries().map(({ revision }) => revision);

@@ -41,7 +41,7 @@ export async function openNatsBucket(connection: NatsConnection, name: string, o
     replicas: config.num_replicas,
   };
   assertSameOptions(name, asked, has);
-  const store = await storeOn(jetStream, { name, madeAt: created, clock });
+  const store = await storeOn(jetStream, { name, madeAt: created, history: config.max_msgs_per_subject, clock });
   return createBucket({ name, store, clock, ttlMs: has.ttlMs, timeoutMs });
 }
 
@@ -65,7 +65,7 @@ async function findOrMake(jetStream: JetStream, name: string, { ttlMs, history =
   }
 }
 
-async function storeOn(jetStream: JetStream, { name, madeAt, clock }: { name: string; madeAt: string; clock: Clock }): Promise<Store> {
+async function storeOn(jetStream: JetStream, { name, madeAt, history, clock }: { name: string; madeAt: string; history: number; clock: Clock }): Promise<Store> {
   const { headers, createInbox } = await import("nats");
   const { connection } = jetStream;
   const stream = `KV_${name}`;
@@ -85,7 +85,8 @@ async function storeOn(jetStream: JetStream, { name, madeAt, clock }: { name: st
     append(key, { operation, data, ttlMs, expected, expectedLast }, signal) {
       const block = headers();
       if (operation !== "put") block.set("KV-Operation", operation === "purge" ? "PURGE" : "DEL");
-      if (operation === "purge") block.set("Nats-Rollup", "sub");
+      // Where one change is kept it replaces the others anyway; with this header a server before 2.9.12 may pass over changes of other keys.
+      if (operation === "purge" && history !== 1) block.set("Nats-Rollup", "sub");
       if (expected !== undefined) block.set("Nats-Expected-Last-Subject-Sequence", String(expected));
       if (expectedLast !== undefined) block.set("Nats-Expected-Last-Sequence", String(expectedLast));
       if (ttlMs !== undefined) block.set(ttlHeader, String(ttlMs));

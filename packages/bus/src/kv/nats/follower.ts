@@ -34,16 +34,19 @@ const silenceMs = 5_000;
 const retryMs = 250;
 
 /**
- * Reads a stream with an ordered push consumer (ADR-17). A gap, silence, a reconnect or a full queue ends the consumer;
- * a new one starts behind the last revision that came, so none is lost or repeated.
+ * Reads a stream with an ordered push consumer (ADR-17). A gap, silence, a reconnect, a full queue or a purge behind a gap ends the
+ * consumer; a new one starts behind the last revision that came, so none is lost or repeated.
  */
 export function followNats({ jetStream, clock, stream, filter, start, createInbox, madeAt, read, onServerTime, ring }: NatsFollowerParts): Follower {
+  const manyKeys = /[*>]/.test(filter);
   let queue: StoredChange[] = [];
   let head = 0;
   let resumeAfter: number | undefined;
   let error: BusError | undefined;
   let closed = false;
   let full = false;
+  /** The purge behind which a new consumer was started last. */
+  let doubted = 0;
   let current: Consumer | undefined;
   let retry: Disposable | undefined;
 
@@ -54,6 +57,8 @@ export function followNats({ jetStream, clock, stream, filter, start, createInbo
     /** Number of the message with which all that was there has come. */
     target: number;
     caughtUp: boolean;
+    /** Gets every change from where it starts, and not the last of each key first. */
+    readonly whole: boolean;
     heardMs: number;
     watchdog: Disposable | undefined;
   }
@@ -97,7 +102,7 @@ export function followNats({ jetStream, clock, stream, filter, start, createInbo
     try {
       own = {
         subscription: jetStream.connection.subscribe(deliver, { callback: (failed, message) => current === own && own && (failed ? later() : receive(own, message)) }),
-        name: undefined, received: 0, target: Infinity, caughtUp: false, heardMs: clock.now(), watchdog: undefined,
+        name: undefined, received: 0, target: Infinity, caughtUp: false, whole: start !== "last" || resumeAfter !== undefined, heardMs: clock.now(), watchdog: undefined,
       };
       current = own;
       const again = resumeAfter !== undefined;
@@ -139,13 +144,23 @@ export function followNats({ jetStream, clock, stream, filter, start, createInbo
     consumer.caughtUp = true;
     ring();
   };
+  /**
+   * Whether this purge may have taken the consumer past what waited for it: a server before 2.9.12 goes straight to the marker,
+   * also over changes of other keys. Only a consumer that starts behind the last change shows whether there are any; each purge is doubted once.
+   */
+  const passedOver = (consumer: Consumer, revision: number, { headers }: Msg): boolean => {
+    if (!manyKeys || !headers?.has("Nats-Rollup") || revision <= doubted || revision <= (resumeAfter ?? 0) + 1) return false;
+    if (!consumer.whole && !consumer.caughtUp) return false;
+    doubted = revision;
+    return true;
+  };
   function receive(consumer: Consumer, message: Msg): void {
     consumer.heardMs = clock.now();
     if (message.headers?.code === 100) return control(consumer, message);
     // $JS.ACK.(domain.account.)stream.consumer.deliveries.stream_seq.consumer_seq.time.pending
     const tokens = (message.reply ?? "").split(".");
     const [revision, number, nanos, pending] = tokens.slice(tokens.length === 9 ? 5 : 7) as [string, string, string, string];
-    if (Number(number) !== consumer.received + 1) return restart();
+    if (Number(number) !== consumer.received + 1 || passedOver(consumer, Number(revision), message)) return restart();
     consumer.received++;
     if (Number(revision) > (resumeAfter ?? 0)) {
       resumeAfter = Number(revision);
