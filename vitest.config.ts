@@ -13,7 +13,8 @@ export default defineConfig({
   },
   test: {
     include: ["packages/*/test/**/*.test.ts", "examples/*/test/**/*.test.ts", "test/**/*.test.ts"],
-    testTimeout: 20_000,
+    // Longer than `until` waits: a test that waits in vain then still ends by itself, and clears away what it started.
+    testTimeout: 45_000,
     hookTimeout: 60_000,
     maxWorkers: 2,
     restoreMocks: true,
