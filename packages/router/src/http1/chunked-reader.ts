@@ -1,5 +1,6 @@
 import type { BodyReader } from "./body.ts";
-import { newFields, pausedAt, readFields, REFUSED } from "./fields.ts";
+import { Fields } from "./field-lines.ts";
+import { pausedAt, readFields, REFUSED } from "./fields.ts";
 import { withDefaults, type Http1Limits } from "./limits.ts";
 import { CR, HT, LF, octets, VALUE } from "./octets.ts";
 import { refusalOf, type Refusal, type RefusalCode } from "./refusal.ts";
@@ -27,7 +28,7 @@ export function createChunkedReader(side: "request" | "response", limits: Http1L
   let digits = 0;
   let extension: number[] = [];
   let extensionBytes = 0;
-  const fields = newFields();
+  const fields = new Fields();
   let held: Buffer = Buffer.alloc(0);
   let trailerBytes = 0;
 

@@ -1,33 +1,12 @@
-import { COLON, CR, HT, LF, octets, SP, TOKEN, VALUE } from "./octets.ts";
+import { note, type Fields } from "./field-lines.ts";
+import { nameAt, OTHER, TRANSFER_ENCODING, UNDERSCORED } from "./names.ts";
+import { COLON, CR, HT, LF, octets, SP, TOKEN, UNDERSCORE, VALUE } from "./octets.ts";
 import type { RefusalCode } from "./refusal.ts";
 
-/** The header lines of one message as they are read, and what they say about its framing. */
-export interface Fields {
-  readonly raw: string[];
-  problem: RefusalCode | undefined;
-  hosts: number;
-  host: string;
-  lengths: number;
-  /** -1: not a plain number. */
-  length: number;
-  /** All values of Transfer-Encoding, joined. */
-  codings: string | undefined;
-  close: boolean;
-  keepAlive: boolean;
-  connectionUpgrade: boolean;
-  upgrade: string | undefined;
-  expectContinue: boolean;
-  repeated: boolean;
-  derived: unknown;
-  known: unknown;
-}
-
-export const newFields = (): Fields => ({
-  raw: [], problem: undefined, hosts: 0, host: "", lengths: 0, length: -1, codings: undefined,
-  close: false, keepAlive: false, connectionUpgrade: false, upgrade: undefined, expectContinue: false, repeated: false, derived: undefined, known: undefined,
-});
-
-/** Whole lines of a message: `bytes` from `at` on, up to `stop`, which stands behind an LF. `text` is the same as latin1, from `base` on. */
+/**
+ * Whole lines of a message: `bytes` from `base` on, up to `stop`, which stands behind an LF. `text` is the same as latin1, and may have what
+ * follows the last line of a head as well.
+ */
 export interface Lines {
   readonly bytes: Uint8Array;
   readonly text: string;
@@ -47,16 +26,32 @@ export const pausedAt = (end: number): number => -end - 2;
  * @returns where the bytes behind the empty line begin; `REFUSED`; or, when it has not come, a number from which `pausedAt` makes where to go on
  */
 export function readFields(lines: Lines, from: number, fields: Fields, maxHeaders: number): number {
-  const { bytes, text, base, stop } = lines;
-  const { raw } = fields;
+  const { bytes, base, stop } = lines;
+  // Of a head that comes in pieces the text is put together again.
+  const shift = fields.begin < 0 ? -base : fields.text.length - base;
+  if (fields.begin < 0) {
+    fields.text = lines.text;
+    fields.begin = from - base;
+  } else fields.text += lines.text;
   let at = from;
   while (at < stop) {
     const first = bytes[at] as number;
-    if (first === CR && bytes[at + 1] === LF) return at + 2;
+    if (first === CR && bytes[at + 1] === LF) {
+      fields.end = at + shift;
+      return at + 2;
+    }
     let end = at;
-    while (((octets[bytes[end] as number] as number) & TOKEN) !== 0) end += 1;
+    let letters = 0;
+    let letter = octets[bytes[end] as number] as number;
+    while ((letter & TOKEN) !== 0) {
+      letters |= letter;
+      end += 1;
+      letter = octets[bytes[end] as number] as number;
+    }
     if (end === at || bytes[end] !== COLON) return refuse(fields, nameProblem(bytes, at, end));
-    const name = text.slice(at - base, end - base);
+    const name = (letters & UNDERSCORE) !== 0 ? UNDERSCORED : nameAt(bytes, at, end);
+    const canonical = end + 2;
+    const blank = bytes[end + 1];
     let start = end + 1;
     while (bytes[start] === SP || bytes[start] === HT) start += 1;
     let stopped = start;
@@ -68,11 +63,14 @@ export function readFields(lines: Lines, from: number, fields: Fields, maxHeader
       end -= 1;
       if (bytes[end] === HT) tab = true;
     }
-    const value = text.slice(start - base, end - base);
-    if (raw.length >= 2 * maxHeaders) return refuse(fields, "too_many_headers");
-    raw.push(name, value);
-    // White space like any other (RFC 9110 section 5.5), but not to all readers: where it could hide a framing from one of them it stays, and is refused.
-    note(fields, name, tab ? `${value}\t` : value);
+    if (fields.count >= maxHeaders) return refuse(fields, "too_many_headers");
+    fields.count += 1;
+    if (start !== canonical || blank !== SP || end !== stopped) fields.isRegular = false;
+    if (name !== OTHER) {
+      fields.seen |= 1 << name;
+      fields.marks.push(name, at + shift, start + shift, end + shift, stopped + 2 + shift);
+      if (name <= TRANSFER_ENCODING) note(fields, name, { value: fields.text.slice(start + shift, end + shift), tab });
+    }
     at = stopped + 2;
   }
   return paused(at);
@@ -99,54 +97,4 @@ function nameProblem(bytes: Uint8Array, at: number, end: number): RefusalCode {
   let next = end;
   while (bytes[next] === SP || bytes[next] === HT) next += 1;
   return bytes[next] === COLON ? "blank_before_colon" : "bad_field_name";
-}
-
-/** The few headers that matter to the framing; their lengths tell most others apart at once. */
-function note(fields: Fields, name: string, value: string): void {
-  switch (name.length) {
-    case 4:
-      if (name.toLowerCase() !== "host") return;
-      fields.hosts += 1;
-      fields.host = trimBlanks(value);
-      return;
-    case 6:
-      if (name.toLowerCase() === "expect" && trimBlanks(value).toLowerCase() === "100-continue") fields.expectContinue = true;
-      return;
-    case 7:
-      if (name.toLowerCase() === "upgrade") fields.upgrade = fields.upgrade === undefined ? value : `${fields.upgrade}, ${value}`;
-      return;
-    case 10:
-      if (name.toLowerCase() === "connection") noteConnection(fields, trimBlanks(value).toLowerCase());
-      return;
-    case 14:
-      if (name.toLowerCase() !== "content-length") return;
-      fields.lengths += value.includes(",") ? 2 : 1;
-      fields.length = parseLength(value);
-      return;
-    case 17:
-      if (name.toLowerCase() === "transfer-encoding") fields.codings = fields.codings === undefined ? value : `${fields.codings},${value}`;
-  }
-}
-
-function noteConnection(fields: Fields, value: string): void {
-  if (value === "keep-alive") fields.keepAlive = true;
-  else if (value === "close") fields.close = true;
-  else {
-    for (const part of value.split(",")) {
-      const option = trimBlanks(part);
-      if (option === "close") fields.close = true;
-      else if (option === "keep-alive") fields.keepAlive = true;
-      else if (option === "upgrade") fields.connectionUpgrade = true;
-    }
-  }
-}
-
-/** Without blanks and tabs at both ends; `trim()` would take 0xa0 as well. */
-export const trimBlanks = (text: string): string => text.replace(/^[ \t]+|[ \t]+$/g, "");
-
-/** Digits only, no leading zero (which some readers take for octal), no more than a number holds exactly; -1 otherwise. */
-function parseLength(value: string): number {
-  if (!/^(?:0|[1-9][0-9]{0,15})$/.test(value)) return -1;
-  const length = Number(value);
-  return Number.isSafeInteger(length) ? length : -1;
 }

@@ -1,5 +1,4 @@
-import type { Fields } from "./fields.ts";
-import { trimBlanks } from "./fields.ts";
+import { trimBlanks, type Fields } from "./field-lines.ts";
 import { CHUNKED, NO_BODY, UNTIL_CLOSE, type Framing, type Version } from "./head.ts";
 import type { RefusalCode } from "./refusal.ts";
 

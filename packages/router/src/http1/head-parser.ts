@@ -1,4 +1,5 @@
-import { newFields, pausedAt, readFields, REFUSED, type Fields, type Lines } from "./fields.ts";
+import { Fields } from "./field-lines.ts";
+import { pausedAt, readFields, REFUSED, type Lines } from "./fields.ts";
 import type { RequestHead, ResponseHead } from "./head.ts";
 import { Kept } from "./last-head.ts";
 import { withDefaults, type Http1Limits } from "./limits.ts";
@@ -36,7 +37,9 @@ export const createRequestHeadParser = (limits: Http1Limits = {}): HeadParser<Re
 /** The same for responses, interim ones included. `method` is "GET" until it is set. */
 export const createResponseHeadParser = (limits: Http1Limits = {}): ResponseHeadParser => new LineParser(responseRules, limits, "GET");
 
-const HEAD_END = Buffer.from("\r\n\r\n");
+const headEnd = "\r\n\r\n";
+/** Most heads are no larger than this: so much is made text of before their end is known. */
+const usualBytes = 2_048;
 
 /**
  * Goes line by line, each octet once: a line is read only when it is whole, and until then its pieces are put aside unread,
@@ -50,7 +53,9 @@ class LineParser<Line extends { readonly next: number }, Head extends object> im
   readonly #maxBytes: number;
   readonly #maxHeaders: number;
   #line: Line | undefined;
-  #fields: Fields = newFields();
+  #fields = new Fields();
+  /** Of the last head: most clients ask one host again and again. */
+  #host = "";
   #held: Buffer[] = [];
   #heldBytes = 0;
   /** Bytes of this head that are read and gone. */
@@ -94,18 +99,23 @@ class LineParser<Line extends { readonly next: number }, Head extends object> im
 
   /** Reads the whole lines of `bytes`; `shift` leads from a place in `bytes` to the same place in the caller's chunk. */
   #read(bytes: Buffer, from: number, shift: number): Head | Refusal | undefined {
-    const room = this.#maxBytes - this.#spent;
-    const end = bytes.indexOf(HEAD_END, from);
-    const complete = end >= 0 && end + 4 - from <= room;
-    const stop = complete ? end + 4 : bytes.subarray(0, from + room).lastIndexOf(LF) + 1;
+    const limit = Math.min(bytes.length, from + this.#maxBytes - this.#spent);
+    let text = bytes.toString("latin1", from, Math.min(limit, from + usualBytes));
+    let found = text.indexOf(headEnd);
+    if (found < 0 && from + usualBytes < limit) {
+      text = bytes.toString("latin1", from, limit);
+      found = text.indexOf(headEnd);
+    }
+    const complete = found >= 0;
+    const stop = from + (complete ? found + headEnd.length : text.lastIndexOf("\n") + 1);
     let at = from;
     const fresh = complete && this.#line === undefined;
     if (fresh) {
-      const known = this.#readRepeated(bytes, from, { stop, shift });
+      const known = this.#readRepeated(bytes, from, { text, stop, shift });
       if (known !== undefined) return known;
     }
     if (stop > from) {
-      const lines: Lines = { bytes, text: bytes.toString("latin1", from, stop), base: from, stop };
+      const lines: Lines = { bytes, text: complete ? text : text.slice(0, stop - from), base: from, stop };
       if (this.#line === undefined) {
         if (bytes[at] === CR && bytes[at + 1] === LF && this.#rules.skipsBlankLine && !this.#skippedBlankLine) {
           this.#skippedBlankLine = true;
@@ -147,16 +157,17 @@ class LineParser<Line extends { readonly next: number }, Head extends object> im
   }
 
   /** A head of which at most the first line is new; undefined when there is more that is new. */
-  #readRepeated(bytes: Buffer, from: number, { stop, shift }: { stop: number; shift: number }): Head | Refusal | undefined {
+  #readRepeated(bytes: Buffer, from: number, { text, stop, shift }: { text: string; stop: number; shift: number }): Head | Refusal | undefined {
     const same = this.#lastHead.find(bytes, from, stop);
     if (same !== undefined && same.method === this.method) {
       this.next = stop + shift;
       return same.head;
     }
-    const begun = bytes.indexOf(LF, from) + 1;
+    if (this.#lastFields.length === 0) return undefined;
+    const begun = from + text.indexOf("\n") + 1;
     const fields = this.#lastFields.find(bytes, begun, stop);
     if (fields === undefined) return undefined;
-    const line = this.#rules.readLine({ bytes, text: bytes.toString("latin1", from, begun), base: from, stop: begun }, from);
+    const line = this.#rules.readLine({ bytes, text, base: from, stop: begun }, from);
     // What is wrong with it is said by who reads the whole.
     if (typeof line === "string" || line.next !== begun) return undefined;
     fields.repeated = true;
@@ -173,6 +184,7 @@ class LineParser<Line extends { readonly next: number }, Head extends object> im
 
   #finish(line: Line, fields: Fields, next: number): Head | Refusal {
     const head = this.#rules.finish(line, fields, this.method);
+    if (typeof head !== "string") this.#host = fields.host;
     this.next = next;
     this.#reset();
     return typeof head === "string" ? refusalOf(this.#rules.side, head) : head;
@@ -185,7 +197,7 @@ class LineParser<Line extends { readonly next: number }, Head extends object> im
 
   #reset(): void {
     this.#line = undefined;
-    this.#fields = newFields();
+    this.#fields = new Fields(this.#host);
     this.#held = [];
     this.#heldBytes = 0;
     this.#spent = 0;

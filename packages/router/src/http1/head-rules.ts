@@ -1,6 +1,7 @@
-import type { Fields, Lines } from "./fields.ts";
+import type { Fields } from "./field-lines.ts";
+import type { Lines } from "./fields.ts";
 import { announcesBody, requestFraming, responseFraming } from "./framing.ts";
-import type { RequestHead, ResponseHead, Version } from "./head.ts";
+import type { Framing, HeaderBlock, RequestHead, ResponseHead, Version } from "./head.ts";
 import type { RefusalCode } from "./refusal.ts";
 import { isHostAndPort, readRequestLine, readStatusLine, type RequestLine, type StatusLine } from "./start-line.ts";
 
@@ -14,24 +15,75 @@ export interface HeadRules<Line, Head> {
   finish(line: Line, fields: Fields, method: string): Head | RefusalCode;
 }
 
+/** RFC 9112 section 9.3. */
+const persists = (fields: Fields, version: Version): boolean => !fields.close && (version === "1.1" || fields.keepAlive);
+
+/** Classes, so that the header lines are taken apart only where somebody asks for them. */
+class ReadRequestHead implements RequestHead {
+  readonly kind = "request";
+  readonly method: string;
+  readonly target: string;
+  readonly version: Version;
+  readonly block: HeaderBlock;
+  readonly framing: Framing;
+  readonly keepAlive: boolean;
+  readonly upgrade: string | undefined;
+  readonly host: string | undefined;
+  readonly expectContinue: boolean;
+
+  constructor({ method, target, version }: RequestLine, fields: Fields, framing: Framing) {
+    this.method = method;
+    this.target = target;
+    this.version = version;
+    this.block = fields;
+    this.framing = framing;
+    this.keepAlive = persists(fields, version);
+    this.upgrade = fields.connectionUpgrade && version === "1.1" ? fields.upgrade : undefined;
+    this.host = fields.hosts === 0 ? undefined : fields.host;
+    this.expectContinue = fields.expectContinue && version === "1.1";
+  }
+
+  get rawHeaders(): readonly string[] { return this.block.raw; }
+}
+
+class ReadResponseHead implements ResponseHead {
+  readonly kind = "response";
+  readonly status: number;
+  readonly reason: string;
+  readonly version: Version;
+  readonly block: HeaderBlock;
+  readonly framing: Framing;
+  readonly keepAlive: boolean;
+  readonly upgrade: string | undefined;
+  readonly interim: boolean;
+
+  constructor({ status, reason, version }: StatusLine, fields: Fields, framing: Framing) {
+    this.status = status;
+    this.reason = reason;
+    this.version = version;
+    this.block = fields;
+    this.framing = framing;
+    this.keepAlive = framing.kind !== "until-close" && !announcesBody(fields, status) && persists(fields, version);
+    this.upgrade = status === 101 && fields.connectionUpgrade ? fields.upgrade : undefined;
+    this.interim = status < 200 && status !== 101;
+  }
+
+  get rawHeaders(): readonly string[] { return this.block.raw; }
+}
+
 export const requestRules: HeadRules<RequestLine, RequestHead> = {
   side: "request",
   skipsBlankLine: true,
   readLine: readRequestLine,
-  finish({ method, target, version }, fields) {
+  finish(line, fields) {
+    const { method, version } = line;
     if (fields.hosts > 1) return "several_hosts";
     if (fields.hosts === 0 && version === "1.1") return "no_host";
-    if (fields.host !== "" && !isHostAndPort(fields.host)) return "bad_host";
+    if (fields.host !== fields.hostBefore && fields.host !== "" && !isHostAndPort(fields.host)) return "bad_host";
     const framing = requestFraming(fields, version);
     if (typeof framing === "string") return framing;
     if (method === "CONNECT" && framing.kind !== "none") return "connect_with_body";
-    return {
-      kind: "request", method, target, version, rawHeaders: fields.raw, block: fields, framing,
-      keepAlive: persists(fields, version),
-      upgrade: fields.connectionUpgrade && version === "1.1" ? fields.upgrade : undefined,
-      host: fields.hosts === 0 ? undefined : fields.host,
-      expectContinue: fields.expectContinue && version === "1.1",
-    };
+    return new ReadRequestHead(line, fields, framing);
   },
 };
 
@@ -39,18 +91,11 @@ export const responseRules: HeadRules<StatusLine, ResponseHead> = {
   side: "response",
   skipsBlankLine: false,
   readLine: readStatusLine,
-  finish({ status, reason, version }, fields, method) {
+  finish(line, fields, method) {
+    const { status, version } = line;
     const framing = responseFraming(fields, version, { status, method });
     if (typeof framing === "string") return framing;
     if (status < 200 && announcesBody(fields, status)) return "interim_with_body";
-    return {
-      kind: "response", status, reason, version, rawHeaders: fields.raw, block: fields, framing,
-      keepAlive: framing.kind !== "until-close" && !announcesBody(fields, status) && persists(fields, version),
-      upgrade: status === 101 && fields.connectionUpgrade ? fields.upgrade : undefined,
-      interim: status < 200 && status !== 101,
-    };
+    return new ReadResponseHead(line, fields, framing);
   },
 };
-
-/** RFC 9112 section 9.3. */
-const persists = (fields: Fields, version: Version): boolean => !fields.close && (version === "1.1" || fields.keepAlive);

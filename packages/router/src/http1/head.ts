@@ -14,7 +14,24 @@ export type Version = "1.0" | "1.1";
 
 /** The header lines of a head: the same object for every head of a connection that repeats them byte by byte. */
 export interface HeaderBlock {
+  /** Name, value, name, value: taken apart when somebody asks. */
   readonly raw: readonly string[];
+  /** The lines as they came, each with its CR LF, stand in it from `begin` to `end`; octets as latin1. */
+  readonly text: string;
+  readonly begin: number;
+  readonly end: number;
+  /** How many there are. */
+  readonly count: number;
+  /** Whether each of them is `Name: value`, as it would be written: with one blank, and none at the end. */
+  readonly isRegular: boolean;
+  /** The names of `names.ts` that stand among them, as bits. */
+  readonly seen: number;
+  /** The lines with these names, in their order, each as five numbers: the name, where in `text` the line begins, its value begins, its value ends, the line ends. */
+  readonly marks: readonly number[];
+  /** Whether `Connection` says more than one of `keep-alive`, `close` and `upgrade`. */
+  readonly namesOptions: boolean;
+  /** What `Content-Length` says; -1 without one. */
+  readonly length: number;
   /** Whether they came a second time. */
   readonly repeated: boolean;
   /** What somebody has worked out from them and will not have to work out again; of no concern to the reader. */
@@ -22,6 +39,9 @@ export interface HeaderBlock {
   /** The same, of what can be said before it is known where the message goes. */
   known: unknown;
 }
+
+/** How many numbers a line has in `marks`. */
+export const markNumbers = 5;
 
 interface MessageHead {
   readonly version: Version;

@@ -2,6 +2,7 @@
 export const TOKEN = 1;
 export const VALUE = 2;
 export const TARGET = 4;
+export const UNDERSCORE = 8;
 
 export const HT = 0x09;
 export const LF = 0x0a;
@@ -14,6 +15,7 @@ export const COLON = 0x3a;
  * - `VALUE`: letters of field values and reason phrases: visible ones, blank, tab, and 0x80 to 0xff (RFC 9110 section 5.5)
  * - `TARGET`: letters of a request target: visible ASCII but `#`, which never leaves a client (RFC 9112 section 3.2).
  *   Some of them (`"`, `<`, `>`, `\`, `^`, `` ` ``, `{`, `|`, `}`) are not in RFC 3986, yet browsers send them and no reader takes them for anything else.
+ * - `UNDERSCORE`: that letter alone
  */
 export const octets = ((): Uint8Array => {
   const table = new Uint8Array(256);
@@ -25,6 +27,7 @@ export const octets = ((): Uint8Array => {
     const octet = letter.charCodeAt(0);
     table[octet] = (table[octet] ?? 0) | TOKEN;
   }
+  table[0x5f] = (table[0x5f] ?? 0) | UNDERSCORE;
   return table;
 })();
 

@@ -15,6 +15,7 @@ import { cut } from "../proxy/respond.ts";
 import { beginRepeated } from "./repeated-answer.ts";
 import { ClientResponse } from "./client-response.ts";
 import type { BackendConnection, ConnectionUser } from "./connection.ts";
+import { beginCut } from "./cut-answer.ts";
 import type { ConnectionPool, Dialler } from "./connection-pool.ts";
 import { RequestForm } from "./repeated-request.ts";
 import type { OutboundHead } from "./request-head.ts";
@@ -157,7 +158,7 @@ export class Attempt implements ConnectionUser, Dialler, PumpOwner, CloseListene
     }
     if (head.status === 101) return this.#abandon("the endpoint changed the protocol unasked");
     const { response } = this.#exchange;
-    if (!(response instanceof ClientResponse && beginRepeated(this.#exchange, this.#endpoint, { head, response }))) try {
+    if (!(response instanceof ClientResponse && (beginRepeated(this.#exchange, this.#endpoint, { head, response }) || beginCut(this.#exchange, this.#endpoint, { head, response })))) try {
       beginAnswer(this.#exchange, this.#endpoint, { status: head.status, reason: head.reason, headers: head.rawHeaders });
     } catch (error) {
       this.#fail(unfitCode(error), String(error));

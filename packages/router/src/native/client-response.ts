@@ -44,8 +44,9 @@ export class ClientResponse {
   #listener: GoneListener | undefined = undefined;
   readonly #owner: ResponseOwner;
   #bag: HeaderBag | undefined = undefined;
-  /** The head, until it is written: as bytes, or as a form and what is put into it. */
+  /** The head, until it is written: as bytes, as text, or as a form and what is put into it. */
   #head: Buffer = none;
+  #text = "";
   #form: AnswerForm | undefined = undefined;
   #id = "";
   #trailers: readonly string[] = [];
@@ -103,6 +104,14 @@ export class ClientResponse {
     this.chunkedEncoding = form.chunked;
     this.headersSent = true;
     return true;
+  }
+
+  /** Its head is this: lines that are known to be good and fit the answer, in ISO 8859-1. The connection lives on behind it. */
+  writeText(status: number, text: string, chunked: boolean): void {
+    this.statusCode = status;
+    this.#text = text;
+    this.chunkedEncoding = chunked;
+    this.headersSent = true;
   }
 
   flushHeaders(): void {
@@ -204,23 +213,26 @@ export class ClientResponse {
     if (!this.#closed) this.#owner.onSlow();
   }
 
-  #headLength(): number { return this.#form === undefined ? this.#head.length : this.#form.length; }
+  #headLength(): number { return this.#form === undefined ? this.#head.length + this.#text.length : this.#form.length; }
 
   /** The end of an answer tells its owner when it is written, all others `done`. */
   #put(before: string, bytes: Buffer, after: string, done: Written | undefined): boolean {
     const { socket } = this;
     const form = this.#form;
     const head = this.#head;
-    const begun = form === undefined ? head.length : form.length;
+    const text = this.#text;
+    const begun = this.#headLength();
     const size = begun + before.length + bytes.length + after.length;
     this.#head = none;
+    this.#text = "";
     this.#form = undefined;
     if (size <= maxCopiedBytes) {
       let piece = head;
-      if (form !== undefined || size !== head.length) {
+      if (size !== head.length) {
         piece = Buffer.allocUnsafe(size);
         if (form !== undefined) form.writeTo(piece, this.#id);
-        else head.copy(piece);
+        else if (text !== "") piece.write(text, 0, "latin1");
+        else if (head.length > 0) head.copy(piece);
         if (before !== "") piece.write(before, begun, "latin1");
         bytes.copy(piece, begun + before.length);
         if (after !== "") piece.write(after, begun + before.length + bytes.length, "latin1");
@@ -234,6 +246,7 @@ export class ClientResponse {
     const told = this.writableEnded ? (): void => this.onWritten() : done;
     socket.cork();
     if (form !== undefined) socket.write(form.filled(this.#id));
+    else if (text !== "") socket.write(text, "latin1");
     else if (head.length > 0) socket.write(head);
     if (before !== "") socket.write(before, "latin1");
     let room = socket.write(bytes, after === "" ? told : undefined);

@@ -3,9 +3,12 @@ import type { Socket } from "node:net";
 import type { HeaderBlock, ResponseHead } from "../http1/head.ts";
 import { createResponseHeadParser, type ResponseHeadParser } from "../http1/head-parser.ts";
 import type { Http1Limits } from "../http1/limits.ts";
+import { bitsOf, KEEP_ALIVE } from "../http1/names.ts";
 import type { DialTimes } from "../proxy/dial-times.ts";
 import type { Intake } from "./intake.ts";
 import { keepAliveMs } from "./keep-alive.ts";
+
+const keepAlive = bitsOf(KEEP_ALIVE);
 
 /** Whoever has a connection for the time of one request. */
 export interface ConnectionUser {
@@ -75,10 +78,11 @@ export class BackendConnection {
   }
 
   /** What an answer says of how long the endpoint keeps the connection; the same lines say the same. */
-  keepMs({ block, rawHeaders }: ResponseHead): number {
+  keepMs({ block }: ResponseHead): number {
+    if ((block.seen & keepAlive) === 0) return Number.POSITIVE_INFINITY;
     if (block !== this.#keepBlock) {
       this.#keepBlock = block;
-      this.#keepMs = keepAliveMs(rawHeaders);
+      this.#keepMs = keepAliveMs(block.raw);
     }
     return this.#keepMs;
   }

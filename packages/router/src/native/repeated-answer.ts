@@ -8,6 +8,7 @@ import { firstValue } from "../proxy/flat-headers.ts";
 import { AnswerForm } from "./answer-form.ts";
 import { writeAnswerHead } from "./answer-head.ts";
 import type { ClientResponse } from "./client-response.ts";
+import { isOrdinary } from "./cut-answer.ts";
 
 /** What becomes of a head whose lines an app repeats. */
 interface RepeatedHead {
@@ -24,9 +25,7 @@ const unusual = /^(?:set-cookie|www-authenticate)$/i;
  * @returns false when it has to be begun in the ordinary way
  */
 export function beginRepeated(exchange: Exchange, endpoint: Endpoint, { head, response }: { head: ResponseHead; response: ClientResponse }): boolean {
-  const { context } = exchange;
-  if (!head.block.repeated || exchange.rewriteAnswer !== undefined || context.draining || exchange.closesAfter || exchange.stickyInstance !== ""
-    || context.settings.traceKey !== "" || exchange.method === "HEAD" || exchange.httpVersionMinor === 0 || !response.shouldKeepAlive || !response.isUntouched) return false;
+  if (!head.block.repeated || exchange.stickyInstance !== "" || exchange.method === "HEAD" || !isOrdinary(exchange, response)) return false;
   const held = head.block.derived as RepeatedHead | undefined;
   const made = held !== undefined && held.status === head.status && held.reason === head.reason ? held : prepare(exchange, endpoint, head);
   if (made === undefined || !response.writeForm(made.status, made.form, exchange.requestId)) return false;

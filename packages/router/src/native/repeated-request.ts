@@ -38,7 +38,7 @@ export class RequestForm implements Writer {
   static of(exchange: Exchange, headers: PassageHeaders): RequestForm | undefined {
     const { requestId, receivedAtMs, method, target, hasBody } = exchange;
     const { passage, names } = headers;
-    if (hasBody || requestId.length !== requestIdLetters || !(receivedAtMs >= 1e12 && receivedAtMs < 1e13) || passage.forwarding.requestStart !== "") return undefined;
+    if (!passage.isRepeated || hasBody || requestId.length !== requestIdLetters || !(receivedAtMs >= 1e12 && receivedAtMs < 1e13) || passage.forwarding.requestStart !== "") return undefined;
     let form = passage.form as RequestForm | undefined;
     // A body of no bytes is said where one is expected: not here.
     if (form === undefined || form.#names !== names || form.#target !== target || form.#method !== method) {

@@ -30,7 +30,7 @@ export class LineForm {
 
   /** The form for this request's line; undefined where the line has to be put together. */
   static of(record: RequestRecord, options: AccessLogOptions): LineForm | undefined {
-    if (passageTakenBy(record) === undefined || record.error !== undefined || record.warning !== undefined || record.requestId.length !== requestIdLetters) return undefined;
+    if (passageTakenBy(record)?.isRepeated !== true || record.error !== undefined || record.warning !== undefined || record.requestId.length !== requestIdLetters) return undefined;
     const words = wordsOf(record, options);
     const held = words.form as LineForm | undefined;
     if (held !== undefined && held.#status === record.status && held.#bytesIn === record.bytesIn && held.#bytesOut === record.bytesOut) return held;

@@ -71,7 +71,7 @@ export interface Words {
 /** The words for this request's line; those of the last one where nothing in them is different. */
 export function wordsOf(record: RequestRecord, options: AccessLogOptions): Words {
   const passage = passageTakenBy(record);
-  if (passage === undefined) return makeWords(record, options);
+  if (passage?.isRepeated !== true) return makeWords(record, options);
   const held = passage.logged as Words | undefined;
   if (held !== undefined && held.options === options && held.target === record.target && held.endpoint === record.endpoint
     && held.method === record.method && held.httpVersion === record.httpVersion) return held;

@@ -13,7 +13,7 @@ import type { Arrival } from "./arrival.ts";
 import type { FailedAttempt } from "./failure.ts";
 import type { Fault } from "./fault.ts";
 import { firstValue, joinedValues } from "./flat-headers.ts";
-import type { Outbound } from "./lines.ts";
+import { flatOf, type Outbound } from "./lines.ts";
 import { momentHeaders, type Passage } from "./passage.ts";
 import type { RouteService, RouteServices } from "../route-service/services.ts";
 import type { RetryBudget } from "./retry-budget.ts";
@@ -110,8 +110,6 @@ export class Exchange {
   readonly socket: Socket;
   /** The target as received. */
   readonly receivedTarget: string;
-  /** Name, value, name, value … as received; may be shared with other requests. */
-  readonly receivedHeaders: readonly string[];
   /** `Host` as the client sent it (or the authority of an absolute target); this is what the app sees. */
   readonly host: string;
   /** What was known of the client before its request: its certificate, for which hosts it came. */
@@ -199,7 +197,8 @@ export class Exchange {
   readonly block: HeaderBlock | undefined;
   readonly #arrival: Arrival;
   #outbound: string[] = [];
-  #headers: readonly string[];
+  /** As they stand now; undefined as long as they are those that were received. */
+  #headers: readonly string[] | undefined = undefined;
   /** Whether the headers are this exchange's alone. */
   #ownHeaders = false;
   #onClose: CloseListener | (() => void) | undefined = undefined;
@@ -216,8 +215,6 @@ export class Exchange {
     this.httpVersionMinor = arrival.httpVersionMinor;
     this.hasBody = arrival.hasBody;
     this.socket = arrival.socket;
-    this.receivedHeaders = arrival.rawHeaders;
-    this.#headers = arrival.rawHeaders;
     this.block = arrival.block;
     this.host = (this.method === "CONNECT" ? this.target : authorityOf(this.target)) ?? arrival.host;
     this.lookupHost = this.host;
@@ -239,9 +236,15 @@ export class Exchange {
   /** The request as a stream with headers by name; made when it is first asked for. */
   get request(): IncomingMessage { return this.#arrival.request; }
 
+  /** Name, value, name, value … as received; may be shared with other requests. */
+  get receivedHeaders(): readonly string[] { return this.#arrival.rawHeaders; }
+
+  /** Whether no step has had its hands in the headers. */
+  get isUntouched(): boolean { return this.#headers === undefined; }
+
   /** Name, value, name, value … as received. A step before `rewriteHeaders` may change or replace it; what is here reaches the app. */
   get requestHeaders(): string[] {
-    if (!this.#ownHeaders) this.requestHeaders = this.#headers.slice();
+    if (!this.#ownHeaders) this.requestHeaders = this.currentHeaders.slice();
     return this.#headers as string[];
   }
 
@@ -253,7 +256,7 @@ export class Exchange {
   /** What goes to the endpoint: made by `rewriteHeaders`, without the headers that depend on the endpoint. A later step may change or replace it. */
   get outboundHeaders(): string[] {
     const { passage } = this;
-    if (passage !== undefined) this.outboundHeaders = [...passage.headers, ...momentHeaders(this, passage.forwarding)];
+    if (passage !== undefined) this.outboundHeaders = [...flatOf(passage.lines), ...momentHeaders(this, passage.forwarding)];
     return this.#outbound;
   }
 
@@ -262,22 +265,23 @@ export class Exchange {
     this.#outbound = headers;
   }
 
-  /** The same for those who only read. As long as it is `receivedHeaders`, no step has had its hands in them. */
-  get currentHeaders(): readonly string[] { return this.#headers; }
+  /** The same for those who only read. */
+  get currentHeaders(): readonly string[] { return this.#headers ?? this.receivedHeaders; }
 
   /** Value of a request header as it came; of several all, joined. `name` in lower case. */
   received(name: string): string | undefined { return joinedValues(this.receivedHeaders, name); }
 
   /** Value of a request header as it stands now; the first one of several. `name` in lower case. */
-  header(name: string): string | undefined { return firstValue(this.#headers, name); }
+  header(name: string): string | undefined { return firstValue(this.currentHeaders, name); }
 
   /** Sets a header the app will see, in place of any the client sent. */
   setHeader(name: string, value: string): void {
     const lower = name.toLowerCase();
     const kept: string[] = [];
-    for (let at = 0; at < this.#headers.length; at += 2) {
-      const given = this.#headers[at] as string;
-      if (given.toLowerCase() !== lower) kept.push(given, this.#headers[at + 1] as string);
+    const headers = this.currentHeaders;
+    for (let at = 0; at < headers.length; at += 2) {
+      const given = headers[at] as string;
+      if (given.toLowerCase() !== lower) kept.push(given, headers[at + 1] as string);
     }
     kept.push(name, value);
     this.requestHeaders = kept;

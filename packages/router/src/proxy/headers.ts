@@ -38,10 +38,10 @@ export function noteForwarding(exchange: Exchange, { forwardedFor, forwardedProt
 
 /** Headers for the app, but for those that depend on the endpoint or the moment: hop-by-hop headers out, forwarding headers in. */
 export function buildRequestHeaders(exchange: Exchange): RequestHeaders {
-  const { currentHeaders: given, context: { settings } } = exchange;
+  const { currentHeaders: given } = exchange;
   const out: string[] = ["Host", exchange.host];
   const listed = connectionTokens(given);
-  const trusted = settings.trustedProxies === undefined || isTrusted(exchange);
+  const trusted = believes(exchange);
   let forwardedFor = "";
   let forwardedProto = "";
   let requestStart = "";
@@ -73,17 +73,31 @@ export function buildRequestHeaders(exchange: Exchange): RequestHeaders {
       case "clientCert": if (mayForwardCertificate(exchange, trusted)) out.push(name, value); break;
     }
   }
-  forwardedFor = forwardedFor === "" ? exchange.peerAddress : `${forwardedFor}, ${exchange.peerAddress}`;
-  // What the first leg has decided comes back by way of the service, and holds.
-  forwardedProto = exchange.viaRouteService && forwardedProto !== "" ? forwardedProto
-    : settings.forwardedProto === "https" ? "https"
-    : forwardedProto !== "" && settings.forwardedProto === "keep" ? forwardedProto
-    : exchange.secure ? "https" : "http";
+  forwardedFor = forwardedForOf(exchange, forwardedFor);
+  forwardedProto = forwardedProtoOf(exchange, forwardedProto);
   out.push("X-Forwarded-For", forwardedFor, "X-Forwarded-Proto", forwardedProto);
-  const shown = exchange.connection.clientCertificate;
-  if (shown !== undefined && settings.forwardedClientCert === "sanitize-set" && !exchange.viaRouteService) out.push("X-Forwarded-Client-Cert", shown);
+  const shown = shownCertificate(exchange);
+  if (shown !== undefined) out.push("X-Forwarded-Client-Cert", shown);
   return { headers: out, forwarding: { forwardedFor, forwardedProto, requestStart, idempotencyKey } };
 }
+
+/** Who has asked, behind what is believed of what the client says. */
+export const forwardedForOf = ({ peerAddress }: Exchange, believed: string): string => (believed === "" ? peerAddress : `${believed}, ${peerAddress}`);
+
+/** How it was asked. What the first leg has decided comes back by way of the service, and holds. */
+export function forwardedProtoOf({ viaRouteService, secure, context: { settings } }: Exchange, believed: string): string {
+  return viaRouteService && believed !== "" ? believed
+    : settings.forwardedProto === "https" ? "https"
+    : believed !== "" && settings.forwardedProto === "keep" ? believed
+    : secure ? "https" : "http";
+}
+
+/** The client's certificate, where the app is told of it in the router's own words. */
+export const shownCertificate = ({ connection, viaRouteService, context: { settings } }: Exchange): string | undefined =>
+  (settings.forwardedClientCert === "sanitize-set" && !viaRouteService ? connection.clientCertificate : undefined);
+
+/** Whether what the client says of where its request comes from counts. */
+export const believes = (exchange: Exchange): boolean => exchange.context.settings.trustedProxies === undefined || isTrusted(exchange);
 
 /**
  * `forward` believes only clients that have shown a certificate themselves, which a route service is not. What comes back by way of one

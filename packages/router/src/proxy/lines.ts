@@ -1,3 +1,4 @@
+import { linesIn } from "../http1/field-lines.ts";
 import { headWriter } from "../http1/head-writer.ts";
 import { isFieldValue } from "../http1/octets.ts";
 
@@ -8,23 +9,17 @@ export interface Lines {
   readonly length: number;
 }
 
-/** Where lines are written, one after the other. Who writes says nothing of what does not fit: the writer knows. */
-export interface LineWriter {
-  text(text: string): void;
-  value(text: string): void;
-  line(name: string, value: string): void;
-}
+/** Name, value, name, value. */
+export const flatOf = ({ text }: Lines): string[] => linesIn(text, 0, text.length);
 
-/** Headers on their way to an endpoint: a list for who wants to look or add, lines for who only has to write them. */
+/** Headers on their way to an endpoint. */
 export interface Outbound {
   /** Name, value, name, value …: a list of the caller's own. */
   flat(): string[];
-  /**
-   * Writes them, but for `Transfer-Encoding`, which whoever frames the body writes.
-   * @returns the value of `Content-Length`, -1 where there is none; undefined where there are two, or one that is not written could not be
-   */
-  writeTo(writer: LineWriter): number | undefined;
 }
+
+/** Where lines are written, one after the other. Who writes says nothing of what does not fit: the writer knows. */
+interface LineWriter { line(name: string, value: string): void }
 
 /** Headers that are a list already, or two that follow each other. */
 export class FlatHeaders implements Outbound {
@@ -35,6 +30,11 @@ export class FlatHeaders implements Outbound {
     this.#more = more;
   }
   flat(): string[] { return [...this.#headers, ...this.#more]; }
+
+  /**
+   * Writes them, but for `Transfer-Encoding`, which whoever frames the body writes.
+   * @returns the value of `Content-Length`, -1 where there is none; undefined where there are two, or one that is not written could not be
+   */
   writeTo(writer: LineWriter): number | undefined {
     const length = writeLines(this.#headers, writer, -1);
     return length === undefined ? undefined : writeLines(this.#more, writer, length);

@@ -1,4 +1,5 @@
 import type { Endpoint } from "../endpoint.ts";
+import { cutRequest, type CutRequest } from "./cut-request.ts";
 import type { Exchange } from "./exchange.ts";
 import { buildRequestHeaders } from "./headers.ts";
 import { FlatHeaders, linesOf, type Outbound } from "./lines.ts";
@@ -6,20 +7,29 @@ import { namesOf } from "./names.ts";
 import { PassageHeaders, spokenFor, type Passage } from "./passage.ts";
 
 /**
- * The passage of a request whose header lines its client has sent before on the same connection, and that no step has touched;
- * undefined for any other. It is worked out with the second request and kept with the lines.
+ * The passage of a request that the router's own reader has read and no step has touched; undefined where its headers have to be taken apart. That
+ * is done for lines that the client repeats on the same connection: then it is done once, with the second request, and kept with the lines.
  */
 export function passageOf(exchange: Exchange): Passage | undefined {
-  const { block } = exchange;
-  if (block === undefined || !block.repeated || exchange.viaRouteService || exchange.currentHeaders !== exchange.receivedHeaders) return undefined;
+  const { block, host, connection, context } = exchange;
+  if (block === undefined || exchange.viaRouteService || !exchange.isUntouched) return undefined;
   const held = block.derived as Passage | undefined;
-  if (held !== undefined && held.host === exchange.host && held.connection === exchange.connection && held.context === exchange.context) return held;
-  const { headers, forwarding } = buildRequestHeaders(exchange);
-  const lines = linesOf(headers);
-  if (lines === undefined) return undefined;
-  const made: Passage = { host: exchange.host, connection: exchange.connection, context: exchange.context, headers, lines, forwarding, ...spokenFor(exchange.receivedHeaders), logged: undefined, form: undefined };
+  if (held !== undefined && held.host === host && held.connection === connection && held.context === context) {
+    held.isRepeated = block.repeated;
+    return held;
+  }
+  const parts = cutRequest(exchange, block) ?? (block.repeated ? takenApart(exchange) : undefined);
+  if (parts === undefined) return undefined;
+  const { lines, forwarding, referer, userAgent } = parts;
+  const made: Passage = { host, connection, context, lines, forwarding, referer, userAgent, isRepeated: block.repeated, logged: undefined, form: undefined };
   block.derived = made;
   return made;
+}
+
+function takenApart(exchange: Exchange): CutRequest | undefined {
+  const { headers, forwarding } = buildRequestHeaders(exchange);
+  const lines = linesOf(headers);
+  return lines === undefined ? undefined : { lines, forwarding, ...spokenFor(exchange.receivedHeaders) };
 }
 
 /** The headers for an attempt at an app's endpoint. */

@@ -1,7 +1,8 @@
 import type { ConnectionInfo } from "../edge/connection.ts";
 import type { EndpointNames } from "../endpoint.ts";
+import { isFieldValue } from "../http1/octets.ts";
 import { firstValue } from "./flat-headers.ts";
-import type { Lines, LineWriter, Outbound } from "./lines.ts";
+import type { Lines, Outbound } from "./lines.ts";
 
 /** What the router has understood of where a request comes from. */
 export interface Forwarding {
@@ -12,25 +13,28 @@ export interface Forwarding {
   readonly idempotencyKey: boolean;
 }
 
-/** What has become of header lines that a client repeats: everything but what is different with each request. */
-export interface Passage {
+/** What the log says of who asks and from where; empty where the client does not say it. */
+export interface Spoken {
+  readonly referer: string;
+  readonly userAgent: string;
+}
+
+/** What has become of the header lines of a request: everything but what is different where a client repeats them. */
+export interface Passage extends Spoken {
   readonly host: string;
   readonly connection: ConnectionInfo;
   readonly context: object;
-  readonly headers: readonly string[];
   readonly lines: Lines;
   readonly forwarding: Forwarding;
-  /** For the log; empty where the lines have none. */
-  readonly referer: string;
-  readonly userAgent: string;
+  /** Whether the client has repeated them: then it pays to keep what is made of them. */
+  isRepeated: boolean;
   /** What the access log keeps of the lines that it has written for such requests; of no concern to others. */
   logged: unknown;
   /** What an engine keeps of how such a request is written; of no concern to others. */
   form: unknown;
 }
 
-/** What the log says of who asks and from where. */
-export const spokenFor = (headers: readonly string[]): { referer: string; userAgent: string } =>
+export const spokenFor = (headers: readonly string[]): Spoken =>
   ({ referer: firstValue(headers, "referer") ?? "", userAgent: firstValue(headers, "user-agent") ?? "" });
 
 /** What tells one request from the next. */
@@ -54,14 +58,14 @@ export class PassageHeaders implements Outbound {
 
   flat(): string[] { return [...this.#moment.outboundHeaders, ...this.names.flat]; }
 
-  writeTo(writer: LineWriter): number {
+  /** All lines, each with its CR LF; undefined where the id that a step has given is none that a line can carry. */
+  get text(): string | undefined {
     const { requestId, receivedAtMs } = this.#moment;
     const { lines, forwarding: { requestStart } } = this.passage;
-    writer.text(lines.text);
-    writer.line("X-Request-Start", requestStart === "" ? String(receivedAtMs) : requestStart);
-    // A step may have given it.
-    writer.line("X-Vcap-Request-Id", requestId);
-    writer.text(this.names.text);
-    return lines.length;
+    if (!isFieldValue(requestId)) return undefined;
+    return `${lines.text}X-Request-Start: ${requestStart === "" ? receivedAtMs : requestStart}\r\nX-Vcap-Request-Id: ${requestId}\r\n${this.names.text}`;
   }
+
+  /** The value of `Content-Length`; -1 where there is none. */
+  get length(): number { return this.passage.lines.length; }
 }

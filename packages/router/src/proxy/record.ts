@@ -70,7 +70,7 @@ export interface RequestRecord {
 /** Takes down what happened. The exchange must be over. */
 export const recordOf = (exchange: Exchange): RequestRecord => new TakenRecord(exchange, performance.now());
 
-/** What all requests with the lines of this one's head have in common: undefined where its client does not repeat itself. */
+/** What has become of its header lines; undefined where they were taken apart. */
 export const passageTakenBy = (record: RequestRecord): Passage | undefined => TakenRecord.passageOf(record);
 
 /** Plain fields, so that it can be written as JSON; the two questions that cost something are answered when they are asked. */
@@ -100,11 +100,11 @@ class TakenRecord implements RequestRecord {
   readonly receivedAtMs: number;
   readonly timings: RequestRecord["timings"];
   readonly #socket: Socket;
-  readonly #headers: readonly string[];
+  readonly #lines: { readonly raw: readonly string[] };
   readonly #passage: Passage | undefined;
 
   constructor(exchange: Exchange, nowMs: number) {
-    const { endpoint, appStartedMs, appHeadersMs, startedMs, receivedHeaders } = exchange;
+    const { endpoint, appStartedMs, appHeadersMs, startedMs } = exchange;
     const totalMs = nowMs - startedMs;
     const appMs = appHeadersMs === 0 ? undefined : (exchange.appFinishedMs || nowMs) - appStartedMs;
     this.method = exchange.method;
@@ -120,7 +120,7 @@ class TakenRecord implements RequestRecord {
     this.peer = exchange.connection.peer;
     this.forwardedFor = exchange.forwardedFor || (exchange.received("x-forwarded-for") ?? "");
     this.forwardedProto = exchange.forwardedProto || (exchange.received("x-forwarded-proto") ?? "");
-    const { referer, userAgent } = exchange.passage ?? spokenFor(receivedHeaders);
+    const { referer, userAgent } = exchange.passage ?? spokenFor(exchange.receivedHeaders);
     this.referer = referer;
     this.userAgent = userAgent;
     this.error = exchange.fault?.code ?? (exchange.truncated === undefined ? undefined : `answer_truncated (${exchange.truncated})`);
@@ -144,7 +144,7 @@ class TakenRecord implements RequestRecord {
       tlsMs: exchange.tlsMs || undefined,
     };
     this.#socket = exchange.socket;
-    this.#headers = exchange.currentHeaders;
+    this.#lines = exchange.isUntouched && exchange.block !== undefined ? exchange.block : { raw: exchange.currentHeaders };
     this.#passage = exchange.passage;
   }
 
@@ -156,5 +156,5 @@ class TakenRecord implements RequestRecord {
     return localAddress === undefined ? "" : `${localAddress}:${localPort}`;
   }
 
-  header(name: string): string | undefined { return joinedValues(this.#headers, name) || undefined; }
+  header(name: string): string | undefined { return joinedValues(this.#lines.raw, name) || undefined; }
 }

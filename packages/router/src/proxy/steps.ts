@@ -63,10 +63,10 @@ function unknownRoute(exchange: Exchange, host: string): Fault {
 /** Refuses requests with more headers than allowed; after the route is known, so that the log can name the app. */
 export const limitHeaders: Step = (exchange, next) => {
   const { maxRequestHeaderBytes, maxRequestHeaders } = exchange.context.settings;
-  const headers = exchange.currentHeaders;
-  if (maxRequestHeaders > 0 && headers.length / 2 > maxRequestHeaders) return respondFault(exchange, faults.headersTooLarge());
+  const known = knownLinesOf(exchange);
+  if (maxRequestHeaders > 0 && (known?.count ?? exchange.currentHeaders.length / 2) > maxRequestHeaders) return respondFault(exchange, faults.headersTooLarge());
   // The request line and the headers.
-  const bytes = exchange.method.length + exchange.target.length + 12 + (knownLinesOf(exchange)?.headerBytes ?? headerBytesOf(headers));
+  const bytes = exchange.method.length + exchange.target.length + 12 + (known?.headerBytes ?? headerBytesOf(exchange.currentHeaders));
   if (bytes > maxRequestHeaderBytes) return respondFault(exchange, faults.headersTooLarge());
   return next();
 };
