@@ -34,11 +34,10 @@ export const isHost = (host: string): boolean => hostPattern.test(host);
 
 /** The path of a request target or of a route, without query, without fragment. Escapes stay as they are. */
 export function pathOf(target: string): string {
-  for (let at = 0; at < target.length; at += 1) {
-    const letter = target.charCodeAt(at);
-    if (letter === 0x3f /* ? */ || letter === 0x23 /* # */) return target.slice(0, at);
-  }
-  return target;
+  const query = target.indexOf("?");
+  const path = query < 0 ? target : target.slice(0, query);
+  const fragment = path.indexOf("#");
+  return fragment < 0 ? path : path.slice(0, fragment);
 }
 
 /**

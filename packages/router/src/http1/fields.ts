@@ -27,6 +27,8 @@ export const pausedAt = (end: number): number => -end - 2;
  */
 export function readFields(lines: Lines, from: number, fields: Fields, maxHeaders: number): number {
   const { bytes, base, stop } = lines;
+  // Looked up here once, not for each octet.
+  const table: Uint8Array = octets;
   // Of a head that comes in pieces the text is put together again.
   const shift = fields.begin < 0 ? -base : fields.text.length - base;
   if (fields.begin < 0) {
@@ -42,11 +44,11 @@ export function readFields(lines: Lines, from: number, fields: Fields, maxHeader
     }
     let end = at;
     let letters = 0;
-    let letter = octets[bytes[end] as number] as number;
+    let letter = table[bytes[end] as number] as number;
     while ((letter & TOKEN) !== 0) {
       letters |= letter;
       end += 1;
-      letter = octets[bytes[end] as number] as number;
+      letter = table[bytes[end] as number] as number;
     }
     if (end === at || bytes[end] !== COLON) return refuse(fields, nameProblem(bytes, at, end));
     const name = (letters & UNDERSCORE) !== 0 ? UNDERSCORED : nameAt(bytes, at, end);
@@ -55,7 +57,7 @@ export function readFields(lines: Lines, from: number, fields: Fields, maxHeader
     let start = end + 1;
     while (bytes[start] === SP || bytes[start] === HT) start += 1;
     let stopped = start;
-    while (((octets[bytes[stopped] as number] as number) & VALUE) !== 0) stopped += 1;
+    while (((table[bytes[stopped] as number] as number) & VALUE) !== 0) stopped += 1;
     if (bytes[stopped] !== CR || bytes[stopped + 1] !== LF) return refuse(fields, lineEndProblem(bytes, stopped));
     end = stopped;
     let tab = false;

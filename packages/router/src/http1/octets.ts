@@ -38,10 +38,10 @@ export function isToken(text: string): boolean {
 }
 
 /** Whether `text` may stand as the value of a field. */
-export function isFieldValue(text: string): boolean {
-  for (let at = 0; at < text.length; at += 1) if (!hasBit(text.charCodeAt(at), VALUE)) return false;
-  return true;
-}
+export const isFieldValue = (text: string): boolean => fieldValue.test(text);
+
+/** What `VALUE` says of each letter, for texts: a pattern goes through them several times as fast as letter by letter. */
+const fieldValue = /^[\t -~\x80-\xff]*$/;
 
 /** Writes a short text, octet by octet. @returns false when it is no field value: then it is not written to its end */
 export function writeFieldValue(text: string, bytes: Uint8Array, place: number): boolean {

@@ -9,22 +9,23 @@ export interface StatusLine { readonly status: number; readonly reason: string; 
 
 /** `method SP target SP version CRLF` (RFC 9112 section 3). */
 export function readRequestLine({ bytes, text, base }: Lines, from: number): RequestLine | RefusalCode {
+  const table: Uint8Array = octets;
   let at = from;
-  while (((octets[bytes[at] as number] as number) & TOKEN) !== 0) at += 1;
+  while (((table[bytes[at] as number] as number) & TOKEN) !== 0) at += 1;
   if (at === from || bytes[at] !== SP) return startProblem(bytes, at, at === from || bytes[at] !== CR ? "bad_method" : "bad_request_line");
   const method = text.slice(from - base, at - base);
   // The beginning of HTTP/2's preface: whoever takes it for a request reads the rest in another language (RFC 9113 section 3.4).
   if (method === "PRI") return "bad_method";
   const begun = at + 1;
   at = begun;
-  while (((octets[bytes[at] as number] as number) & TARGET) !== 0) at += 1;
+  while (((table[bytes[at] as number] as number) & TARGET) !== 0) at += 1;
   if (at === begun) return startProblem(bytes, at, "bad_request_line");
   if (bytes[at] !== SP) return startProblem(bytes, at, bytes[at] === CR ? "bad_request_line" : "bad_target");
   const target = text.slice(begun - base, at - base);
   const version = readVersion(bytes, at + 1);
   if (version === undefined) return startProblem(bytes, at + 1, "bad_version");
   at += 9;
-  if (bytes[at] !== CR || bytes[at + 1] !== LF) return ((octets[bytes[at] as number] as number) & VALUE) !== 0 ? "bad_version" : lineEndProblem(bytes, at);
+  if (bytes[at] !== CR || bytes[at + 1] !== LF) return ((table[bytes[at] as number] as number) & VALUE) !== 0 ? "bad_version" : lineEndProblem(bytes, at);
   return isTarget(method, target) ? { method, target, version, next: at + 2 } : "bad_target";
 }
 

@@ -33,13 +33,17 @@ export interface AccessLogSink {
 export function accessLogLine(record: RequestRecord, options: AccessLogOptions = {}): string {
   const { timings } = record;
   const { begin, request, who, end } = wordsOf(record, options);
-  let line = `${begin}${timestamp(record.receivedAtMs)}${request}${record.status === 0 ? "\"-\"" : record.status} ${record.bytesIn} ${record.bytesOut}${who}${quoted(record.requestId)}`
-    + ` response_time:${seconds(timings.totalMs)} gorouter_time:${seconds(timings.routerMs)}${end}`;
-  if (options.extraFields !== undefined) line += extraText(record, options.extraFields);
   const said = record.error ?? record.warning;
-  line += said === undefined ? " x_cf_routererror:\"-\"" : ` x_cf_routererror:${quoted(said)}`;
-  if (options.extraHeaders !== undefined) for (const name of options.extraHeaders) line += ` ${name.toLowerCase().replaceAll("-", "_")}:${quoted(record.header(name.toLowerCase()) ?? "")}`;
-  return `${line}\n`;
+  const extra = options.extraFields === undefined ? "" : extraText(record, options.extraFields);
+  const more = options.extraHeaders === undefined ? "" : headersText(record, options.extraHeaders);
+  return `${begin}${timestamp(record.receivedAtMs)}${request}${record.status === 0 ? "\"-\"" : record.status} ${record.bytesIn} ${record.bytesOut}${who}${quoted(record.requestId)}`
+    + ` response_time:${seconds(timings.totalMs)} gorouter_time:${seconds(timings.routerMs)}${end}${extra} x_cf_routererror:${said === undefined ? "\"-\"" : quoted(said)}${more}\n`;
+}
+
+function headersText(record: RequestRecord, extraHeaders: readonly string[]): string {
+  let text = "";
+  for (const name of extraHeaders) text += ` ${name.toLowerCase().replaceAll("-", "_")}:${quoted(record.header(name.toLowerCase()) ?? "")}`;
+  return text;
 }
 
 function extraText(record: RequestRecord, extraFields: readonly ExtraLogField[]): string {
@@ -85,7 +89,9 @@ function makeWords(record: RequestRecord, options: AccessLogOptions): Words {
   const { method, target, httpVersion, endpoint } = record;
   const { address, rest } = endpointParts(endpoint);
   const begin = `${record.host || "-"} - [`;
-  const request = `] ${quoted(`${method} ${loggedTarget(record, options)} HTTP/${httpVersion}`)} `;
+  const logged = loggedTarget(record, options);
+  // Looked at before they are joined: a pattern goes through a text that is one piece.
+  const request = harmless.test(logged) && harmless.test(method) ? `] "${method} ${logged} HTTP/${httpVersion}" ` : `] ${quoted(`${method} ${logged} HTTP/${httpVersion}`)} `;
   const who = ` ${quoted(record.referer)} ${quoted(record.userAgent)} ${quoted(hidePeer ? "" : record.peer)} ${address}`
     + ` x_forwarded_for:${quoted(hideForwardedFor ? "" : record.forwardedFor)} x_forwarded_proto:${quoted(record.forwardedProto)} vcap_request_id:`;
   return { begin, request, who, end: rest, options, method, target, httpVersion, endpoint, form: undefined };

@@ -11,8 +11,8 @@ import { rig } from "../fixtures/rig.ts";
 /** A head as anybody can see it. */
 const seen = (head: object | undefined): object | undefined => {
   if (head === undefined) return undefined;
-  const { block: _, ...rest } = head as { block?: unknown };
-  return rest;
+  const { block: _, ...rest } = head as { block?: unknown; rawHeaders?: unknown };
+  return { ...rest, rawHeaders: (head as { rawHeaders?: unknown }).rawHeaders };
 };
 
 const requestLines = ["GET / HTTP/1.1", "GET /a?b HTTP/1.1", "HEAD / HTTP/1.1", "POST /x HTTP/1.1", "GET / HTTP/1.0", "CONNECT a:1 HTTP/1.1", "OPTIONS * HTTP/1.1", "GET  / HTTP/1.1", "G\u00e4T / HTTP/1.1", "GET http://b/ HTTP/1.1"];
