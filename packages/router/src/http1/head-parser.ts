@@ -180,6 +180,10 @@ class LineParser<Line extends { readonly next: number }, Head extends object> im
   forget(): void {
     this.#lastFields.forget();
     this.#lastHead.forget();
+    if (this.#host === "" || this.begun) return;
+    // It is a piece of the text of its head, and keeps all of that.
+    this.#host = "";
+    this.#fields = new Fields();
   }
 
   #finish(line: Line, fields: Fields, next: number): Head | Refusal {
