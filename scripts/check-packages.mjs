@@ -21,7 +21,7 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 const KiB = 1024;
 
 /** Largest tarball, source maps included. A package that outgrows its budget has probably swallowed a dependency. The bus brings its suite, its simulation and its program; the router two engines, the keys of another router's configuration and a page; the executor three ways to isolate, its suite and its program. */
-const budgetBytes = { bus: 500 * KiB, router: 500 * KiB, dea: 500 * KiB, staging: 400 * KiB, "broker-api": 300 * KiB, "uaa-client": 150 * KiB };
+const budgetBytes = { bus: 500 * KiB, router: 550 * KiB, dea: 500 * KiB, staging: 400 * KiB, "broker-api": 300 * KiB, "uaa-client": 150 * KiB };
 
 const update = process.argv.includes("--update");
 const into = await mkdtemp(join(tmpdir(), "opencf-pack-"));
