@@ -110,9 +110,10 @@ async function everything() {
   await check("build", bin("turbo"), ["run", "build", "--concurrency=2", "--output-logs=errors-only", "--ui=stream"]);
   await Promise.all([check("types", bin("tsc"), ["-p", "tsconfig.json"]), check("lint", bin("eslint"), ["--max-warnings", "0", "."])]);
   await Promise.all([check("layers", ...script("check-layers.mjs")), check("docs", ...script("check-docs.mjs")), check("packages", ...script("check-packages.mjs"))]);
-  await tests("units", ["test"], { limitMs: 1_100_000 });
-  await tests("system", ["packages", "examples"], { limitMs: 900_000 });
-  if (ci || asked.includes("nodes")) await check("nodes", ...script("test-nodes.mjs"), { limitMs: 300_000 });
+  // Only what hangs should meet these: machines that take three times as long as others have been seen.
+  await tests("units", ["test"], { limitMs: 2_400_000 });
+  await tests("system", ["packages", "examples"], { limitMs: 1_200_000 });
+  if (ci || asked.includes("nodes")) await check("nodes", ...script("test-nodes.mjs"), { limitMs: 600_000 });
 }
 
 try {

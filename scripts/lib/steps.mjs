@@ -13,7 +13,12 @@ export async function runStep(program, args, { cwd, env = process.env, live = fa
   for (const stream of [child.stdout, child.stderr]) stream?.setEncoding("utf8").on("data", (text) => { output = (output + text).slice(-200_000); });
   // A step is a process group of its own: what overruns its time goes with everything it started.
   const stop = (/** @type {NodeJS.Signals} */ signal) => { try { process.kill(-(child.pid ?? 0), signal); } catch {} };
-  const limit = setTimeout(() => { output += `\nstopped after ${limitMs / 1000} s\n`; stop("SIGKILL"); }, limitMs);
+  const limit = setTimeout(() => {
+    const why = `\n${program.split("/").pop()} stopped: not at its end after ${limitMs / 1000} s\n`;
+    if (live) console.log(why);
+    output += why;
+    stop("SIGKILL");
+  }, limitMs);
   const pass = () => { stop("SIGTERM"); process.exit(130); };
   process.once("SIGINT", pass).once("SIGTERM", pass);
   try {

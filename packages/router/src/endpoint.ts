@@ -119,6 +119,8 @@ export function createBackend(init: EndpointInit, port: number, address = addres
   return new HeldBackend(address, port, isTls(init), init.serverCertDomainSan ?? "");
 }
 
+const setFrom = 32;
+
 /** A million of these may be held, so the host is not kept beside the address. */
 class HeldBackend implements Backend {
   readonly address: string;
@@ -131,8 +133,8 @@ class HeldBackend implements Backend {
   probing = false;
   connections: unknown = undefined;
   app = "";
-  /** Mostly there is one, and a list of one would cost as much as half of this object. */
-  private led: LeadsHere | LeadsHere[] | undefined = undefined;
+  /** Mostly there is one, and a list of one would cost as much as half of this object. Of very many each must be found without a search. */
+  private led: LeadsHere | LeadsHere[] | Set<LeadsHere> | undefined = undefined;
 
   constructor(address: string, port: number, tls: boolean, serverName: string) {
     this.address = address;
@@ -151,18 +153,23 @@ class HeldBackend implements Backend {
 
   get routes(): readonly LeadsHere[] {
     if (this.led === undefined) return [];
-    return Array.isArray(this.led) ? this.led : [this.led];
+    return Array.isArray(this.led) ? this.led : this.led instanceof Set ? [...this.led] : [this.led];
   }
 
   join(route: LeadsHere): void {
     if (this.led === undefined) this.led = route;
-    else if (Array.isArray(this.led)) this.led = grown(this.led, route);
-    else this.led = [this.led, route];
+    else if (this.led instanceof Set) this.led.add(route);
+    else if (!Array.isArray(this.led)) this.led = [this.led, route];
+    else if (this.led.length < setFrom) this.led = grown(this.led, route);
+    else this.led = new Set([...this.led, route]);
   }
 
   leave(route: LeadsHere): void {
     if (this.led === route) this.led = undefined;
-    else if (Array.isArray(this.led)) {
+    else if (this.led instanceof Set) {
+      this.led.delete(route);
+      if (this.led.size === 0) this.led = undefined;
+    } else if (Array.isArray(this.led)) {
       const at = this.led.indexOf(route);
       if (at >= 0) this.led.splice(at, 1);
       if (this.led.length === 1) this.led = this.led[0];

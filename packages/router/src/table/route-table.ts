@@ -95,11 +95,11 @@ export function createRouteTable(options: RouteTableOptions = {}): RouteTable {
   function evictOthers(endpoint: Endpoint): void {
     const { app, backend } = endpoint;
     if (app === "") return;
-    const { routes: leading, app: before } = backend;
+    const before = backend.app;
     backend.app = app;
-    // Of the same app all others here are already, however many: an app may have thousands of routes.
-    if (before === app || leading.length === 1) return;
-    for (const pool of [...leading] as Pool[]) {
+    // Of the same app all others here are already, however many: an app may have thousands of routes. And who names no app may stay.
+    if (before === app || before === "") return;
+    for (const pool of [...backend.routes] as Pool[]) {
       const held = endpointAt(pool, backend.host, backend.port);
       if (held !== undefined && held.app !== "" && held.app !== app) remove(pool, held, "address-reused");
     }
@@ -140,8 +140,9 @@ export function createRouteTable(options: RouteTableOptions = {}): RouteTable {
         held.lastSeenMs = now;
         return "refreshed";
       }
-      const endpoint = createEndpoint(init, backends.of(init, port), now, stamps);
-      endpoint.backend.join(pool);
+      const backend = backends.of(init, port);
+      const endpoint = createEndpoint(init, backend, now, stamps);
+      if (held?.backend !== backend) backend.join(pool);
       if (pool.endpoints.length === 0) {
         emptyPools -= 1;
         emptied.get(pool)?.[Symbol.dispose]();
@@ -149,10 +150,10 @@ export function createRouteTable(options: RouteTableOptions = {}): RouteTable {
       }
       putEndpoint(pool, endpoint);
       // Whoever registers anew has been started anew: old failures are not its own.
-      if (held === undefined || held.instanceId !== endpoint.instanceId) forgive(endpoint.backend);
+      if (held === undefined || held.instanceId !== endpoint.instanceId) forgive(backend);
       if (held !== undefined) {
         held.leave();
-        backends.release(held.backend, pool);
+        if (held.backend !== backend) backends.release(held.backend, pool);
       }
       evictOthers(endpoint);
       tell({ type: held === undefined ? "added" : "updated", route: pool.key, endpoint, why: "registered" });

@@ -131,6 +131,23 @@ describe("registering", () => {
     expect(table.routeCount).toBe(1);
   });
 
+  test.each([1, 2, 5, 40, 100])("an address that %i routes lead to knows each of them once, however often they are registered anew, and is idle with the last", (count) => {
+    const table = createRouteTable();
+    const idle: string[] = [];
+    table.onIdleBackend(({ address }) => idle.push(address));
+    const uris = Array.from({ length: count }, (_, number) => `r${number}.example.com`);
+    for (const instanceIndex of ["0", "1"]) for (const uri of uris) table.register(uri, at(1, { app: "p", instanceIndex }));
+    const backend = table.lookup("r0.example.com", "/")?.endpoints[0]?.backend;
+    const known = (): string[] => (backend?.routes ?? []).map(({ key }) => key).sort();
+    expect(known()).toEqual([...uris].sort());
+    for (const [number, uri] of uris.entries()) {
+      expect([backend?.isRouted, idle]).toEqual([true, []]);
+      expect(table.unregister(uri, at(1))).toBe(true);
+      expect(known()).toEqual(uris.slice(number + 1).sort());
+    }
+    expect([backend?.isRouted, idle]).toEqual([false, ["10.0.0.1:1"]]);
+  });
+
   test("a port that another app has taken over no longer leads to it from the old routes", () => {
     const table = createRouteTable();
     table.register("old.com", at(1, { app: "old" }));
