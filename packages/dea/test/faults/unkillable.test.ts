@@ -6,6 +6,7 @@ import { containerPaths, ownerNames } from "../../src/linux/names.ts";
 import { probeLinux } from "../../src/linux/probe.ts";
 import { temporaryFolder, writeDroplet } from "../fixtures/droplet.ts";
 import { tracesOf } from "../fixtures/linux-traces.ts";
+import { processesOf } from "../fixtures/processes.ts";
 import { until } from "../fixtures/until.ts";
 
 /*
@@ -31,13 +32,6 @@ afterAll(() => folder[Symbol.asyncDispose]());
 interface Frozen extends AsyncDisposable {
   thaw(): Promise<void>;
 }
-const processesOf = async (id: string): Promise<string[]> => {
-  const found: string[] = [];
-  for (const pid of await readdir("/proc")) {
-    if (/^\d+$/.test(pid) && Number(pid) !== process.pid && (await readFile(`/proc/${pid}/environ`, "utf8").catch(() => "")).includes(`/${id}`)) found.push(pid);
-  }
-  return found;
-};
 
 const kinds = {
   /** The app alone, not the shell that keeps it. */

@@ -6,6 +6,7 @@ import { createDea, type DeaOptions, type Instance, MiB, type StartSpec } from "
 import { deadlinesOf, phases } from "../../src/instance/phases.ts";
 import { temporaryFolder, writeDroplet, writeTar } from "../fixtures/droplet.ts";
 import { type Faults, faultyBackend, forever } from "../fixtures/faulty-backend.ts";
+import { processesOf } from "../fixtures/processes.ts";
 import { until } from "../fixtures/until.ts";
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
@@ -119,14 +120,17 @@ describe("dea §20.5 a hard deadline on every phase", () => {
     ["kill", { stop: forever }, { kill: 300, destroy: 30_000 }],
     ["destroy", { destroy: forever }, { kill: 30_000, destroy: 300 }],
     ["both", { stop: forever, destroy: forever }, { kill: 300, destroy: 300 }],
-  ] as [string, Faults, DeaOptions["deadlinesMs"]][])("stop: a %s that never ends holds up neither the stop nor the executor's end", async (_name, faults, deadlinesMs) => {
-    const dea = await open(faults, { deadlinesMs: deadlinesMs ?? {} });
+  ] as [string, Faults, NonNullable<DeaOptions["deadlinesMs"]>][])("stop: a %s that never ends holds up neither the stop nor the executor's end; the next one ends what is left", async (name, faults, deadlinesMs) => {
+    const dataDir = join(folder.path, `never-${name}`);
+    const dea = await open(faults, { deadlinesMs, dataDir });
     const instances: Instance[] = [await dea.start(spec()), await dea.start(spec())];
     await Promise.all(instances.map(({ ready }) => ready));
     const [first] = instances;
     expect(await first?.stop()).toMatchObject({ reason: "stopped" });
     await dea.close();
     expect(instances.map(({ state }) => state)).toEqual(["STOPPED", "STOPPED"]);
+    await using _next = await open({}, { dataDir });
+    await until(async () => (await Promise.all(instances.map(({ id }) => processesOf(id)))).flat().length === 0);
   });
 
   test("a container that comes after its deadline is put away too", async () => {
