@@ -217,7 +217,7 @@ describe.skipIf(!hasNatsServer())("faults of NATS servers", () => {
     clearInterval(traffic);
     await Promise.all([bus.flush(), sender.flush()]);
     const all = Array.from({ length: n }, (_, i) => i);
-    await expect.poll(() => [got.length, grouped.length, back.length], { timeout: 3_000 }).toEqual([n, n, n]);
+    await expect.poll(() => [got.length, grouped.length, back.length], { timeout: 10_000 }).toEqual([n, n, n]);
     expect(got).toEqual(all);
     expect(grouped.sort((a, b) => a - b)).toEqual(all);
     expect(back).toEqual(all);

@@ -54,7 +54,7 @@ describe("dea §15: what the executor tells its operator", () => {
   test("files, lines and samples of one", async () => {
     expect(await ask(`/v1/instances/${app.id}/files?path=/app/hello.txt`)).toEqual([200, "hello"]);
     expect((await ask(`/v1/instances/${app.id}/files`))[1]).toContain("app/");
-    expect((await ask(`/v1/instances/${app.id}/logs`))[1]).toContain('"stream":"stdout","text":"up"');
+    await until(async () => (await ask(`/v1/instances/${app.id}/logs`))[1].includes('"stream":"stdout","text":"up"'));
     await until(() => app.metrics().length > 0);
     expect((await json(`/v1/instances/${app.id}/metrics`))["samples"]).toHaveLength(app.metrics().length);
   });
