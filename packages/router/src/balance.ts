@@ -1,4 +1,5 @@
 import type { Endpoint } from "./endpoint.ts";
+import { fnv, mixed } from "./hash.ts";
 import { forgive, isUp } from "./health.ts";
 import type { LoadBalancing, Pool } from "./pool.ts";
 
@@ -108,7 +109,7 @@ function twoChoices(pool: Pool, choice: Choice, failedToo: boolean): Endpoint | 
  */
 function byHash(pool: Pool, choice: Choice, failedToo: boolean): Endpoint | undefined {
   const limit = loadLimit(pool, choice);
-  const key = mixed(hash(choice.hashKey as string));
+  const key = mixed(fnv(choice.hashKey as string));
   let best: Endpoint | undefined;
   let bestScore = -1;
   for (const endpoint of pool.endpoints) {
@@ -128,21 +129,7 @@ function loadLimit(pool: Pool, { hashBalance }: Choice): number {
 }
 
 const pointOf = (endpoint: Endpoint): number =>
-  endpoint.hashPoint === 0 ? endpoint.hashPoint = mixed(hash(endpoint.instanceId || endpoint.address)) || 1 : endpoint.hashPoint;
-
-/** FNV-1a over UTF-16 units. */
-function hash(text: string): number {
-  let value = 0x811c9dc5;
-  for (let at = 0; at < text.length; at += 1) value = Math.imul(value ^ text.charCodeAt(at), 0x01000193);
-  return value;
-}
-
-/** FNV alone leaves the high bits of short keys alike. */
-function mixed(given: number): number {
-  let value = Math.imul(given ^ (given >>> 16), 0x85ebca6b);
-  value = Math.imul(value ^ (value >>> 13), 0xc2b2ae35);
-  return (value ^ (value >>> 16)) | 0;
-}
+  endpoint.hashPoint === 0 ? endpoint.hashPoint = mixed(fnv(endpoint.instanceId || endpoint.address)) || 1 : endpoint.hashPoint;
 
 const isFull = ({ backend }: Endpoint, { maxPerEndpoint }: Choice): boolean =>
   maxPerEndpoint > 0 && backend.inFlight >= maxPerEndpoint;

@@ -1,4 +1,5 @@
 import { randomInt } from "node:crypto";
+import { mixed } from "../hash.ts";
 
 /** 64 bits that stand for a message, as two numbers of 32; `high` is never 0. */
 export interface Fingerprint {
@@ -36,11 +37,4 @@ export function createFingerprints(): (bytes: Uint8Array) => Fingerprint {
     taken.high = mixed(high) || 1;
     return taken;
   };
-}
-
-/** Every bit of what comes out depends on every bit of what goes in (MurmurHash3's last step). */
-function mixed(value: number): number {
-  let hash = Math.imul(value ^ value >>> 16, 0x85ebca6b);
-  hash = Math.imul(hash ^ hash >>> 13, 0xc2b2ae35);
-  return hash ^ hash >>> 16;
 }

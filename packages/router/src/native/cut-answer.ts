@@ -24,6 +24,15 @@ export function isOrdinary(exchange: Exchange, response: ClientResponse): boolea
     && (exchange.upload === undefined || settings.concurrentReadWrite) && response.shouldKeepAlive && response.isUntouched;
 }
 
+/** The endpoint's answer has begun, and its body is framed. */
+export function noteBegun(exchange: Exchange, endpoint: Endpoint, status: number): void {
+  // Whoever answers works, whatever the answer is.
+  forgive(endpoint.backend);
+  exchange.framed = true;
+  exchange.appHeadersMs = performance.now();
+  exchange.status = status;
+}
+
 /**
  * Begins an answer whose head can be cut out of the endpoint's as it stands: what `clientHead` and `writeAnswerHead` say of it, without taking the lines
  * apart and putting them together again. The reader has looked at every letter of them.
@@ -41,10 +50,7 @@ export function beginCut(exchange: Exchange, endpoint: Endpoint, { head, respons
   if ((block.seen & bitsOf(REQUEST_ID)) === 0) text += `X-Vcap-Request-Id: ${requestId}\r\n`;
   if (cookie !== undefined) text += `Set-Cookie: ${cookie}\r\n`;
   if ((block.seen & bitsOf(DATE)) === 0) text += dateLine();
-  forgive(endpoint.backend);
-  exchange.framed = true;
-  exchange.appHeadersMs = performance.now();
-  exchange.status = status;
+  noteBegun(exchange, endpoint, status);
   response.writeText(status, text + (chunked ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n"), chunked);
   return true;
 }

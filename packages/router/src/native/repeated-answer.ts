@@ -1,14 +1,12 @@
-import { performance } from "node:perf_hooks";
 import type { Endpoint } from "../endpoint.ts";
-import { forgive } from "../health.ts";
 import type { ResponseHead } from "../http1/head.ts";
+import { bitsOf, DATE, REQUEST_ID, SET_COOKIE, TRANSFER_ENCODING, WWW_AUTHENTICATE } from "../http1/names.ts";
 import { clientHead } from "../proxy/answer.ts";
 import type { Exchange } from "../proxy/exchange.ts";
-import { firstValue } from "../proxy/flat-headers.ts";
 import { AnswerForm } from "./answer-form.ts";
 import { writeAnswerHead } from "./answer-head.ts";
 import type { ClientResponse } from "./client-response.ts";
-import { isOrdinary } from "./cut-answer.ts";
+import { isOrdinary, noteBegun } from "./cut-answer.ts";
 
 /** What becomes of a head whose lines an app repeats. */
 interface RepeatedHead {
@@ -18,7 +16,7 @@ interface RepeatedHead {
 }
 
 /** Headers with which more has to be done than to pass them on. */
-const unusual = /^(?:set-cookie|www-authenticate)$/i;
+const unusual = bitsOf(SET_COOKIE, WWW_AUTHENTICATE);
 
 /**
  * Begins an answer whose header lines the endpoint has sent before on the same connection, where nothing about it or its request is unusual.
@@ -29,18 +27,16 @@ export function beginRepeated(exchange: Exchange, endpoint: Endpoint, { head, re
   const held = head.block.derived as RepeatedHead | undefined;
   const made = held !== undefined && held.status === head.status && held.reason === head.reason ? held : prepare(exchange, endpoint, head);
   if (made === undefined || !response.writeForm(made.status, made.form, exchange.requestId)) return false;
-  forgive(endpoint.backend);
-  exchange.framed = true;
-  exchange.appHeadersMs = performance.now();
-  exchange.status = made.status;
+  noteBegun(exchange, endpoint, made.status);
   return true;
 }
 
 function prepare(exchange: Exchange, endpoint: Endpoint, head: ResponseHead): RepeatedHead | undefined {
-  const { status, reason, rawHeaders } = head;
-  if (status < 200 || status === 204 || status === 304 || rawHeaders.some((name, at) => at % 2 === 0 && unusual.test(name))) return undefined;
-  const hasRequestId = firstValue(rawHeaders, "x-vcap-request-id") !== undefined;
-  const flat = clientHead(exchange, endpoint, { status, reason, headers: rawHeaders }, firstValue(rawHeaders, "transfer-encoding") !== undefined);
+  const { status, reason, rawHeaders, block: { seen } } = head;
+  const has = (names: number): boolean => (seen & names) !== 0;
+  if (status < 200 || status === 204 || status === 304 || has(unusual)) return undefined;
+  const hasRequestId = has(bitsOf(REQUEST_ID));
+  const flat = clientHead(exchange, endpoint, { status, reason, headers: rawHeaders }, has(bitsOf(TRANSFER_ENCODING)));
   const shared = hasRequestId ? flat : flat.filter((_, at) => flat[at - (at % 2)] !== "X-Vcap-Request-Id");
   let written;
   try {
@@ -50,7 +46,7 @@ function prepare(exchange: Exchange, endpoint: Endpoint, head: ResponseHead): Re
     return undefined;
   }
   if (!written.keepAlive) return undefined;
-  const hasDate = firstValue(rawHeaders, "date") !== undefined;
+  const hasDate = has(bitsOf(DATE));
   const made: RepeatedHead = { status, reason, form: new AnswerForm(written.bytes.toString("latin1", 0, written.bytes.length - 2), { chunked: written.chunked, hasRequestId, hasDate }) };
   head.block.derived = made;
   return made;

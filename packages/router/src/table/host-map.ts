@@ -1,4 +1,5 @@
 import { randomInt } from "node:crypto";
+import { fnv, mixed } from "../hash.ts";
 
 /**
  * A map from names (of hosts, of addresses) to whatever is known of them, for a million and more of them and for names that were read from the wire a
@@ -126,12 +127,5 @@ class Shard<T extends object> {
   }
 }
 
-/** FNV-1a with a seed, and a mixing step, since both the upper and the lower bits are used. Never 0. */
-function hashOf(host: string, seed: number): number {
-  let hash = seed;
-  for (let at = 0; at < host.length; at += 1) hash = Math.imul(hash ^ host.charCodeAt(at), 0x01000193);
-  hash = Math.imul(hash ^ (hash >>> 15), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  hash ^= hash >>> 16;
-  return hash === 0 ? 1 : hash;
-}
+/** Mixed, since both the upper and the lower bits are used. Never 0. */
+const hashOf = (host: string, seed: number): number => mixed(fnv(host, seed)) || 1;
