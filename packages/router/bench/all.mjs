@@ -13,7 +13,7 @@ const short = ["--seconds", "0.3", "--rounds", "1"];
 const benches = [
   ["proxy", [], short],
   ["proxy", ["--tls"], short],
-  ["latency", [], short],
+  ["latency", [], [...short, "--warm", "0.3"]],
   ["transfer", [], ["--mib", "64", "--rounds", "1"]],
   ["idle", [], ["--connections", "500", "--websockets", "200", "--settle", "0.2"]],
   ["registrations", [], [...short, "--apps", "2000", "--burst", "5000"]],

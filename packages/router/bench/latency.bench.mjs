@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 // How long requests take at half of what this router can do at most, beside nginx at the same rate.
-//   node packages/router/bench/latency.bench.mjs [--seconds 5] [--rounds 5] [--connections 64] [--engine both] [--rate N] [--no-pin] [--json]
+//   node packages/router/bench/latency.bench.mjs [--seconds 5] [--rounds 5] [--warm 10] [--connections 64] [--engine both] [--rate N] [--no-pin] [--json]
 // First the most requests a second of each engine (one after the other on each connection); then, in turn, `--rounds` times, requests at
-// half that rate, evenly spread, sent when they are due whatever became of those before. A time runs from when a request was due.
+// half that rate, evenly spread, sent when they are due whatever became of those before. A time runs from when a request was due. Before that
+// everybody has `--warm` seconds at that rate. `collector on one thread`: with node --single-threaded-gc, since there is one core (see the README).
 // Given are medians of the rounds, and ratios as the median of those within each round. `straight`: no proxy in between.
 // `usual p99`: of the p99s of each 200 ms of a round the one in the middle; pauses of the machine, which on a busy core last the longer the
 // less of it is left, fall into few of them, and so would rare pauses of the proxy itself: `p99` has them all.
@@ -15,7 +16,7 @@ import { commandLine, report } from "./kit/report.mjs";
 import { engines, startOpencf } from "./proxies/opencf.mjs";
 import { hasNginx, startNginx } from "./proxies/nginx.mjs";
 
-const options = commandLine(import.meta.url, { seconds: 5, rounds: 5, connections: 64, engine: "both", rate: 0, pin: true });
+const options = commandLine(import.meta.url, { seconds: 5, rounds: 5, warm: 10, connections: 64, engine: "both", rate: 0, pin: true });
 const wanted = options.engine === "both" ? engines : engines.filter((name) => name === options.engine);
 if (wanted.length === 0) {
   console.error(`--engine ${options.engine}: expected both, ${engines.join(", ")}`);
@@ -34,15 +35,16 @@ try {
     const ours = await startOpencf({ parts, module, engine, backend });
     const most = options.rate || await maximum(load, ours.port);
     const perSecond = options.rate || Math.round(most / 2);
-    const proxies = [ours, ...others];
+    const oneThread = await startOpencf({ parts, module, engine, backend, nodeArgs: ["--single-threaded-gc"] });
+    const proxies = [ours, { ...oneThread, name: `${ours.name}, collector on one thread` }, ...others];
     const rounds = new Map(proxies.map(({ name }) => [name, []]));
     for (let at = -1; at < options.rounds; at += 1) {
       for (const { name, port } of proxies) {
-        const one = await meter.ask({ port, perSecond, ms: at < 0 ? Math.min(1_000, ms) : ms, connections: options.connections });
+        const one = await meter.ask({ port, perSecond, ms: at < 0 ? options.warm * 1_000 : ms, connections: options.connections });
         if (at >= 0) rounds.get(name).push(one);
       }
     }
-    await ours.part.stop();
+    await Promise.all([ours.part.stop(), oneThread.part.stop()]);
     const base = rounds.get("nginx") ?? [];
     tables.push({
       title: `${perSecond} requests a second${options.rate ? "" : `, half of ${Math.round(most)}: the most of ${ours.name}`}`,

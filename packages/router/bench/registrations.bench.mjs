@@ -1,12 +1,15 @@
 #!/usr/bin/env node
 // What registrations cost the requests that go on meanwhile, at half of what the router can do: heartbeats of many apps, and 100 000 new routes at once.
-//   node packages/router/bench/registrations.bench.mjs [--apps 20000] [--beats 20000] [--burst 100000] [--seconds 4] [--rounds 5] [--engine native] [--rate N] [--no-pin] [--json]
+//   node packages/router/bench/registrations.bench.mjs [--apps 20000] [--beats 20000] [--burst 100000] [--seconds 4] [--rounds 5] [--engine native] [--node FLAGS] [--rate N] [--no-pin] [--json]
 // Needs nats-server on the PATH. In turn, `--rounds` times: requests alone; requests while the same messages are published on a subject that
 // the router does not hear (what the machine alone does to them: publisher, bus and client share cores); requests with the heartbeats.
 // `p99 to alone` and `to unheard` are ratios within each round, median. The same for new routes, where `most ms` is the longest wait of any
 // request and `worst` that of all rounds; requests go on until all routes are in, and those of earlier rounds stay: the table grows with each. The router
 // shares its core with the threads of V8's collector, and waits come from there. Waits run from when a request was due. `longest turn` is the longest
-// turn of the router's event loop in processor time. `lag p99`: how late the measuring process itself was. `--rate N`: this many requests a second instead.
+// turn of the router's event loop in processor time of its thread; `held`: with what that thread waited meanwhile for its core, which the collector's threads
+// had, or others (the other rows tell how much that is). Pauses of a virtual machine are in the waits and hardly in these two, so `held` is what the router
+// itself makes a request wait. `lag p99`: how late the measuring process itself was. `--rate N`: this many requests a second instead.
+// `--node=--single-threaded-gc`: flags of the router's process.
 import { setTimeout as sleep } from "node:timers/promises";
 import { bundle } from "./kit/bundle.mjs";
 import { median, round } from "./kit/figures.mjs";
@@ -17,7 +20,7 @@ import { createParts } from "./kit/parts.mjs";
 import { commandLine, report } from "./kit/report.mjs";
 import { startOpencfOnBus } from "./proxies/opencf-on-bus.mjs";
 
-const options = commandLine(import.meta.url, { apps: 20_000, beats: 20_000, burst: 100_000, seconds: 4, rounds: 5, engine: "native", rate: 0, pin: true });
+const options = commandLine(import.meta.url, { apps: 20_000, beats: 20_000, burst: 100_000, seconds: 4, rounds: 5, engine: "native", node: "", rate: 0, pin: true });
 const { apps, beats, burst, seconds } = options;
 if (!hasNats()) {
   console.error("nats-server is not on the PATH");
@@ -28,7 +31,7 @@ const parts = await createParts({ pin: options.pin });
 try {
   const nats = await startNats(parts);
   const meter = await parts.node(new URL("./kit/meter-process.mjs", import.meta.url));
-  const { port, part: router } = await startOpencfOnBus({ parts, module: await bundle(parts.folder, { bus: true }), engine: options.engine, nats });
+  const { port, part: router } = await startOpencfOnBus({ parts, module: await bundle(parts.folder, { bus: true }), engine: options.engine, nats, nodeArgs: options.node.split(" ").filter(Boolean) });
   const publishing = await parts.node(new URL("./kit/heartbeats-process.mjs", import.meta.url), { args: { nats } });
   const live = await publisher(nats);
   live.write(message(heard, { host: "127.0.0.1", port: meter.hello.port, uris: [host], app: "live" }));
@@ -50,7 +53,7 @@ try {
     const complete = takenIn(ended) >= takenIn(before) + heardOf;
     await until((now) => takenIn(now) >= takenIn(before) + heardOf);
     const after = await router.ask({});
-    return { ...waits, complete, turnMs: ended.turnMs, perS: heardOf === 0 || meanwhile.perSecond === undefined ? undefined : (ended.registrations - before.registrations) / sent.ms * 1_000, dropped: after.dropped_messages - before.dropped_messages };
+    return { ...waits, complete, turnMs: ended.turnMs, heldMs: ended.heldMs, perS: heardOf === 0 || meanwhile.perSecond === undefined ? undefined : (ended.registrations - before.registrations) / sent.ms * 1_000, dropped: after.dropped_messages - before.dropped_messages };
   };
   const steady = (subject) => ({ subject, from: 0, count: apps, perSecond: beats, total: Math.round(beats * Math.max(0.1, seconds - 0.3)) });
   const kinds = { alone: undefined, unheard: steady(unheard), heard: steady(heard) };
@@ -88,10 +91,10 @@ try {
     const steadily = each === rounds.unheard || each === rounds.heard;
     return {
       requests: what, ...(steadily ? { "p99 to alone": to(rounds.alone), "to unheard": to(rounds.unheard) } : {}), "p50 ms": of("p50"), "p99 ms": of("p99"), "p99.9 ms": of("p999"), "most ms": of("most", 1), "worst ms": round(Math.max(...each.map((one) => one.most)), 1),
-      "longest turn ms": of("turnMs", 1), "taken in/s": of("perS", 0), dropped: each.reduce((sum, { dropped }) => sum + dropped, 0), "lag p99 ms": of("lag99"), errors: each.reduce((sum, { errors }) => sum + errors, 0),
+      "longest turn ms": of("turnMs", 1), "held ms": of("heldMs", 1), "worst held ms": round(Math.max(...each.map((one) => one.heldMs)), 1), "taken in/s": of("perS", 0), dropped: each.reduce((sum, { dropped }) => sum + dropped, 0), "lag p99 ms": of("lag99"), errors: each.reduce((sum, { errors }) => sum + errors, 0),
     };
   };
-  const engine = `opencf-router (${options.engine})`;
+  const engine = `opencf-router (${[options.engine, options.node].filter(Boolean).join(", ")})`;
   report({
     json: options.json, title: "Registrations while requests go on",
     about: { engine, rate: `${perSecond} requests a second${options.rate ? "" : `, half of ${Math.round(most)}`}`, seconds, rounds: options.rounds, pinned: parts.pinned, meterFirst: meter.hello.first },
