@@ -98,7 +98,7 @@ export class Attempt implements ConnectionUser, Dialler, PumpOwner, CloseListene
     connection.user = this;
     connection.requests += 1;
     connection.parser.method = exchange.method;
-    noteDial(exchange, connection.times);
+    noteDial(exchange, connection.times, connection.localAddress);
     connection.times = undefined;
     this.#progress = "sent";
     exchange.appStartedMs = reused ? exchange.attemptMs : performance.now();

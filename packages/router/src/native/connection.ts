@@ -44,6 +44,8 @@ export class BackendConnection {
   idleUntilMs = 0;
   /** How long it took to make; told to its first request. */
   times: DialTimes | undefined;
+  /** `address:port` of the router's end. */
+  readonly localAddress: string;
   /** Called once, when it is of no use any more. */
   readonly #gone: (connection: BackendConnection) => void;
   #timer: NodeJS.Timeout | undefined = undefined;
@@ -58,6 +60,7 @@ export class BackendConnection {
     this.intake = intake;
     this.parser = createResponseHeadParser(limits);
     this.times = times;
+    this.localAddress = times?.localAddress ?? "";
     this.#gone = gone;
     intake.taker = (chunk, lasting) => {
       if (this.user !== undefined) return this.user.onBytes(chunk, lasting);

@@ -121,7 +121,7 @@ export const extraValues: Readonly<Record<ExtraLogField, (record: RequestRecord)
   dial_time: ({ timings }) => timings.dialMs,
   tls_time: ({ timings }) => timings.tlsMs,
   backend_time: ({ timings }) => timings.appMs,
-  local_address: (record) => record.localAddress(),
+  local_address: ({ localAddress }) => localAddress,
 };
 
 /** The target as it may be written down. */

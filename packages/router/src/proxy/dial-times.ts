@@ -1,8 +1,10 @@
 import type { Socket } from "node:net";
+import { addressOf } from "../endpoint.ts";
 import type { Exchange } from "./exchange.ts";
 
-/** What making a connection took, milliseconds; 0 for what was not done. */
+/** What making a connection took, milliseconds; 0 for what was not done. And where it begins, see `localEnd`. */
 export interface DialTimes {
+  localAddress: string;
   dnsMs: number;
   dialMs: number;
   tlsMs: number;
@@ -11,7 +13,7 @@ export interface DialTimes {
 
 /** Watches a socket that has just been told to connect. The times are whole before others hear its `connect`, over TLS its `secureConnect`. */
 export function timeDial(socket: Socket, tls: boolean): DialTimes {
-  const times: DialTimes = { dnsMs: 0, dialMs: 0, tlsMs: 0, totalMs: 0 };
+  const times: DialTimes = { localAddress: "", dnsMs: 0, dialMs: 0, tlsMs: 0, totalMs: 0 };
   const begun = performance.now();
   let named = begun;
   let connected = begun;
@@ -24,6 +26,7 @@ export function timeDial(socket: Socket, tls: boolean): DialTimes {
     connected = performance.now();
     times.dialMs = connected - named;
     times.totalMs = connected - begun;
+    times.localAddress = localEnd(socket);
   });
   if (tls) {
     socket.prependOnceListener("secureConnect", () => {
@@ -35,8 +38,14 @@ export function timeDial(socket: Socket, tls: boolean): DialTimes {
   return times;
 }
 
-/** Tells an exchange what the connection made for it took; nothing when it found one open. */
-export function noteDial(exchange: Exchange, times: DialTimes | undefined): void {
+/** `address:port` of this end of an open connection; empty where the system does not tell. */
+export function localEnd({ localAddress, localPort }: Socket): string {
+  return localAddress === undefined || localPort === undefined ? "" : addressOf(localAddress, localPort);
+}
+
+/** Tells an exchange which connection it has: what it took to make, which is nothing when it stood open, and where it begins. */
+export function noteDial(exchange: Exchange, times: DialTimes | undefined, localAddress = times?.localAddress ?? ""): void {
+  exchange.localAddress = localAddress;
   exchange.dnsMs = times?.dnsMs ?? 0;
   exchange.dialMs = times?.dialMs ?? 0;
   exchange.tlsMs = times?.tlsMs ?? 0;

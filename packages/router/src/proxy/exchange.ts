@@ -179,6 +179,8 @@ export class Exchange {
   dialMs = 0;
   tlsMs = 0;
   connectMs = 0;
+  /** `address:port` of the router's end of the connection to the endpoint; empty where there was none, or it is not known. */
+  localAddress = "";
   /** When the attempt under way was begun. */
   attemptMs = 0;
   appStartedMs = 0;

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Endpoint } from "../endpoint.ts";
 import { unfitCode } from "./answer-limit.ts";
-import { noteDial, timeDial } from "./dial-times.ts";
+import { localEnd, noteDial, timeDial } from "./dial-times.ts";
 import type { Exchange } from "./exchange.ts";
 import { pairsOf } from "./flat-headers.ts";
 import { passInterim } from "./interim.ts";
@@ -83,7 +83,7 @@ export function forwardAlone(exchange: Exchange, endpoint: Endpoint, headers: re
         if (asks.length > 0) thinking = setTimeout(send, thinkingMs);
         else if (exchange.hasBody) send();
         else attempt.end();
-        noteDial(exchange, times);
+        noteDial(exchange, times, localEnd(socket));
         progress = "sent";
         exchange.appStartedMs = performance.now();
       };

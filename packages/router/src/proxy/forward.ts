@@ -4,6 +4,7 @@ import { markFailed } from "../health.ts";
 import type { Pool } from "../pool.ts";
 import type { NoChoice } from "../balance.ts";
 import type { CloseListener, DeliveryListener, Exchange } from "./exchange.ts";
+import { noteDial } from "./dial-times.ts";
 import { forwardExpecting } from "./expect.ts";
 import { classify, isIdempotent, mayRetry, type FailedAttempt } from "./failure.ts";
 import { faults } from "./fault.ts";
@@ -142,6 +143,8 @@ class Forwarding implements CloseListener {
       if (!retryBudget.begin(exchange.route as Pool)) return false;
       this.#repeats = exchange.route;
     }
+    // The next may never have a connection, and that of this one is not its own.
+    noteDial(exchange, undefined);
     return true;
   }
 

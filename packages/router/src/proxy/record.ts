@@ -1,5 +1,4 @@
 import { performance } from "node:perf_hooks";
-import type { Socket } from "node:net";
 import type { Exchange } from "./exchange.ts";
 import { joinedValues } from "./flat-headers.ts";
 import { namesOf } from "./names.ts";
@@ -61,8 +60,8 @@ export interface RequestRecord {
     readonly dialMs: number | undefined;
     readonly tlsMs: number | undefined;
   };
-  /** `address:port` of the router's end of the client's connection; empty when that is gone. Asked for only where somebody wants it: it costs a system call. */
-  localAddress(): string;
+  /** `address:port` of the router's end of the connection to the endpoint; empty when there was none. Over HTTP/2, and with undici, known only of a connection that was made for this request. */
+  readonly localAddress: string;
   /** Values of request headers as they went on their way (a trace's among them), by lower-case name; for additional fields of the log. */
   header(name: string): string | undefined;
 }
@@ -73,7 +72,7 @@ export const recordOf = (exchange: Exchange): RequestRecord => new TakenRecord(e
 /** What has become of its header lines; undefined where they were taken apart. */
 export const passageTakenBy = (record: RequestRecord): Passage | undefined => TakenRecord.passageOf(record);
 
-/** Plain fields, so that it can be written as JSON; the two questions that cost something are answered when they are asked. */
+/** Plain fields, so that it can be written as JSON; the question that costs something is answered when it is asked. */
 class TakenRecord implements RequestRecord {
   readonly method: string;
   readonly host: string;
@@ -99,7 +98,7 @@ class TakenRecord implements RequestRecord {
   readonly wantedUpgrade: boolean;
   readonly receivedAtMs: number;
   readonly timings: RequestRecord["timings"];
-  readonly #socket: Socket;
+  readonly localAddress: string;
   readonly #lines: { readonly raw: readonly string[] };
   readonly #passage: Passage | undefined;
 
@@ -143,18 +142,13 @@ class TakenRecord implements RequestRecord {
       dialMs: exchange.dialMs || undefined,
       tlsMs: exchange.tlsMs || undefined,
     };
-    this.#socket = exchange.socket;
+    this.localAddress = exchange.localAddress;
     this.#lines = exchange.isUntouched && exchange.block !== undefined ? exchange.block : { raw: exchange.currentHeaders };
     this.#passage = exchange.passage;
   }
 
   /** The passage that it took, where it was one; nothing of a record that was made elsewhere. */
   static passageOf(record: RequestRecord): Passage | undefined { return #passage in record ? record.#passage : undefined; }
-
-  localAddress(): string {
-    const { localAddress, localPort } = this.#socket;
-    return localAddress === undefined ? "" : `${localAddress}:${localPort}`;
-  }
 
   header(name: string): string | undefined { return joinedValues(this.#lines.raw, name) || undefined; }
 }

@@ -39,7 +39,7 @@ const record = (status: number, totalMs: number, app: string): RequestRecord => 
   method: "GET", host: "a", target: "/", httpVersion: "1.1", route: "a", endpoint: { address: "10.0.0.1:1", app, instanceId: "", instanceIndex: "", tags: { component: "dea" } }, status, bytesIn: 1, bytesOut: 2,
   requestId: "", peer: "", forwardedFor: "", forwardedProto: "", referer: "", userAgent: "", error: undefined, truncated: undefined, attempts: 1, failedAttempts: 0, upgraded: false, wantedUpgrade: false, receivedAtMs: 0,
   timings: { totalMs, routerMs: 1, appMs: 9, appHeadersMs: 8, failedAttemptsMs: 0, queueMs: 1, connectMs: undefined, dnsMs: undefined, dialMs: undefined, tlsMs: undefined },
-  localAddress: () => "", header: () => undefined,
+  localAddress: "", header: () => undefined,
 }) as Partial<RequestRecord> as RequestRecord;
 
 function reportOf(records: readonly RequestRecord[], more: Partial<RouterReport> = {}): RouterReport {

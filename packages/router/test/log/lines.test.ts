@@ -1,7 +1,9 @@
-import { connect } from "node:net";
+import { createServer } from "node:http";
+import { connect, type AddressInfo } from "node:net";
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { defaultSteps, traceRequests, type AccessLogOptions, type RouterOptions } from "../../src/index.ts";
+import { engineUnderTest } from "../fixtures/engine.ts";
 import { httpBackend, misbehaving, rawBackend, type Backend } from "../fixtures/backend.ts";
 import { ask, eventually, wire, type Asked } from "../fixtures/client.ts";
 import { rig } from "../fixtures/rig.ts";
@@ -15,6 +17,16 @@ async function lineOf(asked: Asked, { format = {}, backends, ...more }: RouterOp
   await ask(r.port, asked);
   await eventually(() => lines.length === 1);
   return lines[0] as string;
+}
+
+/** An app on this address that says nothing but tells which port it was asked from. */
+async function listenOn(host: string, told: (remotePort: number) => void) {
+  const server = createServer((request, response) => {
+    told(request.socket.remotePort as number);
+    response.end();
+  });
+  await new Promise<void>((resolve) => server.listen(0, host, resolve));
+  return { port: (server.address() as AddressInfo).port, async [Symbol.asyncDispose]() { server.closeAllConnections(); server.close(); } };
 }
 
 const parsed = async (asked: Asked, options: Parameters<typeof lineOf>[1] = {}) => JSON.parse(await lineOf(asked, { ...options, format: { ...options.format, kind: "json" } })) as Record<string, unknown>;
@@ -43,6 +55,58 @@ describe("13.104 the line", () => {
     expect(r.records.map(({ timings }) => timings.connectMs === undefined)).toEqual([false, true, true]);
     for (const { timings } of r.records) expect(timings.queueMs).toBeGreaterThanOrEqual(0);
     expect(r.records[0]?.timings.dialMs).toBeGreaterThan(0);
+  });
+
+  test("local_address is the router's end of the connection to the app: of a new one, one found open, one that was asked a question first, one that leaves HTTP and one to an IPv6 address; none where no app was asked", async () => {
+    const ports: number[] = [];
+    await using app = await httpBackend((request, response) => {
+      ports.push(request.socket.remotePort as number);
+      if (request.url === "/last") response.setHeader("Connection", "close");
+      request.resume().on("end", () => response.end("x"));
+    });
+    app.server.on("upgrade", ({ socket: { remotePort } }, socket) => {
+      ports.push(remotePort as number);
+      socket.end("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
+    });
+    await using r = await rig();
+    r.serve([app]);
+    const told = async (asking: () => Promise<unknown>): Promise<string> => {
+      const before = r.records.length;
+      await asking();
+      await eventually(() => r.records.length > before);
+      return r.records.at(-1)?.localAddress ?? "no record";
+    };
+    expect(await told(() => ask(r.port))).toBe(`127.0.0.1:${ports[0]}`);
+    // undici does not say which one it takes.
+    expect(await told(() => ask(r.port, { path: "/last" }))).toBe(engineUnderTest.option.engine === "undici" ? "" : `127.0.0.1:${ports[1]}`);
+    expect(ports[1]).toBe(ports[0]);
+    expect(await told(() => ask(r.port, { method: "POST", body: "12345", headers: { expect: "100-continue" } }))).toBe(`127.0.0.1:${ports[2]}`);
+    expect(await told(async () => {
+      await using client = await wire(r.port, "GET / HTTP/1.1\r\nHost: app.example.com\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
+      await client.end();
+    })).toBe(`127.0.0.1:${ports[3]}`);
+    expect(await told(() => ask(r.port, { host: "nobody.example.com" }))).toBe("");
+
+    await using six = await listenOn("::1", (port) => void ports.push(port));
+    r.router.table.register("app.example.com", { host: "::1", port: six.port });
+    r.router.table.unregister("app.example.com", app);
+    expect(await told(() => ask(r.port))).toBe(`[::1]:${ports.at(-1)}`);
+  });
+
+  test("of an attempt that had no connection nothing is told of the connection of the one before", async () => {
+    await using dead = await misbehaving.refuses();
+    await using cut = await rawBackend((socket) => void socket.once("data", () => socket.resetAndDestroy()));
+    for (let at = 0; ; at += 1) {
+      await using r = await rig({ maxAttempts: 2 });
+      r.serve([cut, dead]);
+      expect((await ask(r.port)).status).toBe(502);
+      await eventually(() => r.records.length === 1);
+      const [record] = r.records;
+      expect(record?.attempts).toBe(2);
+      if (record?.endpoint?.address === `127.0.0.1:${cut.port}` && at < 30) continue;
+      expect([record?.endpoint?.address, record?.localAddress, record?.timings.dialMs]).toEqual([`127.0.0.1:${dead.port}`, "", undefined]);
+      return;
+    }
   });
 
   test("headers that are listed, all their values; those of a trace as the app got them", async () => {
