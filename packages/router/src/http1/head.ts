@@ -40,9 +40,6 @@ export interface HeaderBlock {
   known: unknown;
 }
 
-/** How many numbers a line has in `marks`. */
-export const markNumbers = 5;
-
 interface MessageHead {
   readonly version: Version;
   /** Name, value, name, value: in the order and the case in which they came, octets as latin1 like in node:http. */

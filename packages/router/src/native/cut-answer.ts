@@ -1,7 +1,8 @@
 import { performance } from "node:perf_hooks";
 import type { Endpoint } from "../endpoint.ts";
 import { forgive } from "../health.ts";
-import { markNumbers, type HeaderBlock, type ResponseHead } from "../http1/head.ts";
+import type { HeaderBlock, ResponseHead } from "../http1/head.ts";
+import { linesWithout, markNumbers, valueAt } from "../http1/marks.ts";
 import {
   bitsOf, CONNECTION, CONTENT_LENGTH, DATE, KEEP_ALIVE, PROXY_CONNECTION, PROXY_SIGNATURE, REQUEST_ID, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE,
 } from "../http1/names.ts";
@@ -46,7 +47,7 @@ export function beginCut(exchange: Exchange, endpoint: Endpoint, { head, respons
   const cookie = affinitySetCookie(exchange, endpoint, (block.seen & bitsOf(SET_COOKIE)) === 0 ? undefined : cookiesOf(block), none);
   if (cookie !== undefined && !isFieldValue(cookie)) return false;
   const chunked = exchange.method !== "HEAD" && status !== 204 && status !== 304 && (block.seen & bitsOf(CONTENT_LENGTH)) === 0;
-  let text = `HTTP/1.1 ${status} ${head.reason}\r\n${passedLines(block)}`;
+  let text = `HTTP/1.1 ${status} ${head.reason}\r\n${linesWithout(block, dropped)}`;
   if ((block.seen & bitsOf(REQUEST_ID)) === 0) text += `X-Vcap-Request-Id: ${requestId}\r\n`;
   if (cookie !== undefined) text += `Set-Cookie: ${cookie}\r\n`;
   if ((block.seen & bitsOf(DATE)) === 0) text += dateLine();
@@ -55,21 +56,9 @@ export function beginCut(exchange: Exchange, endpoint: Endpoint, { head, respons
   return true;
 }
 
-function passedLines({ text, begin, end, seen, marks }: HeaderBlock): string {
-  if ((seen & dropped) === 0) return text.slice(begin, end);
-  let lines = "";
-  let passed = begin;
-  for (let at = 0; at < marks.length; at += markNumbers) {
-    if ((dropped & (1 << (marks[at] as number))) === 0) continue;
-    const begun = marks[at + 1] as number;
-    if (begun > passed) lines += text.slice(passed, begun);
-    passed = marks[at + 4] as number;
-  }
-  return end > passed ? lines + text.slice(passed, end) : lines;
-}
-
-function cookiesOf({ text, marks }: HeaderBlock): string[] {
+function cookiesOf(block: HeaderBlock): string[] {
+  const { marks } = block;
   const cookies: string[] = [];
-  for (let at = 0; at < marks.length; at += markNumbers) if (marks[at] === SET_COOKIE) cookies.push(text.slice(marks[at + 2], marks[at + 3]));
+  for (let at = 0; at < marks.length; at += markNumbers) if (marks[at] === SET_COOKIE) cookies.push(valueAt(block, at));
   return cookies;
 }

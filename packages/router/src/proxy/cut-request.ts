@@ -1,4 +1,5 @@
-import { markNumbers, type HeaderBlock } from "../http1/head.ts";
+import type { HeaderBlock } from "../http1/head.ts";
+import { linesWithout, markNumbers, valueAt } from "../http1/marks.ts";
 import {
   bitsOf, CLIENT_CERTIFICATE, CONNECTION, EXPECT, FORWARDED_FOR, FORWARDED_PROTO, HOST, IDEMPOTENCY_KEY, INSTANCE, KEEP_ALIVE, OF_REQUEST,
   PROXY_CONNECTION, REFERER, REQUEST_ID, REQUEST_START, TE, TRAILER, TRANSFER_ENCODING, UNDERSCORED, UPGRADE, USER_AGENT,
@@ -28,20 +29,12 @@ const dropped = bitsOf(
  */
 export function cutRequest(exchange: Exchange, block: HeaderBlock): CutRequest | undefined {
   if (!block.isRegular || block.namesOptions || (block.seen & unusual) !== 0 || exchange.viaRouteService || !isFieldValue(exchange.peerAddress)) return undefined;
-  const { text, marks, end } = block;
-  let lines = `Host: ${exchange.host}\r\n`;
-  let passed = block.begin;
+  const { marks } = block;
   let [givenFor, givenProto, requestStart, idempotencyKey] = ["", "", "", false];
   let referer: string | undefined;
   let userAgent: string | undefined;
   for (let at = 0; at < marks.length; at += markNumbers) {
-    const name = marks[at] as number;
-    if ((dropped & (1 << name)) !== 0) {
-      const begun = marks[at + 1] as number;
-      if (begun > passed) lines += text.slice(passed, begun);
-      passed = marks[at + 4] as number;
-    }
-    switch (name) {
+    switch (marks[at]) {
       case FORWARDED_FOR: givenFor = givenFor === "" ? valueAt(block, at) : `${givenFor}, ${valueAt(block, at)}`; break;
       case FORWARDED_PROTO: givenProto = valueAt(block, at); break;
       case REQUEST_START: requestStart = valueAt(block, at); break;
@@ -51,11 +44,10 @@ export function cutRequest(exchange: Exchange, block: HeaderBlock): CutRequest |
       default: break;
     }
   }
-  if (end > passed) lines += text.slice(passed, end);
   if ((givenFor !== "" || givenProto !== "") && !believes(exchange)) givenFor = givenProto = "";
   const forwardedFor = forwardedForOf(exchange, givenFor);
   const forwardedProto = forwardedProtoOf(exchange, givenProto);
-  lines += `X-Forwarded-For: ${forwardedFor}\r\nX-Forwarded-Proto: ${forwardedProto}\r\n`;
+  let lines = `Host: ${exchange.host}\r\n${linesWithout(block, dropped)}X-Forwarded-For: ${forwardedFor}\r\nX-Forwarded-Proto: ${forwardedProto}\r\n`;
   const shown = shownCertificate(exchange);
   if (shown !== undefined) lines += `X-Forwarded-Client-Cert: ${shown}\r\n`;
   return {
@@ -63,5 +55,3 @@ export function cutRequest(exchange: Exchange, block: HeaderBlock): CutRequest |
     referer: referer ?? "", userAgent: userAgent ?? "",
   };
 }
-
-const valueAt = ({ text, marks }: HeaderBlock, at: number): string => text.slice(marks[at + 2], marks[at + 3]);
