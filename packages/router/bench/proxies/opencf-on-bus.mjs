@@ -1,5 +1,5 @@
 // This router, fed by a bus, as a process of its own that tells what it took in and how long its turns were.
-import { readFileSync } from "node:fs";
+import { openSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { given, serve } from "../kit/part.mjs";
@@ -9,14 +9,18 @@ export async function startOpencfOnBus({ parts, module, engine, nats, nodeArgs }
   return { name: `opencf-router (${engine})`, port: part.hello.port, part };
 }
 
-/** How long the thread of the event loop has run, and waited for its core while others had it. Where the system does not tell, the processor time of all threads. */
-function threadMs(cpuMs) {
-  try {
-    const [ran, waited] = readFileSync(`/proc/self/task/${process.pid}/schedstat`, "latin1").split(" ");
+/**
+ * How long the thread of the event loop has run, and waited for its core while others had it. Where the system does not tell, the processor time of all threads.
+ * Asked a thousand times a second: nothing is left behind that V8 would have to collect.
+ */
+function threadClock(cpuMs) {
+  const text = Buffer.alloc(128);
+  let file;
+  try { file = openSync(`/proc/self/task/${process.pid}/schedstat`, "r"); } catch { return () => ({ ran: cpuMs(), waited: 0 }); }
+  return () => {
+    const [ran, waited] = text.latin1Slice(0, readSync(file, text, 0, text.length, 0)).split(" ");
     return { ran: ran / 1e6, waited: waited / 1e6 };
-  } catch {
-    return { ran: cpuMs(), waited: 0 };
-  }
+  };
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
@@ -33,9 +37,10 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { port } = await router.listen();
   const cpuMs = () => { const { user, system } = process.cpuUsage(); return (user + system) / 1_000; };
   let turn = { ran: 0, held: 0 };
-  let last = threadMs(cpuMs);
+  const threadMs = threadClock(cpuMs);
+  let last = threadMs();
   setInterval(() => {
-    const now = threadMs(cpuMs);
+    const now = threadMs();
     turn = { ran: Math.max(turn.ran, now.ran - last.ran), held: Math.max(turn.held, now.ran - last.ran + now.waited - last.waited) };
     last = now;
   }, 1);
