@@ -4,7 +4,7 @@
 // Needs nats-server on the PATH. In turn, `--rounds` times: requests alone; requests while the same messages are published on a subject that
 // the router does not hear (what the machine alone does to them: publisher, bus and client share cores); requests with the heartbeats.
 // `p99 to alone` and `to unheard` are ratios within each round, median. The same for new routes, where `most ms` is the longest wait of any
-// request and `worst` that of all rounds; requests go on until all routes are in, and those of earlier rounds stay: the table grows with each. The router
+// request and `worst` that of all rounds; `in s`, how long it took until all routes were in; requests go on until then, and those of earlier rounds stay: the table grows with each. The router
 // shares its core with the threads of V8's collector, and waits come from there. Waits run from when a request was due. `longest turn` is the longest
 // turn of the router's event loop in processor time of its thread; `held`: with what that thread waited meanwhile for its core, which the collector's threads
 // had, or others (the other rows tell how much that is). Pauses of a virtual machine are in the waits and hardly in these two, so `held` is what the router
@@ -37,6 +37,8 @@ try {
   live.write(message(heard, { host: "127.0.0.1", port: meter.hello.port, uris: [host], app: "live" }));
   const until = async (check) => { for (const end = Date.now() + 60_000; !check(await router.ask({}));) { if (Date.now() > end) throw new Error(`the router did not take it in: ${check}`); await sleep(20); } };
   await until(({ routes }) => routes === 1);
+  /** Between the first request and the first message. */
+  const leadMs = 200;
   const takenIn = ({ registrations, dropped_messages: dropped }) => registrations + dropped;
 
   const most = options.rate || await maximum(await createLoad(parts), port);
@@ -47,13 +49,30 @@ try {
   /** Requests for `seconds`, and what `meanwhile` publishes while they go on. */
   const measure = async (meanwhile, during = seconds) => {
     const before = await router.ask({});
-    const [waits, sent] = await Promise.all([meter.ask({ port, perSecond, ms: during * 1_000 }), meanwhile === undefined ? undefined : sleep(200).then(() => publishing.ask(meanwhile))]);
-    const heardOf = meanwhile?.subject === heard ? sent.sent : 0;
-    const ended = await router.ask({});
-    const complete = takenIn(ended) >= takenIn(before) + heardOf;
-    await until((now) => takenIn(now) >= takenIn(before) + heardOf);
+    const heardOf = meanwhile?.subject === heard ? meanwhile.total ?? meanwhile.count : 0;
+    const begun = performance.now();
+    let [turnMs, heldMs, inS, over] = [0, 0, undefined, false];
+    const isIn = (now) => takenIn(now) >= takenIn(before) + heardOf;
+    /** Each answer is about the time since the last one. */
+    const look = async () => {
+      const now = await router.ask({});
+      [turnMs, heldMs] = [Math.max(turnMs, now.turnMs), Math.max(heldMs, now.heldMs)];
+      return now;
+    };
+    const looking = (async () => {
+      while (heardOf > 0 && !over && inS === undefined) {
+        await sleep(100);
+        if (isIn(await look())) inS = (performance.now() - begun - leadMs) / 1_000;
+      }
+    })();
+    const [waits, sent] = await Promise.all([meter.ask({ port, perSecond, ms: during * 1_000 }), meanwhile === undefined ? undefined : sleep(leadMs).then(() => publishing.ask(meanwhile))]);
+    over = true;
+    await looking;
+    const ended = await look();
+    const complete = isIn(ended);
+    await until(isIn);
     const after = await router.ask({});
-    return { ...waits, complete, turnMs: ended.turnMs, heldMs: ended.heldMs, perS: heardOf === 0 || meanwhile.perSecond === undefined ? undefined : (ended.registrations - before.registrations) / sent.ms * 1_000, dropped: after.dropped_messages - before.dropped_messages };
+    return { ...waits, complete, inS, turnMs, heldMs, perS: heardOf === 0 || meanwhile.perSecond === undefined ? undefined : (ended.registrations - before.registrations) / sent.ms * 1_000, dropped: after.dropped_messages - before.dropped_messages };
   };
   const steady = (subject) => ({ subject, from: 0, count: apps, perSecond: beats, total: Math.round(beats * Math.max(0.1, seconds - 0.3)) });
   const kinds = { alone: undefined, unheard: steady(unheard), heard: steady(heard) };
@@ -91,7 +110,7 @@ try {
     const steadily = each === rounds.unheard || each === rounds.heard;
     return {
       requests: what, ...(steadily ? { "p99 to alone": to(rounds.alone), "to unheard": to(rounds.unheard) } : {}), "p50 ms": of("p50"), "p99 ms": of("p99"), "p99.9 ms": of("p999"), "most ms": of("most", 1), "worst ms": round(Math.max(...each.map((one) => one.most)), 1),
-      "longest turn ms": of("turnMs", 1), "held ms": of("heldMs", 1), "worst held ms": round(Math.max(...each.map((one) => one.heldMs)), 1), "taken in/s": of("perS", 0), dropped: each.reduce((sum, { dropped }) => sum + dropped, 0), "lag p99 ms": of("lag99"), errors: each.reduce((sum, { errors }) => sum + errors, 0),
+      "longest turn ms": of("turnMs", 1), "held ms": of("heldMs", 1), "worst held ms": round(Math.max(...each.map((one) => one.heldMs)), 1), "taken in/s": of("perS", 0), ...(steadily ? {} : { "in s": of("inS", 1) }), dropped: each.reduce((sum, { dropped }) => sum + dropped, 0), "lag p99 ms": of("lag99"), errors: each.reduce((sum, { errors }) => sum + errors, 0),
     };
   };
   const engine = `opencf-router (${[options.engine, options.node].filter(Boolean).join(", ")})`;
