@@ -16,7 +16,7 @@ export default defineConfig({
     // Longer than `until` waits: a test that waits in vain then still ends by itself, and clears away what it started.
     testTimeout: 45_000,
     hookTimeout: 60_000,
-    maxWorkers: 2,
+    maxWorkers: 3,
     restoreMocks: true,
     passWithNoTests: false,
   },
