@@ -28,18 +28,21 @@ if (unknown.length > 0) {
   console.error(`--only ${unknown.join(",")}: expected some of ${[...names].join(", ")}`);
   process.exit(2);
 }
+let stopped = false;
 for (const [name, always, quick] of benches) {
-  if (!wanted.includes(name)) continue;
+  if (stopped || !wanted.includes(name)) continue;
   const args = [...always, ...(options.quick ? quick : []), ...(options.json ? ["--json"] : [])];
   process.stderr.write(`${name} ${args.join(" ")}\n`);
   const child = spawn(process.execPath, [fileURLToPath(new URL(`./${name}.bench.mjs`, import.meta.url)), ...args], { stdio: "inherit" });
-  const stop = () => child.kill("SIGTERM");
+  const stop = () => {
+    stopped = true;
+    child.kill("SIGTERM");
+  };
   process.on("SIGINT", stop).on("SIGTERM", stop);
   const code = await new Promise((resolve) => child.once("exit", resolve));
   process.off("SIGINT", stop).off("SIGTERM", stop);
   if (code !== 0) {
     process.stderr.write(`${name} ended with ${code}\n`);
     process.exitCode = 1;
-    if (code === null) break;
   }
 }

@@ -1,10 +1,12 @@
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import { platform } from "node:os";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 import { hasNatsServer } from "../../bus/test/fixtures/nats-server.ts";
+import { eventually } from "./fixtures/client.ts";
 
 const run = promisify(execFile);
 const folder = fileURLToPath(new URL("../bench/", import.meta.url));
@@ -41,5 +43,20 @@ describe("the benches", () => {
       expect(row["errors"] ?? 0).toBe(0);
       expect(row["failed"]).toBeUndefined();
     }
+  });
+
+  it.skipIf(platform() !== "linux")("a series of them that is ended goes on with none", { timeout: 60_000 }, async () => {
+    const series = spawn(process.execPath, [`${folder}all.mjs`, "--quick", "--only", "idle,lookup"], { stdio: ["ignore", "ignore", "pipe"] });
+    let said = "";
+    series.stderr.on("data", (chunk: Buffer) => { said += chunk.toString(); });
+    const childOf = async (pid: number): Promise<number> => Number((await run("ps", ["-o", "pid=", "--ppid", String(pid)]).catch(() => ({ stdout: "" }))).stdout.trim().split("\n")[0]);
+    // Once it has a process of its own, the first bench ends by itself when it is told to.
+    await eventually(async () => {
+      const first = await childOf(series.pid as number);
+      return first > 0 && await childOf(first) > 0;
+    }, 20_000);
+    series.kill("SIGTERM");
+    await once(series, "exit");
+    expect(said.split("\n").filter((line) => /^(idle|lookup) --/.test(line))).toHaveLength(1);
   });
 });
